@@ -1,0 +1,1 @@
+"""One OpenAI-compatible endpoint in front of many accounts at many providers."""

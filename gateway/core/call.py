@@ -1,0 +1,69 @@
+"""`Call`: the facts of one client request that decisions need; `Endpoint`: a row of the table in wire/endpoints."""
+
+from enum import StrEnum
+
+import msgspec
+
+from gateway.core.ids import CallId, KeyId, ModelName, ProviderId
+
+
+class BodyKind(StrEnum):
+    """How a request's body is read."""
+
+    NONE = "none"
+    JSON = "json"
+    MULTIPART = "multipart"
+    BINARY = "binary"
+
+
+class StreamKind(StrEnum):
+    """The events of an endpoint's stream: which one holds content, which one ends it, how an error looks."""
+
+    NONE = "none"
+    CHAT = "chat"
+    COMPLETION = "completion"
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One operation of the API. The rows are in `wire/endpoints.py`."""
+
+    name: str
+    """Stable label for metrics, logs and permission scopes, e.g. `chat.completions`."""
+    method: str
+    path: str
+    """Below the version path: `/chat/completions`."""
+    body: BodyKind = BodyKind.JSON
+    stream: StreamKind = StreamKind.NONE
+    is_creating: bool = False
+    """Makes something that lasts or acts: repeated, once body bytes have left, only after a definite refusal."""
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """The facts of one client request. The body's bytes travel beside it."""
+
+    id: CallId
+    endpoint: Endpoint
+    query: bytes = b""
+    model: ModelName | None = None
+    """As the caller wrote it."""
+    is_stream: bool = False
+    asks_usage: bool = False
+    """The caller itself set `stream_options.include_usage`."""
+    estimated_tokens: int = 0
+    """What OpenAI charges at admission: max(characters / 4, max_tokens × n)."""
+    affinity: str | None = None
+    """`prompt_cache_key`, else `user`; None when the caller gave neither."""
+    named_provider: ProviderId | None = None
+    """From the header `x-provider`."""
+    key_id: KeyId | None = None
+    max_wait_s: float = 10.0
+    """How long the call may queue for an account, from `x-gateway-max-wait` and the client's own timeout."""
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens of one call. `cached` and `reasoning` are subsets of `input` and `output`: never add them."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
