@@ -17,8 +17,8 @@ GatewayError
     ├── ShuttingDown         503
     └── UpstreamTimedOut     504
 
-`code` is public API: stable and documented in docs/errors.md. Messages say what was wrong and what to do, and never hold
-a credential or another tenant's name.
+`code` is public API: stable and documented in docs/errors.md. Messages say what was wrong and what to do, and never
+hold a credential or another tenant's name.
 """
 
 from typing import ClassVar

@@ -94,7 +94,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     """Names the code for its wire format and quirks: `openai`, `openai_compatible`."""
     base_url: str
-    """Normalised: scheme, host, port and path up to and with the version (`https://api.openai.com/v1`), no slash at the end."""
+    """Normalised: scheme, host, port and path with the version (`https://api.openai.com/v1`), no slash at the end."""
     auth_strategy: AuthStrategy
     supported_models: tuple[str, ...] = ()
     """Lower-case names or globs; empty means all."""
@@ -186,7 +186,7 @@ def build_snapshot(  # noqa: PLR0913  # one parameter a table, by name
     problems: Iterable[RowProblem] = (),
     default_provider: ProviderId | None = None,
 ) -> Snapshot:
-    """Indexes rows in the order given (creation order). Accounts of providers that are not among `providers` are left out."""
+    """Indexes rows in the order given (by creation). Accounts whose provider is not among `providers` are left out."""
     by_id = {provider.id: provider for provider in providers}
     kept = [account for account in accounts if account.provider_id in by_id]
     of: dict[ProviderId, list[Account]] = {provider_id: [] for provider_id in by_id}

@@ -52,7 +52,7 @@ class ProviderKind(Protocol):
     stream_usage: StreamUsage
     validation: Validation
 
-    def prepare(  # noqa: PLR0913  # the whole of an attempt, by name
+    def prepare(
         self,
         call: Call,
         *,

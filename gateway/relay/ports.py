@@ -1,4 +1,4 @@
-"""What the relay needs from the outside, as Protocols. `upstream`, `store`, `notify` and `telemetry` fit them by shape."""
+"""What the relay needs from the outside, as Protocols; `upstream`, `store` and `notify` fit them by shape."""
 
 from datetime import datetime
 from typing import Protocol
@@ -51,7 +51,7 @@ class UpstreamAnswer(Protocol):
 
 
 class Upstream(Protocol):
-    """One attempt: sends the request, gives the final head (1xx are skipped) or the fault. Never raises for the network."""
+    """One attempt: sends the request, gives the final head (1xx are skipped) or the fault. The network never raises."""
 
     async def attempt(self, request: UpstreamRequest) -> UpstreamAnswer | Fault: ...
 
