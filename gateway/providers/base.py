@@ -5,7 +5,8 @@ from typing import Protocol
 import msgspec
 
 from gateway.core.call import Call
-from gateway.core.snapshot import Account, Provider, StreamUsage, Validation
+from gateway.core.outcome import ErrorBody
+from gateway.core.snapshot import Credential, Provider, StreamUsage, Validation
 
 Headers = tuple[tuple[bytes, bytes], ...]
 """Names in lower case, in wire order."""
@@ -30,6 +31,8 @@ class Limits(msgspec.Struct, frozen=True):
     keep_alive_s: float = 60.0
     max_idle: int = 256
     """Idle connections kept for this origin."""
+    first_event_s: float = 600.0
+    """From the moment a streaming request is sent until its first event with content. Never less than `headers_s`."""
 
 
 class UpstreamRequest(msgspec.Struct, frozen=True):
@@ -44,26 +47,65 @@ class UpstreamRequest(msgspec.Struct, frozen=True):
     body: bytes = b""
     limits: Limits = Limits()
 
+    def __repr__(self) -> str:
+        """Neither headers nor body: a credential and a prompt are in them."""
+        return f"UpstreamRequest({self.method!r}, {self.origin!r}, {self.target!r}, body_bytes={len(self.body)})"
+
+
+class Destination(msgspec.Struct, frozen=True):
+    """Where calls of one account go and how they present themselves: what is the same for all of them.
+
+    Made once per account and snapshot by `ProviderKind.destination_of`, and again when a credential was refreshed.
+    """
+
+    origin: Origin
+    prefix: bytes
+    """Path of the base URL with the version: `/v1`; empty when it has none. No slash at the end."""
+    headers: Headers
+    """Authentication, the provider's fixed headers, and what we always say ourselves."""
+    names: frozenset[bytes]
+    """Names of `headers`: the caller's headers of these names are left out."""
+    asks_usage: bool
+    """Streams that did not ask for their usage are made to."""
+
+    def __repr__(self) -> str:
+        """No headers: a credential is in them."""
+        return f"Destination({self.origin!r}, {self.prefix!r}, asks_usage={self.asks_usage})"
+
 
 class ProviderKind(Protocol):
     """The code for one wire format and its quirks. No I/O; one instance serves all providers of the kind."""
 
-    name: str
-    stream_usage: StreamUsage
-    validation: Validation
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def stream_usage(self) -> StreamUsage:
+        """Whether streams are asked for their usage where `settings.stream_usage` is None."""
+        ...
+
+    @property
+    def validation(self) -> Validation:
+        """How much of a body is checked where `settings.validation` is None."""
+        ...
+
+    def destination_of(self, provider: Provider, credential: Credential) -> Destination:
+        """What all calls with this credential have in common. Cheap to keep, not to make: once per snapshot."""
+        ...
+
+    def hides_usage(self, call: Call, destination: Destination) -> bool:
+        """Whether `prepare` asks for a usage that the caller did not: the stream's reader takes it out again."""
+        ...
 
     def prepare(
-        self,
-        call: Call,
-        *,
-        provider: Provider,
-        account: Account,
-        headers: Headers,
-        body: bytes,
-        limits: Limits,
+        self, call: Call, destination: Destination, *, headers: Headers, body: bytes, limits: Limits
     ) -> UpstreamRequest:
-        """The request that asks `account` for `call`.
+        """The request that makes `call` there.
 
-        `headers` are the caller's, already filtered; `body` has the upstream's model in it.
+        `headers` are the caller's, already filtered by `wire/headers`; `body` has the upstream's model in it.
         """
+        ...
+
+    def read_error(self, body: bytes, content_type: str) -> ErrorBody:
+        """What an answer that is not a success says, in whatever shape this kind says it."""
         ...
