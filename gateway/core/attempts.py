@@ -1,0 +1,177 @@
+"""What a call does next: try an account, wait, or stop. The plan of one call and the rules of SPEC §4's column "Call"."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from gateway.core.errors import (
+    AllOutOfQuota,
+    AllOverloaded,
+    AllRateLimited,
+    GatewayError,
+    ModelNotFound,
+    NoAccountAvailable,
+)
+from gateway.core.ids import FOREVER, AccountId, Instant
+from gateway.core.outcome import Outcome, OutcomeKind
+
+UPSTREAM_FAULTS = frozenset({OutcomeKind.OVERLOADED, OutcomeKind.UPSTREAM_ERROR, OutcomeKind.UNREACHABLE})
+"""Faults of the upstream, whichever account asked: further attempts are few and draw on the retry budget."""
+
+ACCOUNT_FAULTS = frozenset(
+    {
+        OutcomeKind.RATE_LIMITED,
+        OutcomeKind.OUT_OF_QUOTA,
+        OutcomeKind.CREDENTIAL_REJECTED,
+        OutcomeKind.MISSING_PERMISSION,
+    }
+)
+"""Faults of the account: every other healthy account is tried, free of any budget; none reaches the caller as it came."""
+
+MAX_ATTEMPTS: Mapping[OutcomeKind, int] = {
+    OutcomeKind.TOO_LARGE: 2,  # one more account may have a larger limit
+    OutcomeKind.FORBIDDEN: 3,  # at most two other accounts
+    OutcomeKind.NO_ACCESS_TO_MODEL: 3,  # three agree: the model does not exist
+    OutcomeKind.TIMED_OUT: 2,  # at most one other account
+    OutcomeKind.OVERLOADED: 4,  # three further attempts, all upstream faults counted together
+    OutcomeKind.UPSTREAM_ERROR: 4,
+    OutcomeKind.UNREACHABLE: 4,
+}
+"""How many attempts of a call may come to this before it ends as the last one came."""
+
+BACKOFF_BASE_S = 0.1
+BACKOFF_CAP_S = 2.0
+
+
+class Try(msgspec.Struct, frozen=True):
+    """Make an attempt on the best of the candidates."""
+
+
+class Wait(msgspec.Struct, frozen=True):
+    """Nothing may be tried before `until`, or before something changes for the better."""
+
+    until: Instant
+    is_backoff: bool = False
+    """Wait the whole time: it gives a broken upstream room, and no event shortens it."""
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """The call ends. With an error: that is the answer; without: the last attempt's answer as it came."""
+
+    error: GatewayError | None = None
+
+
+Step = Try | Wait | Stop
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What a call has been through."""
+
+    tried: frozenset[AccountId] = frozenset()
+    """Not to be tried again."""
+    failed: frozenset[AccountId] = frozenset()
+    """Met a fault of the upstream: may be tried again after a backoff."""
+    counts: dict[OutcomeKind, int] = {}
+    last: Outcome | None = None
+    is_over: bool = False
+    """The last outcome is the caller's answer, whatever accounts are left."""
+
+    def after(self, account_id: AccountId, outcome: Outcome, *, is_creating: bool = False) -> "Plan":
+        """The plan once an attempt on `account_id` came to `outcome`."""
+        group = OutcomeKind.UPSTREAM_ERROR if outcome.kind in UPSTREAM_FAULTS else outcome.kind
+        counts = {**self.counts, group: self.counts.get(group, 0) + 1}
+        retryable = outcome.kind in ACCOUNT_FAULTS or counts[group] < MAX_ATTEMPTS.get(group, 1)
+        is_safe = outcome.is_definite_refusal or not is_creating
+        is_upstream_fault = outcome.kind in UPSTREAM_FAULTS
+        return Plan(
+            tried=self.tried if is_upstream_fault else self.tried | {account_id},
+            failed=self.failed | {account_id} if is_upstream_fault else self.failed,
+            counts=counts,
+            last=outcome,
+            is_over=not (retryable and is_safe),
+        )
+
+    @property
+    def excluded(self) -> frozenset[AccountId]:
+        return self.tried | self.failed
+
+    def rested(self) -> "Plan":
+        """After a backoff: accounts that met a fault of the upstream may be tried again."""
+        return msgspec.structs.replace(self, failed=frozenset())
+
+    def recovered(self) -> "Plan":
+        """After waiting for a recovery: an account that was parked by this very call may be tried again."""
+        return msgspec.structs.replace(self, tried=frozenset(), failed=frozenset())
+
+
+class Resting(msgspec.Struct, frozen=True):
+    """A member of the pool that may not be tried now, and why."""
+
+    reason: OutcomeKind | None
+    """None: it is full (`max_concurrency`)."""
+    until: Instant
+    """When it is believed to serve again, for Retry-After; FOREVER when nobody can say."""
+    wake_at: Instant
+    """When it may be tried next: earlier than `until` where a probe goes first."""
+
+
+def next_step(
+    plan: Plan, *, has_candidate: bool, resting: Sequence[Resting], now: Instant, wait_until: Instant, may_retry: bool
+) -> Step:
+    """What the call does now.
+
+    `has_candidate`: an account that the plan does not exclude may serve now. `resting`: the others of the pool.
+    `wait_until`: how long the call may wait. `may_retry`: the retry budget allows one more after an upstream fault.
+    """
+    if plan.is_over:
+        return Stop()
+    is_upstream_fault = plan.last is not None and plan.last.kind in UPSTREAM_FAULTS
+    if is_upstream_fault and not may_retry:
+        return Stop()
+    if has_candidate:
+        return Try()
+    if plan.failed:
+        return _backoff(plan, now)
+    if plan.last is not None and plan.last.kind not in ACCOUNT_FAULTS and not _may_yet_serve(plan, resting):
+        return Stop()
+    soonest = min((rest.wake_at for rest in resting), default=FOREVER)
+    if any(rest.reason is None for rest in resting):
+        soonest = min(soonest, wait_until)  # a full account may have room at any moment
+    if now < wait_until and soonest <= wait_until:
+        return Wait(Instant(max(soonest, now)))
+    return Stop(why_none(resting, now))
+
+
+def _may_yet_serve(plan: Plan, resting: Sequence[Resting]) -> bool:
+    """Accounts without the model were met, but one that rests for another reason may have it."""
+    return (
+        plan.last is not None
+        and plan.last.kind is OutcomeKind.NO_ACCESS_TO_MODEL
+        and any(rest.reason in {None, OutcomeKind.RATE_LIMITED} for rest in resting)
+    )
+
+
+def _backoff(plan: Plan, now: Instant) -> Wait:
+    round_ = plan.counts.get(OutcomeKind.UPSTREAM_ERROR, 1)
+    return Wait(Instant(now + min(BACKOFF_BASE_S * 2 ** (round_ - 1), BACKOFF_CAP_S)), is_backoff=True)
+
+
+def why_none(resting: Sequence[Resting], now: Instant) -> GatewayError:
+    """The answer when no account can serve now, and none will within the call's patience (SPEC §4 "All parked")."""
+    reasons = {rest.reason for rest in resting}
+    soonest = min((rest.until for rest in resting), default=FOREVER)
+    retry_after_s = None if soonest == FOREVER else max(soonest - now, 0.0)
+    if OutcomeKind.RATE_LIMITED in reasons or None in reasons:
+        return AllRateLimited(
+            "All accounts for this model are at their rate limit. Retry after the time in Retry-After.",
+            retry_after_s=1.0 if retry_after_s is None else retry_after_s,
+        )
+    if OutcomeKind.OVERLOADED in reasons:
+        return AllOverloaded(
+            "The model is overloaded upstream. Retry after the time in Retry-After.", retry_after_s=retry_after_s
+        )
+    if OutcomeKind.OUT_OF_QUOTA in reasons:
+        return AllOutOfQuota("All accounts for this model are out of quota. Tell the operator of this gateway.")
+    if reasons == {OutcomeKind.NO_ACCESS_TO_MODEL}:
+        return ModelNotFound("No account of this gateway has access to this model.", param="model")
+    return NoAccountAvailable("No account can serve this model now. Tell the operator of this gateway.")
