@@ -1,4 +1,4 @@
-"""What a call does next: try an account, wait, or stop. The plan of one call and the rules of SPEC §4's column "Call"."""
+"""What a call does next: try an account, wait, or stop. A call's plan and the rules of SPEC §4's column "Call"."""
 
 from collections.abc import Mapping, Sequence
 
@@ -26,7 +26,7 @@ ACCOUNT_FAULTS = frozenset(
         OutcomeKind.MISSING_PERMISSION,
     }
 )
-"""Faults of the account: every other healthy account is tried, free of any budget; none reaches the caller as it came."""
+"""Faults of the account: every other healthy account is tried, free of any budget; no caller meets them."""
 
 MAX_ATTEMPTS: Mapping[OutcomeKind, int] = {
     OutcomeKind.TOO_LARGE: 2,  # one more account may have a larger limit
@@ -123,15 +123,17 @@ def next_step(
     `has_candidate`: an account that the plan does not exclude may serve now. `resting`: the others of the pool.
     `wait_until`: how long the call may wait. `may_retry`: the retry budget allows one more after an upstream fault.
     """
-    if plan.is_over:
-        return Stop()
     is_upstream_fault = plan.last is not None and plan.last.kind in UPSTREAM_FAULTS
-    if is_upstream_fault and not may_retry:
+    if plan.is_over or (is_upstream_fault and not may_retry):
         return Stop()
     if has_candidate:
         return Try()
     if plan.failed:
         return _backoff(plan, now)
+    return _wait_or_stop(plan, resting, now, wait_until)
+
+
+def _wait_or_stop(plan: Plan, resting: Sequence[Resting], now: Instant, wait_until: Instant) -> Wait | Stop:
     if plan.last is not None and plan.last.kind not in ACCOUNT_FAULTS and not _may_yet_serve(plan, resting):
         return Stop()
     soonest = min((rest.wake_at for rest in resting), default=FOREVER)

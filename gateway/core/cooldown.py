@@ -3,7 +3,7 @@
 Rules of this file:
 - one burst of failures is one strike: what was already in flight when a rest began adds none;
 - the later deadline wins; a stale success does not heal;
-- after a rest one probe goes first (`may_probe`); a probe that passes makes the scope ready, its strikes end with a success.
+- after a rest one probe goes first (`may_probe`); if it passes the scope is ready; a success ends its strikes.
 
     ready ──park──▶ cooling ──until──▶ due ──probe passes──▶ ready
       ▲                ▲                │

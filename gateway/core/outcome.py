@@ -103,7 +103,7 @@ class ScopeKind(StrEnum):
     ACCOUNT_ENDPOINT = "account_endpoint"
 
 
-class Scope(msgspec.Struct, frozen=True):
+class Scope(msgspec.Struct, frozen=True, cache_hash=True):
     """The unit that is parked and recovers as one. Hashable, and the same text on every replica."""
 
     kind: ScopeKind
