@@ -1,0 +1,11 @@
+"""One table per file; importing this package fills `Base.metadata`."""
+
+from gateway.store.tables.accounts import AccountRow
+from gateway.store.tables.audit_log import AuditRow
+from gateway.store.tables.base import Base
+from gateway.store.tables.client_keys import ClientKeyRow
+from gateway.store.tables.cooldowns import CooldownRow
+from gateway.store.tables.model_routes import ModelRouteRow
+from gateway.store.tables.providers import ProviderRow
+
+__all__ = ["AccountRow", "AuditRow", "Base", "ClientKeyRow", "CooldownRow", "ModelRouteRow", "ProviderRow"]
