@@ -36,6 +36,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     stream: StreamKind = StreamKind.NONE
     is_creating: bool = False
     """Makes something that lasts or acts: repeated, once body bytes have left, only after a definite refusal."""
+    is_own: bool = False
+    """Answered by the gateway itself: no account, no attempt."""
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
