@@ -1,0 +1,178 @@
+"""JSON bodies: what the gateway must know of one, and the two changes it makes to one, all other bytes kept.
+
+A body is decoded once. The fields serve the checks and die with the function that asked for them: what travels is the
+caller's bytes. Changes are made in these bytes, never by encoding anew, so that key order, whitespace, duplicate keys,
+large integers, `1.0` and escapes reach the upstream as they were written (prompt caches count on it).
+"""
+
+import re
+from typing import Any, Final
+
+import msgspec
+
+from gateway.core.call import Endpoint, StreamKind
+from gateway.core.errors import InvalidCall
+from gateway.core.ids import ModelName
+from gateway.wire.members import read_members
+from gateway.wire.refusals import kind_of, missing_model, wrong_type
+
+_MODEL_KEY: Final = re.compile(rb'"model"')
+_MODEL_MEMBER: Final = re.compile(rb'"model"[ \t\n\r]*+:[ \t\n\r]*+("(?:[^"\\]++|\\.)*+")')
+_ESCAPED_LETTER: Final = re.compile(rb"\\u00")
+"""Any ASCII letter can be written so, in keys too: `"\\u006dodel"`."""
+_SMALL_BYTES: Final = 32_768
+"""No image worth looking for is in a body up to this size."""
+_ESTIMATE_CEILING: Final = 1_000_000_000
+"""Tokens. Only keeps a nonsense `max_tokens` from becoming a nonsense number in our own books."""
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """What a JSON body says about its call."""
+
+    fields: dict[str, Any]
+    """The decoded body, for `wire/validation` only; of duplicate keys the last one, as every upstream reads it."""
+    model: ModelName | None
+    """None when the body names none (absent or null)."""
+    is_stream: bool
+    asks_usage: bool
+    affinity: str | None
+    estimated_tokens: int
+
+
+def read_envelope(body: bytes, endpoint: Endpoint) -> Envelope:
+    """Decodes `body`. Raises `InvalidCall` for what is no JSON object, and for a `model` or `stream` of a wrong type.
+
+    A missing `model` is no error here: the provider may have a default. Without one it is `refusals.missing_model()`.
+    """
+    fields = _decode(body)
+    is_stream = fields.get("stream")
+    if is_stream is not None and not isinstance(is_stream, bool):
+        raise wrong_type("stream", "a boolean", is_stream)
+    options = fields.get("stream_options")
+    return Envelope(
+        fields=fields,
+        model=_read_model(fields.get("model")),
+        is_stream=is_stream is True and endpoint.stream is not StreamKind.NONE,
+        asks_usage=isinstance(options, dict) and options.get("include_usage") is True,
+        affinity=_text(fields.get("prompt_cache_key")) or _text(fields.get("user")),
+        estimated_tokens=_estimate(body, fields),
+    )
+
+
+def replace_model(body: bytes, old: ModelName | None, new: ModelName) -> bytes:
+    """`body` with `new` as its model: `body` itself when that is there already; a member is added where there is none.
+
+    `old` is what `read_envelope` said. Every `model` member of the outermost object is replaced, and nothing else.
+    """
+    value = msgspec.json.encode(new)
+    if old is not None and _ESCAPED_LETTER.search(body) is None:
+        # The outermost object has a model, and its key can only be written plainly: one such key in all is that one.
+        found = _MODEL_KEY.finditer(body)
+        place = next(found).start()
+        member = _MODEL_MEMBER.match(body, place)
+        if member is not None and next(found, None) is None:
+            start, end = member.span(1)
+            return body if body[start:end] == value else body[:start] + value + body[end:]
+    return _replace_members(body, "model", value)
+
+
+def ask_for_usage(body: bytes) -> bytes:
+    """`body` with `stream_options.include_usage` true. `stream_options` that are no object are left to the upstream."""
+    if b'"stream_options"' not in body and _ESCAPED_LETTER.search(body) is None:
+        return _with_member(body, b'"stream_options":{"include_usage":true}')
+    members = read_members(body)
+    options = [member for member in members if member.key == "stream_options"]
+    if not options:
+        return _with_member(body, b'"stream_options":{"include_usage":true}')
+    for member in reversed(options):
+        value = body[member.start : member.end]
+        body = body[: member.start] + _with_usage(value) + body[member.end :]
+    return body
+
+
+def _with_usage(options: bytes) -> bytes:
+    if options == b"null":
+        return b'{"include_usage":true}'
+    if not options.startswith(b"{"):
+        return options
+    return _replace_members(options, "include_usage", b"true")
+
+
+def _replace_members(body: bytes, key: str, value: bytes) -> bytes:
+    """The object with `value` in each member named `key`, or with such a member added at its end."""
+    members = read_members(body)
+    places = [member for member in members if member.key == key]
+    if not places:
+        return _with_member(body, b'"' + key.encode() + b'":' + value)
+    for member in reversed(places):
+        body = body[: member.start] + value + body[member.end :]
+    return body
+
+
+def _with_member(body: bytes, member: bytes) -> bytes:
+    """The object with one more member at its end: the last brace of a JSON object closes it."""
+    close = body.rindex(b"}")
+    is_empty = body[:close].rstrip().endswith(b"{")
+    return body[:close] + (member if is_empty else b"," + member) + body[close:]
+
+
+def _decode(body: bytes) -> dict[str, Any]:
+    if not body or body.isspace():
+        raise InvalidCall("The request has no body: a JSON object is expected.", code="invalid_json")
+    try:
+        fields = msgspec.json.decode(body)
+    except UnicodeDecodeError as error:
+        raise InvalidCall("The body is not valid JSON: a text in it is not UTF-8.", code="invalid_json") from error
+    except RecursionError as error:
+        raise InvalidCall("The body is nested too deeply.", code="invalid_json") from error
+    except msgspec.DecodeError as error:
+        raise InvalidCall(_what_is_wrong(body, error), code="invalid_json") from error
+    if not isinstance(fields, dict):
+        raise InvalidCall(f"The body must be a JSON object, but it is {kind_of(fields)}.", code="invalid_json")
+    return fields
+
+
+def _what_is_wrong(body: bytes, error: msgspec.DecodeError) -> str:
+    if body.startswith(b"\xef\xbb\xbf"):
+        return "The body is not valid JSON: it begins with a byte order mark; send UTF-8 without one."
+    reason = str(error).removeprefix("JSON is malformed: ")  # places and kinds, never the caller's text
+    return f"The body is not valid JSON: {reason[:1].lower()}{reason[1:]}."
+
+
+def _read_model(model: object) -> ModelName | None:
+    if model is None:
+        return None
+    if not isinstance(model, str):
+        raise wrong_type("model", "a string", model)
+    if not model.strip():
+        raise missing_model()
+    return ModelName(model)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _estimate(body: bytes, fields: dict[str, Any]) -> int:
+    """What OpenAI charges at admission: max(characters / 4, max_tokens × n).
+
+    Characters are taken for the bytes of the whole body without its inline files, so a little too many: measuring the
+    texts in it would cost more than this estimate decides.
+    """
+    most = _count(fields.get("max_completion_tokens")) or _count(fields.get("max_tokens"))
+    characters = len(body) - (_inline_bytes(body) if len(body) > _SMALL_BYTES else 0)
+    return min(max(characters // 4, most * (_count(fields.get("n")) or 1)), _ESTIMATE_CEILING)
+
+
+def _inline_bytes(body: bytes) -> int:
+    """Bytes of the images and files that stand in the body as data URLs: they are not charged by their length."""
+    total, at = 0, 0
+    while (start := body.find(b";base64,", at)) >= 0:
+        at = body.find(b'"', start)
+        total += at - start
+    return total
+
+
+def _count(value: object) -> int:
+    """`value` where it is a number of things; 0 for anything else, which the checks refuse or the upstream judges."""
+    return value if type(value) is int and value > 0 else 0

@@ -1,0 +1,66 @@
+"""Where the members of a JSON object stand in its bytes, so that one can be replaced and all else stay as it is.
+
+Rules of this file: what comes in is valid JSON (it was decoded before); nothing is decoded here but keys with escapes.
+"""
+
+import re
+from typing import Final, NamedTuple
+
+import msgspec
+
+_STRING: Final = rb'"(?:[^"\\]++|\\.)*+"'
+_KEY: Final = re.compile(rb"[ \t\n\r,]*+(" + _STRING + rb")[ \t\n\r]*+:[ \t\n\r]*+")
+_SIMPLE: Final = re.compile(_STRING + rb"|[^ \t\n\r,\]}]++")
+_BRACKET: Final = re.compile(rb'(?:[^"{}\[\]]++|' + _STRING + rb")*+([{}\[\]])")
+"""The next bracket that is not in a string."""
+
+
+class Member(NamedTuple):
+    """Offsets of one member. `key` is its text, decoded."""
+
+    key: str
+    key_start: int
+    start: int
+    """Where the value starts."""
+    end: int
+    """Just after the value."""
+
+
+def read_members(body: bytes) -> list[Member]:
+    """Members of the object that `body` is, in order, duplicate keys and all."""
+    at = body.index(b"{") + 1
+    members: list[Member] = []
+    while (match := _KEY.match(body, at)) is not None:
+        start = match.end()
+        at = _end_of_value(body, start)
+        members.append(Member(_key_text(match[1]), match.start(1), start, at))
+    return members
+
+
+def without_member(body: bytes, members: list[Member], place: int) -> bytes:
+    """The object without `members[place]` and without the comma that this leaves over."""
+    if place > 0:
+        start, end = members[place - 1].end, members[place].end
+    elif len(members) > 1:
+        start, end = members[0].key_start, members[1].key_start
+    else:
+        start, end = members[0].key_start, members[0].end
+    return body[:start] + body[end:]
+
+
+def _key_text(key: bytes) -> str:
+    if b"\\" in key:
+        return msgspec.json.decode(key, type=str)
+    return key[1:-1].decode()
+
+
+def _end_of_value(body: bytes, start: int) -> int:
+    end, depth = start, 0
+    if body[start] not in b"{[":
+        return _SIMPLE.match(body, start).end()  # type: ignore[union-attr]  # every other JSON value matches
+    for match in _BRACKET.finditer(body, start):
+        end = match.end()
+        depth += 1 if match[1] in b"{[" else -1
+        if depth == 0:
+            break
+    return end
