@@ -91,6 +91,10 @@ class Plan(msgspec.Struct, frozen=True):
             is_over=not (retryable and is_safe),
         )
 
+    def ended(self) -> "Plan":
+        """No further attempt, whatever accounts are left: the deadline has passed."""
+        return msgspec.structs.replace(self, is_over=True)
+
     @property
     def excluded(self) -> frozenset[AccountId]:
         return self.tried | self.failed

@@ -1,0 +1,467 @@
+"""This worker's live view: the current snapshot, the health of every scope, the load of every account.
+
+Rules of this file: decisions about health are `core/cooldown`'s, this file only keeps their results; every change that
+may make a view wrong moves `epoch`; nothing here awaits.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from random import Random
+
+import msgspec
+
+from gateway.core.attempts import Resting
+from gateway.core.call import Call
+from gateway.core.cooldown import BLANK, Health, Phase, ScopeNames, after, scope_hit, told
+from gateway.core.ids import FOREVER, AccountId, Instant, ModelName, ProviderId
+from gateway.core.outcome import Outcome, OutcomeKind, Scope, ScopeKind
+from gateway.core.parks import Park
+from gateway.core.routing import targets_for
+from gateway.core.snapshot import Account, Snapshot
+from gateway.providers.base import Destination, ProviderKind
+from gateway.relay.pool import Load, Member, Pool, View
+from gateway.relay.ports import Announcer, Clock
+
+PROBE_PASSES_S = 1.0
+"""A probe that was not refused within this time has passed (SPEC §4)."""
+MAX_POOLS = 4096
+"""Callers choose model names: beyond this many the pools are made anew."""
+MAX_HEALTHS = 50_000
+"""Beyond this many scopes, those that have recovered are dropped."""
+STALE_WITNESS_S = 900.0
+"""How long a healed scope remembers when its last rest began: longer than any attempt takes."""
+FORGET_S = 6 * 3600.0
+"""How long strikes outlive the end of a rest that nobody probed."""
+MAX_LIMIT_NAMES = 4096
+MAX_SERVED_MODELS = 10_000
+
+
+class ScopeStatus(msgspec.Struct, frozen=True):
+    """One scope of an account as people see it."""
+
+    kind: ScopeKind
+    what: str
+    """Model or endpoint; "" for all."""
+    state: Phase
+    reason: OutcomeKind | None
+    strikes: int
+    until_at: datetime | None
+    """None: until a check, an edit or an operator."""
+    probe_at: datetime | None
+    last_error: str
+    """What the upstream said when the rest began, identifiers masked."""
+
+
+class Lease:
+    """A slot on an account, from the attempt's start to the answer's last byte. Released exactly once."""
+
+    __slots__ = ("_board", "_is_released", "member", "probes", "started")
+
+    def __init__(self, board: "Board", member: Member, started: Instant, probes: tuple[Scope, ...]) -> None:
+        self._board = board
+        self._is_released = False
+        self.member = member
+        self.started = started
+        self.probes = probes
+        """Scopes for which this attempt is the probe."""
+
+    def release(self) -> None:
+        """Idempotent. A probe that came to no verdict makes room for the next."""
+        if not self._is_released:
+            self._is_released = True
+            self._board.released(self)
+
+
+class Board:
+    """Snapshot + health + loads of this worker. One per process; the event loop's thread only."""
+
+    def __init__(
+        self, *, clock: Clock, rng: Random, kinds: dict[str, ProviderKind], announcer: Announcer | None = None
+    ) -> None:
+        self._clock = clock
+        self._rng = rng
+        self._kinds = kinds
+        self._announcer = announcer
+        self.snapshot = Snapshot()
+        self.epoch = 0
+        self.in_flight_calls = 0
+        """Attempts under way on all accounts, answers that are still coming among them."""
+        self.on_change: Callable[[], None] = lambda: None
+        """Called after anything changed for the better: calls that wait look again."""
+        self.on_cooled: Callable[[ProviderId, OutcomeKind], None] = lambda _provider, _reason: None
+        self._healths: dict[Scope, Health] = {}
+        self._errors: dict[Scope, str] = {}
+        self._probes: dict[Scope, Instant] = {}
+        self._loads: dict[AccountId, Load] = {}
+        self._destinations: dict[AccountId, Destination] = {}
+        self._pools: dict[tuple[str, str, str], Pool] = {}
+        self._limit_names: dict[tuple[ProviderId, str], str] = {}
+        self._served_models: set[tuple[ProviderId, str]] = set()
+
+    # -- registry ------------------------------------------------------------------------------------------------
+
+    def replace_snapshot(self, snapshot: Snapshot) -> None:
+        """Takes a new snapshot. Health stays, but an account whose credential changed, or that came back, starts anew."""
+        for account_id, account in snapshot.accounts.items():
+            before = self.snapshot.accounts.get(account_id)
+            if before is None or before.credential != account.credential:
+                self._forget(
+                    scope
+                    for scope in list(self._healths)
+                    if scope.kind is ScopeKind.ACCOUNT and scope.holder == account_id
+                )
+        base = self._least_served(snapshot)
+        self._loads = {
+            account_id: self._loads.get(account_id) or Load(base.get(account.provider_id, 0.0))
+            for account_id, account in snapshot.accounts.items()
+        }
+        self.snapshot = snapshot
+        self._destinations = {}
+        self._pools = {}
+        self._changed()
+
+    def _least_served(self, snapshot: Snapshot) -> dict[ProviderId, float]:
+        """Where a newcomer's virtual time starts: with the least of its provider, so that it gets its share, not all."""
+        least: dict[ProviderId, float] = {}
+        for account_id, account in snapshot.accounts.items():
+            load = self._loads.get(account_id)
+            if load is not None:
+                least[account.provider_id] = min(least.get(account.provider_id, load.served), load.served)
+        return least
+
+    def pool_for(self, call: Call) -> Pool:
+        """The pool that may serve `call`. Raises CallRefused when nothing is configured for it (SPEC §3)."""
+        key = (call.named_provider or "", (call.model or "").lower(), call.endpoint.name)
+        pool = self._pools.get(key)
+        if pool is None:
+            pool = self._pool_of(call, key)
+            if len(self._pools) >= MAX_POOLS:
+                self._pools.clear()
+            self._pools[key] = pool
+        return pool
+
+    def _pool_of(self, call: Call, key: tuple[str, str, str]) -> Pool:
+        targets = targets_for(self.snapshot, call)
+        kind = self._kinds[targets.provider.kind]
+        model = targets.upstream_model
+        members = [self._member(account, model, call.endpoint.name, kind) for account in targets.accounts]
+        return Pool(
+            key=key,
+            provider=targets.provider,
+            kind=kind,
+            model=model,
+            endpoint_name=call.endpoint.name,
+            members=members,
+            fallbacks=targets.fallbacks,
+        )
+
+    def _member(self, account: Account, model: ModelName | None, endpoint: str, kind: ProviderKind) -> Member:
+        name = (model or "").lower()
+        names = ScopeNames(str(account.id), account.holder, name, endpoint)
+        limit = self._limit_names.get((account.provider_id, name))
+        scopes = tuple(names.scope(scope_kind, limit=limit) for scope_kind in ScopeKind)
+        destination = self._destinations.get(account.id)
+        if destination is None:
+            provider = self.snapshot.providers[account.provider_id]
+            destination = self._destinations[account.id] = kind.destination_of(provider, account.credential)
+        return Member(account, self._loads[account.id], names, scopes, destination)
+
+    # -- views ---------------------------------------------------------------------------------------------------
+
+    def view(self, pool: Pool, now: Instant) -> View:
+        """Who may be tried now. Kept until something changes, so that a call costs no look at every account."""
+        view = pool.view
+        if view is None or view.epoch != self.epoch or now >= view.valid_until:
+            view = pool.view = self._view_of(pool, now)
+        return view
+
+    def _view_of(self, pool: Pool, now: Instant) -> View:
+        tiers: dict[int, list[Member]] = {}
+        dimmed: set[AccountId] = set()
+        resting: list[tuple[AccountId, Resting]] = []
+        valid_until = FOREVER
+        for member in pool.members:
+            rest, changes_at = self._rest_of(member, now) if self._healths else (None, FOREVER)
+            if rest is None:
+                tiers.setdefault(member.account.tier, []).append(member)
+            else:
+                resting.append((member.account_id, rest))
+            dim_until = self._dimmed_until(member) if self._healths else now
+            if dim_until > now:
+                dimmed.add(member.account_id)
+                changes_at = min(changes_at, dim_until)
+            valid_until = min(valid_until, changes_at)
+        for tier in tiers.values():
+            _lift(tier, pool.view)
+        return View(
+            self.epoch,
+            valid_until,
+            tuple(tuple(tiers[tier]) for tier in sorted(tiers)),
+            frozenset(dimmed),
+            tuple(resting),
+        )
+
+    def _rest_of(self, member: Member, now: Instant) -> tuple[Resting | None, Instant]:
+        """Why the member rests (None: it may be tried), and when that changes by itself."""
+        worst: Resting | None = None
+        for scope in member.scopes:
+            health = self._healths.get(scope)
+            if health is None or health.phase is Phase.READY:
+                continue
+            wake_at = health.probe_at
+            probing_since = self._probes.get(scope)
+            if health.may_probe(now):
+                wake_at = now if probing_since is None else Instant(probing_since + PROBE_PASSES_S)
+                if wake_at <= now:
+                    continue
+            if worst is None or wake_at > worst.wake_at:
+                worst = Resting(health.reason, Instant(max(health.until, wake_at)), wake_at)
+        return worst, FOREVER if worst is None else worst.wake_at
+
+    def _dimmed_until(self, member: Member) -> Instant:
+        return Instant(
+            max((self._healths[scope].dimmed_until for scope in member.scopes if scope in self._healths), default=0.0)
+        )
+
+    # -- attempts ------------------------------------------------------------------------------------------------
+
+    def take(self, member: Member, now: Instant) -> Lease:
+        """A slot on the member's account. If one of its scopes is due, this attempt is that scope's probe."""
+        load = member.load
+        load.in_flight += 1
+        self.in_flight_calls += 1
+        load.served += 1 / member.weight
+        return Lease(self, member, now, self._start_probes(member, now) if self._healths else ())
+
+    def _start_probes(self, member: Member, now: Instant) -> tuple[Scope, ...]:
+        due = []
+        for scope in member.scopes:
+            health = self._healths.get(scope)
+            if health is not None and health.may_probe(now) and scope not in self._probes:
+                self._probes[scope] = now
+                due.append(scope)
+        if due:
+            self.epoch += 1
+        return tuple(due)
+
+    def released(self, lease: Lease) -> None:
+        """Called by the lease, once."""
+        load = lease.member.load
+        load.in_flight -= 1
+        self.in_flight_calls -= 1
+        for scope in lease.probes:
+            self._probes.pop(scope, None)
+        if lease.probes or lease.member.account.max_concurrency is not None:
+            self._changed()
+
+    def observe(self, lease: Lease, outcome: Outcome, now: Instant) -> None:
+        """Lets the scopes of the attempt's account feel what it came to."""
+        member = lease.member
+        if outcome.kind is OutcomeKind.OK:
+            self._learn_served(member)
+            if self._healths:
+                self._heal(lease, outcome, now)
+            return
+        if outcome.limit_name is not None:
+            self._learn_limit_name(member, outcome.limit_name)
+        scope = scope_hit(outcome, member.names)
+        if scope is None:
+            return
+        is_known = self._is_known(member)
+        before = self._healths.get(scope, BLANK)
+        health = after(
+            before, outcome, started=lease.started, now=now, jitter=self._rng.random(), is_model_known=is_known
+        )
+        if health is before:
+            return
+        self._healths[scope] = health
+        self.epoch += 1
+        self._bound_healths(now)
+        if health.phase is not Phase.READY and health != before:
+            self._errors[scope] = outcome.message
+            self.on_cooled(member.account.provider_id, outcome.kind)
+            if outcome.kind is not OutcomeKind.NO_ACCESS_TO_MODEL or is_known:
+                self._announce(scope, health)
+
+    def _heal(self, lease: Lease, outcome: Outcome, now: Instant) -> None:
+        for scope in lease.member.scopes:
+            before = self._healths.get(scope)
+            if before is None:
+                continue
+            health = after(before, outcome, started=lease.started, now=now, jitter=0.0)
+            if health is before:
+                continue
+            self._put(scope, health)
+            self._probes.pop(scope, None)
+            if before.phase is not Phase.READY and self._announcer is not None:
+                self._announcer.announce_recovery(scope)
+            self._changed()
+
+    def _put(self, scope: Scope, health: Health) -> None:
+        """`since` is kept for a while even when nothing else is: an old failure must not count again."""
+        self._healths[scope] = health
+        if health.phase is Phase.READY:
+            self._errors.pop(scope, None)
+
+    def _learn_served(self, member: Member) -> None:
+        key = (member.account.provider_id, member.names.model)
+        if key not in self._served_models and len(self._served_models) < MAX_SERVED_MODELS:
+            self._served_models.add(key)
+
+    def _is_known(self, member: Member) -> bool:
+        return (member.account.provider_id, member.names.model) in self._served_models
+
+    def _learn_limit_name(self, member: Member, limit: str) -> None:
+        """The upstream counts this model under another name: from now on the model's calls look at that scope too."""
+        key = (member.account.provider_id, member.names.model)
+        if limit == member.names.model or self._limit_names.get(key) == limit:
+            return
+        if len(self._limit_names) < MAX_LIMIT_NAMES:
+            self._limit_names[key] = limit
+            self._pools = {}
+
+    def _bound_healths(self, now: Instant) -> None:
+        if len(self._healths) > MAX_HEALTHS:
+            self._healths = {
+                scope: health
+                for scope, health in self._healths.items()
+                if health.phase is not Phase.READY and health.until > now
+            }
+
+    def tidy(self) -> None:
+        """Drops what no longer says anything, so that memory stays flat and the usual call meets an empty table."""
+        now = self._clock.now()
+        self._healths = {scope: health for scope, health in self._healths.items() if not _is_stale(health, now)}
+        self._errors = {scope: text for scope, text in self._errors.items() if scope in self._healths}
+
+    def _changed(self) -> None:
+        self.epoch += 1
+        self.on_change()
+
+    # -- other processes and people ------------------------------------------------------------------------------
+
+    def _announce(self, scope: Scope, health: Health) -> None:
+        if self._announcer is not None:
+            self._announcer.announce(self.park_of(scope, health))
+
+    def park_of(self, scope: Scope, health: Health) -> Park:
+        """The rest in wall time."""
+        is_rejected = health.phase is Phase.REJECTED
+        return Park(
+            scope=scope,
+            reason=health.reason or OutcomeKind.RATE_LIMITED,
+            strikes=health.strikes,
+            since_at=self._wall(health.since),
+            until_at=self._wall(Instant(self._clock.now() + 86400.0) if is_rejected else health.until),
+            probe_at=self._wall(Instant(self._clock.now() + 86400.0) if is_rejected else health.probe_at),
+            is_rejected=is_rejected,
+        )
+
+    def _wall(self, instant: Instant) -> datetime:
+        return self._clock.wall_now() + timedelta(seconds=instant - self._clock.now())
+
+    def _instant(self, at: datetime) -> Instant:
+        return Instant(self._clock.now() + (at - self._clock.wall_now()).total_seconds())
+
+    def hear_parks(self, parks: Iterable[Park]) -> None:
+        """Another process, or the table at the start, tells of parks."""
+        for park in parks:
+            heard = Health(
+                phase=Phase.REJECTED if park.is_rejected else Phase.COOLING,
+                strikes=park.strikes,
+                since=self._instant(park.since_at),
+                until=FOREVER if park.is_rejected else self._instant(park.until_at),
+                probe_at=FOREVER if park.is_rejected else self._instant(park.probe_at),
+                reason=park.reason,
+            )
+            self._healths[park.scope] = told(self._healths.get(park.scope, BLANK), heard)
+        self.epoch += 1
+
+    def hear_recoveries(self, scopes: Iterable[Scope]) -> None:
+        """Another process saw these scopes serve, or an operator cleared them."""
+        self._forget(scopes)
+        self._changed()
+
+    def _forget(self, scopes: Iterable[Scope]) -> None:
+        now = self._clock.now()
+        for scope in scopes:
+            if self._healths.pop(scope, None) is not None:
+                self._healths[scope] = Health(since=now)
+            self._errors.pop(scope, None)
+
+    def clear(self, account_id: AccountId) -> None:
+        """An operator says that the account is well: all its rests end, here and in every other process."""
+        scopes = [scope for scope in self._healths if scope.holder in self._holders(account_id)]
+        self._forget(scopes)
+        if self._announcer is not None:
+            for scope in scopes:
+                self._announcer.announce_recovery(scope)
+        self._changed()
+
+    def _holders(self, account_id: AccountId) -> set[str]:
+        account = self.snapshot.accounts.get(account_id)
+        return {str(account_id)} if account is None else {str(account_id), account.holder}
+
+    def status_of(self, account_id: AccountId) -> list[ScopeStatus]:
+        """Every scope of the account that something is known against."""
+        holders = self._holders(account_id)
+        return [
+            self._status(scope, health)
+            for scope, health in self._healths.items()
+            if scope.holder in holders and not (health.phase is Phase.READY and not health.strikes)
+        ]
+
+    def _status(self, scope: Scope, health: Health) -> ScopeStatus:
+        is_resting = health.phase is Phase.COOLING
+        return ScopeStatus(
+            kind=scope.kind,
+            what=scope.what,
+            state=health.phase,
+            reason=health.reason,
+            strikes=health.strikes,
+            until_at=self._wall(health.until) if is_resting else None,
+            probe_at=self._wall(health.probe_at) if is_resting else None,
+            last_error=self._errors.get(scope, ""),
+        )
+
+    def in_flight(self, account_id: AccountId) -> int:
+        load = self._loads.get(account_id)
+        return 0 if load is None else load.in_flight
+
+    def states(self) -> dict[ProviderId, dict[Phase, int]]:
+        """Accounts by provider and phase; an account counts by the worst scope that covers all its models."""
+        now = self._clock.now()
+        counts: dict[ProviderId, dict[Phase, int]] = {id_: dict.fromkeys(Phase, 0) for id_ in self.snapshot.providers}
+        for account in self.snapshot.accounts.values():
+            phases = [
+                health.phase
+                for scope in (Scope(ScopeKind.ACCOUNT, str(account.id)), Scope(ScopeKind.HOLDER, account.holder))
+                if (health := self._healths.get(scope)) is not None
+                and (health.phase is Phase.REJECTED or health.until > now)
+            ]
+            worst = Phase.REJECTED if Phase.REJECTED in phases else Phase.COOLING if phases else Phase.READY
+            if worst is Phase.COOLING and all(phase is Phase.READY for phase in phases):
+                worst = Phase.READY
+            counts[account.provider_id][worst] += 1
+        return counts
+
+
+def _is_stale(health: Health, now: Instant) -> bool:
+    """Ready with nothing against it for longer than an attempt lives, or rested out long ago and never asked since."""
+    if health.phase is Phase.READY and not health.strikes and not health.suspicions:
+        return now > max(health.since, health.dimmed_until) + STALE_WITNESS_S
+    return health.phase is not Phase.REJECTED and now > max(health.until, health.since, health.dimmed_until) + FORGET_S
+
+
+def _lift(tier: list[Member], before: View | None) -> None:
+    """Who comes back from a rest starts with the least served of those that stayed: it gets its share, not a flood."""
+    if before is None:
+        return
+    serving = {member.account_id for old in before.tiers for member in old}
+    stayed = [member.load.served for member in tier if member.account_id in serving]
+    if not stayed:
+        return
+    least = min(stayed)
+    for member in tier:
+        if member.account_id not in serving and member.load.served < least:
+            member.load.served = least

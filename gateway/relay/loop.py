@@ -1,0 +1,160 @@
+"""The loop of attempts: the one place where accounts are tried, for every endpoint.
+
+next_step ─▶ Try ──▶ attempt ──▶ the answer began: return it (the commit)
+    ▲   │               └──────▶ it failed: the plan learns from it ──┐
+    │   ├────▶ Wait ─▶ a recovery, room, or the end of patience ──────┤
+    └───┼─────────────────────────────────────────────────────────────┘
+        └────▶ Stop ─▶ the last refusal as it came, or an error of ours
+"""
+
+from collections.abc import Sequence
+from random import Random
+
+from gateway.core.attempts import UPSTREAM_FAULTS, Plan, Resting, Step, Stop, Try, Wait, next_step
+from gateway.core.call import Call
+from gateway.core.errors import AllRateLimited, NoAccountAvailable
+from gateway.core.ids import Instant
+from gateway.core.retry_budget import may_retry
+from gateway.core.selection import choose
+from gateway.relay.answer import Answer
+from gateway.relay.attempt import Attempts, Failed
+from gateway.relay.board import Board
+from gateway.relay.job import Job
+from gateway.relay.pool import Member, Pool, View, candidates_of, resting_of
+from gateway.relay.ports import Clock
+from gateway.relay.waiting import Ticket, Waiting
+
+
+class _Run:
+    """Where one call stands in the loop."""
+
+    __slots__ = ("deadline", "failed", "plan", "ticket", "wait_until")
+
+    def __init__(self, deadline: Instant, wait_until: Instant) -> None:
+        self.deadline = deadline
+        self.wait_until = wait_until
+        self.plan = Plan()
+        self.failed: Failed | None = None
+        self.ticket: Ticket | None = None
+
+
+class Relay:
+    """Calls in, answers out. One per worker."""
+
+    def __init__(self, *, board: Board, attempts: Attempts, waiting: Waiting, clock: Clock, rng: Random) -> None:
+        self._board = board
+        self._attempts = attempts
+        self._waiting = waiting
+        self._clock = clock
+        self._rng = rng
+        self._retries = 0
+        """Attempts after a fault of the upstream that are under way: what the retry budget bounds."""
+
+    async def relay_call(self, pool: Pool, job: Job) -> Answer:
+        """The answer of the first account that gives one, or the last refusal as it came. Raises GatewayError else."""
+        arrived = job.progress.arrived
+        deadline = Instant(arrived + pool.provider.settings.timeout_s)
+        run = _Run(deadline, Instant(min(arrived + job.call.max_wait_s, deadline)))
+        try:
+            while True:
+                now = self._clock.now()
+                view = self._board.view(pool, now)
+                found = () if self._stands_behind(pool, run) else candidates_of(view, run.plan.excluded)
+                match self._step(run, view, found, now):
+                    case Try():
+                        self._leave_line(run)
+                        answer = await self._try(pool, self._choose(pool, view, found, job.call), job, run)
+                        if answer is not None:
+                            return answer
+                    case Wait(until, is_backoff):
+                        await self._wait(pool, job, run, until, is_backoff=is_backoff)
+                    case Stop(error):
+                        if error is not None:
+                            raise error
+                        return _as_it_came(run.failed)
+        finally:
+            self._leave_line(run)
+
+    def _step(self, run: _Run, view: View, found: Sequence[Member], now: Instant) -> Step:
+        plan = run.plan
+        if not found and plan.last is None and not view.tiers and not view.resting:
+            return Stop(
+                NoAccountAvailable("No account is configured for this model. Tell the operator of this gateway.")
+            )
+        resting: Sequence[Resting] = ()
+        if not found:
+            resting = resting_of(view, plan.excluded, now) or [Resting(None, now, now)]
+        return next_step(
+            plan,
+            has_candidate=bool(found),
+            resting=resting,
+            now=now,
+            wait_until=run.wait_until,
+            may_retry=plan.last is None or may_retry(self._board.in_flight_calls, self._retries),
+        )
+
+    def _choose(self, pool: Pool, view: View, found: Sequence[Member], call: Call) -> Member:
+        if len(found) == 1:
+            return found[0]
+        pool.turn += 1
+        index = choose(
+            found,
+            pool.provider.settings.strategy,
+            rng=self._rng,
+            dimmed=view.dimmed,
+            affinity=call.affinity,
+            turn=pool.turn,
+        )
+        return found[index]
+
+    async def _try(self, pool: Pool, member: Member, job: Job, run: _Run) -> Answer | None:
+        """One attempt. None: it failed, and `run` knows how."""
+        is_retry = run.plan.last is not None and run.plan.last.kind in UPSTREAM_FAULTS
+        self._retries += is_retry
+        try:
+            result = await self._attempts.attempt(pool, member, job, run.deadline)
+        finally:
+            self._retries -= is_retry
+        if isinstance(result, Answer):
+            return result
+        run.failed = result
+        run.plan = run.plan.after(member.account_id, result.outcome, is_creating=job.call.endpoint.is_creating)
+        if self._clock.now() >= run.deadline:
+            run.plan = run.plan.ended()
+        return None
+
+    # -- waiting -------------------------------------------------------------------------------------------------
+
+    def _stands_behind(self, pool: Pool, run: _Run) -> bool:
+        """Others wait for this pool and came first."""
+        if run.ticket is not None:
+            return not self._waiting.is_head(run.ticket)
+        return run.plan.last is None and self._waiting.is_busy(pool.key)
+
+    async def _wait(self, pool: Pool, job: Job, run: _Run, until: Instant, *, is_backoff: bool) -> None:
+        began = self._clock.now()
+        if is_backoff:
+            stretch = (until - began) * self._rng.random() / 2
+            await self._clock.sleep(min(until - began + stretch, max(run.deadline - began, 0.0)))
+            run.plan = run.plan.rested()
+            return
+        if run.ticket is None:
+            run.ticket = self._waiting.join(pool.key, len(job.body), is_first=run.plan.last is not None)
+        if run.ticket is None:
+            raise AllRateLimited("Too many calls wait for an account already. Retry shortly.", retry_after_s=1.0)
+        await run.ticket.wait(until if self._waiting.is_head(run.ticket) else run.wait_until)
+        job.progress.waited_s += self._clock.now() - began
+        run.plan = run.plan.recovered()
+
+    def _leave_line(self, run: _Run) -> None:
+        if run.ticket is not None:
+            self._waiting.leave(run.ticket)
+            run.ticket = None
+
+
+def _as_it_came(failed: Failed | None) -> Answer:
+    if failed is None:
+        raise NoAccountAvailable("No account can serve this call. Tell the operator of this gateway.")
+    if isinstance(failed.refusal, Answer):
+        return failed.refusal
+    raise failed.refusal

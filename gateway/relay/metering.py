@@ -1,0 +1,101 @@
+"""What a call did, collected while it runs, and told once at its end: one log line, counters, usage."""
+
+from typing import Protocol
+
+from gateway.core.call import Call, Usage
+from gateway.core.ids import AccountId, Instant, ProviderId
+from gateway.core.outcome import Outcome, OutcomeKind
+from gateway.relay.ports import Clock
+from gateway.telemetry.events import AttemptRecord, CallEnd, CallRecord
+
+MAX_TRAIL = 20
+CLIENT_GONE = 499
+"""nginx's status for a caller that hung up before the head."""
+
+
+class Meter(Protocol):
+    """Where finished calls and attempts are counted. `telemetry` fits it."""
+
+    def call_started(self) -> None: ...
+
+    def attempt_finished(
+        self, provider_id: ProviderId, model: str, kind: OutcomeKind, duration_s: float, *, is_served: bool
+    ) -> None: ...
+
+    def call_finished(self, record: CallRecord) -> None: ...
+
+
+class Progress:
+    """One call on its way. Mutable, owned by the call's task; `finish` tells the meter exactly once."""
+
+    __slots__ = (
+        "_attempts", "_call", "_clock", "_is_finished", "_meter", "_trail", "account_id", "arrived", "body_bytes",
+        "chunks", "first_byte", "provider_id", "usage", "waited_s",
+    )  # fmt: skip
+
+    def __init__(self, call: Call, meter: Meter, clock: Clock, arrived: Instant) -> None:
+        self._call = call
+        self._meter = meter
+        self._clock = clock
+        self._is_finished = False
+        self._trail: list[AttemptRecord] = []
+        self._attempts = 0
+        self.arrived = arrived
+        self.first_byte: Instant | None = None
+        self.provider_id: ProviderId | None = None
+        self.account_id: AccountId | None = None
+        self.usage: Usage | None = None
+        self.chunks = 0
+        self.body_bytes = 0
+        self.waited_s = 0.0
+
+    @property
+    def attempts(self) -> int:
+        return self._attempts
+
+    def attempted(
+        self, provider_id: ProviderId, account_id: AccountId, model: str, outcome: Outcome, duration_s: float
+    ) -> None:
+        """An attempt came to its verdict: a success at its head or first content, a failure when it was known."""
+        self._attempts += 1
+        self.provider_id = provider_id
+        self.account_id = account_id
+        kind = outcome.kind
+        if len(self._trail) < MAX_TRAIL:
+            self._trail.append(AttemptRecord(account_id, provider_id, kind, outcome.status, duration_s, outcome.code))
+        self._meter.attempt_finished(provider_id, model, kind, duration_s, is_served=kind is OutcomeKind.OK)
+
+    def finish(
+        self, outcome: OutcomeKind | CallEnd, status: int, *, code: str | None = None, is_complete: bool = True
+    ) -> None:
+        """Idempotent: the first to say how the call ended is right."""
+        if self._is_finished:
+            return
+        self._is_finished = True
+        call, usage, first_byte = self._call, self.usage, self.first_byte
+        self._meter.call_finished(
+            CallRecord(
+                at=self._clock.wall_now(),
+                call_id=call.id,
+                endpoint=call.endpoint.name,
+                outcome=outcome,
+                status=status,
+                total_s=self._clock.now() - self.arrived,
+                model=call.model,
+                provider=self.provider_id,
+                account_id=self.account_id,
+                client_key_id=call.key_id,
+                attempts=self._attempts,
+                trail=tuple(self._trail),
+                code=code,
+                first_byte_s=None if first_byte is None else first_byte - self.arrived,
+                waited_s=self.waited_s,
+                input_tokens=usage.input_tokens if usage else 0,
+                output_tokens=usage.output_tokens if usage else 0,
+                cached_tokens=usage.cached_tokens if usage else 0,
+                is_stream=call.is_stream,
+                chunks=self.chunks,
+                bytes=self.body_bytes,
+                is_complete=is_complete,
+            )
+        )

@@ -1,0 +1,124 @@
+"""The accounts that may serve one model at one endpoint, with their live loads: what the board hands to the loop."""
+
+from collections.abc import Collection, Sequence
+
+import msgspec
+
+from gateway.core.attempts import Resting
+from gateway.core.cooldown import ScopeNames
+from gateway.core.ids import AccountId, Instant, ModelName
+from gateway.core.outcome import Scope
+from gateway.core.snapshot import Account, Provider, Validation
+from gateway.providers.base import Destination, ProviderKind
+
+
+class Load:
+    """What this worker has running on one account. Mutable; one per account, kept over snapshots."""
+
+    __slots__ = ("in_flight", "served")
+
+    def __init__(self, served: float = 0.0) -> None:
+        self.in_flight = 0
+        self.served = served
+        """Calls taken divided by weight: a virtual time. Who has the least goes first among equally loaded accounts."""
+
+
+class Member:
+    """One account in a pool. Immutable but for the load it points at."""
+
+    __slots__ = ("account", "account_id", "destination", "load", "names", "scopes", "weight")
+
+    def __init__(
+        self, account: Account, load: Load, names: ScopeNames, scopes: tuple[Scope, ...], destination: Destination
+    ) -> None:
+        self.account = account
+        self.account_id: AccountId = account.id
+        self.weight = account.weight
+        self.load = load
+        self.names = names
+        self.scopes = scopes
+        self.destination = destination
+
+    @property
+    def in_flight(self) -> int:
+        return self.load.in_flight
+
+    @property
+    def served(self) -> float:
+        return self.load.served
+
+    def has_room(self) -> bool:
+        limit = self.account.max_concurrency
+        return limit is None or self.load.in_flight < limit
+
+
+class View(msgspec.Struct, frozen=True):
+    """Who of a pool serves and who rests, at one moment. Holds until `valid_until`, or until the board's epoch moves."""
+
+    epoch: int
+    valid_until: Instant
+    tiers: tuple[tuple[Member, ...], ...]
+    """Members that may be tried, by tier; empty tiers are left out."""
+    dimmed: frozenset[AccountId]
+    resting: tuple[tuple[AccountId, Resting], ...]
+
+
+class Pool:
+    """Members for one (provider, model, endpoint) of one snapshot."""
+
+    __slots__ = (
+        "endpoint_name",
+        "fallbacks",
+        "key",
+        "kind",
+        "members",
+        "model",
+        "provider",
+        "turn",
+        "validation",
+        "view",
+    )
+
+    def __init__(
+        self,
+        *,
+        key: tuple[str, str, str],
+        provider: Provider,
+        kind: ProviderKind,
+        model: ModelName | None,
+        endpoint_name: str,
+        members: Sequence[Member],
+        fallbacks: tuple[ModelName, ...],
+    ) -> None:
+        self.key = key
+        self.provider = provider
+        self.kind = kind
+        self.model = model
+        """The upstream's name of the model, as it is sent; None for calls without one."""
+        self.endpoint_name = endpoint_name
+        self.members = tuple(members)
+        self.fallbacks = fallbacks
+        self.validation: Validation = provider.settings.validation or kind.validation
+        self.turn = 0
+        """Calls chosen so far: the position of the round robin."""
+        self.view: View | None = None
+
+
+def candidates_of(view: View, excluded: Collection[AccountId]) -> Sequence[Member]:
+    """Members of the lowest tier that may be tried now: not excluded and with room; empty when there are none."""
+    for tier in view.tiers:
+        found = [member for member in tier if member.account_id not in excluded and member.has_room()]
+        if found:
+            return found
+    return ()
+
+
+def resting_of(view: View, excluded: Collection[AccountId], now: Instant) -> list[Resting]:
+    """Members that may not be tried now but may later: those that rest, and those without room."""
+    full = [
+        Resting(None, now, now)
+        for tier in view.tiers
+        for member in tier
+        if member.account_id not in excluded and not member.has_room()
+    ]
+    return [resting for _, resting in view.resting] + full
