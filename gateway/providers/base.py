@@ -46,6 +46,9 @@ class UpstreamRequest(msgspec.Struct, frozen=True):
     """Without `host`, `content-length` and `transfer-encoding`: the engine writes these."""
     body: bytes = b""
     limits: Limits = Limits()
+    may_resend: bool = True
+    """Whether the engine may send it again when a kept connection turns out dead before a byte of the answer came.
+    False for creating calls: the upstream may have acted."""
 
     def __repr__(self) -> str:
         """Neither headers nor body: a credential and a prompt are in them."""
