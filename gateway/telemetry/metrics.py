@@ -23,6 +23,7 @@ from gateway.core.outcome import OutcomeKind
 from gateway.telemetry.events import CallRecord
 from gateway.telemetry.provider_series import DURATION_BOUNDS_S, AllProviders
 from gateway.telemetry.series import Counter, Files, Gauge, Histogram, Labels
+from gateway.telemetry.stats import Stats
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """The version every Prometheus reads; our names need no escaping."""
@@ -82,6 +83,8 @@ class Metrics:
         )
         self._lines_dropped = Counter(files, "gateway_log_lines_dropped_total", "Log lines lost: stdout was too slow.")
         self._lines_dropped_seen = 0
+        self.stats = Stats(self.directory, files.worker, now=clock.now())
+        """The same calls, as /health shows them."""
         self._make_gauges(files)
 
     def _make_gauges(self, files: Files) -> None:
@@ -114,6 +117,7 @@ class Metrics:
     def call_started(self) -> None:
         """Every call, before anything can go wrong with it; `call_finished` follows exactly once."""
         self._sums[self._in_flight] += 1.0
+        self.stats.call_started()
 
     def attempt_finished(
         self, provider_id: str, model: str | None, outcome_kind: OutcomeKind, duration_s: float, *, is_served: bool
@@ -124,6 +128,7 @@ class Metrics:
 
     def call_finished(self, record: CallRecord) -> None:
         self._sums[self._in_flight] -= 1.0
+        self.stats.call_finished(record, self._clock.now())
         provider = record.provider or _NONE
         self._calls.inc((record.endpoint, provider, record.outcome))
         self._duration.observe(record.total_s, (record.endpoint, provider))
@@ -178,6 +183,7 @@ class Metrics:
     def close(self) -> None:
         """The files stay for the other workers to add up; a private directory goes."""
         self._files.close()
+        self.stats.close()
         if self._is_private:
             shutil.rmtree(self.directory, ignore_errors=True)
 

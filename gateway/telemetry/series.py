@@ -27,8 +27,10 @@ class Files:
     def __init__(self, directory: Path, worker: str) -> None:
         """`worker` must be unique among living processes; taken again after a death, its counters go on."""
         self._directory = directory
-        self._worker = worker
+        self.worker = worker
+        """As it is in the files' names."""
         self._open: dict[str, SharedDoubles] = {}
+        self.of("counter")  # settles the name
 
     def of(self, kind: str) -> SharedDoubles:
         """`kind`: `counter`, `histogram` or `gauge_<mode>` (prometheus_client's multiprocess modes)."""
@@ -36,12 +38,12 @@ class Files:
             try:
                 self._open[kind] = self._opened(kind)
             except BlockingIOError:  # a hung predecessor still writes its files: leave them to it
-                self._worker = f"{self._worker}-{os.getpid()}"
+                self.worker = f"{self.worker}-{os.getpid()}"
                 self._open[kind] = self._opened(kind)
         return self._open[kind]
 
     def _opened(self, kind: str) -> SharedDoubles:
-        path = self._directory / f"{kind}_{self._worker}.db"
+        path = self._directory / f"{kind}_{self.worker}.db"
         return SharedDoubles(path, is_continued=not kind.startswith("gauge"))
 
     def close(self) -> None:
