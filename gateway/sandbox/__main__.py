@@ -1,0 +1,7 @@
+"""`python -m gateway.sandbox`."""
+
+import sys
+
+from gateway.sandbox.cli import main
+
+sys.exit(main())

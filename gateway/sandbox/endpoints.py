@@ -1,0 +1,170 @@
+"""The endpoints there are: one row each. Models' names with knobs in them are read here too."""
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import msgspec
+
+from gateway.sandbox import bodies, streams
+from gateway.sandbox.answer import Answer, Events, streamed, whole
+from gateway.sandbox.bodies import Identity
+from gateway.sandbox.config import Behaviour, matches
+from gateway.sandbox.errors import ERRORS, ErrorKind, Names, worded, write_error
+from gateway.sandbox.request import Asked
+
+USUAL_MODELS = (
+    "gpt-4",
+    "gpt-4o",
+    "gpt-4o-mini",
+    "gpt-4.1",
+    "gpt-3.5-turbo",
+    "gpt-3.5-turbo-instruct",
+    "o3-mini",
+    "text-embedding-3-small",
+    "omni-moderation-latest",
+)
+_MODELS = "/v1/models"
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """All that an endpoint needs for its answer."""
+
+    path: str
+    number: int
+    created: int
+    """Unix seconds."""
+    asked: Asked
+    behaviour: Behaviour
+    headers: list[tuple[str, str]]
+    models: list[str]
+    """Those the key has access to."""
+    obfuscates: bool
+
+    @property
+    def who(self) -> Identity:
+        return Identity(self.number, self.created, self.asked.model or "omni-moderation-latest")
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One row."""
+
+    method: str
+    answer: Callable[[Question], Answer]
+    needs_body: bool = True
+    required: str = ""
+    """The parameter that must be there beside `model`."""
+    default_model: str = ""
+    """Served when no model is named; "": one must be."""
+
+    def problem(self, asked: Asked) -> ErrorKind | None:
+        """The 400 that a body deserves."""
+        if not asked.model and not self.default_model:
+            return ErrorKind(400, "you must provide a model parameter")
+        if getattr(asked, self.required) in (None, []):
+            message = f"Missing required parameter: '{self.required}'."
+            return ErrorKind(400, message, code="missing_required_parameter", param=self.required)
+        return None
+
+
+def _chat(question: Question) -> Answer:
+    asked, behaviour = question.asked, question.behaviour
+    if not asked.is_stream:
+        return _delayed(question, bodies.write_chat(asked, question.who, behaviour))
+    events = streams.chat_events(asked, question.who, behaviour, obfuscates=question.obfuscates)
+    return _stream(question, events)
+
+
+def _completion(question: Question) -> Answer:
+    asked, behaviour = question.asked, question.behaviour
+    if not asked.is_stream:
+        return _delayed(question, bodies.write_completion(asked, question.who, behaviour))
+    events = streams.completion_events(asked, question.who, behaviour, obfuscates=question.obfuscates)
+    return _stream(question, events)
+
+
+def _stream(question: Question, events: Events) -> Answer:
+    headers = [(name, value) for name, value in question.headers if name != "content-type"]
+    answer = streamed([("content-type", "text/event-stream; charset=utf-8"), *headers], events)
+    answer.delay_s = question.behaviour.delay_s
+    return answer
+
+
+def _embeddings(question: Question) -> Answer:
+    return _delayed(question, bodies.write_embeddings(question.asked, question.who))
+
+
+def _moderations(question: Question) -> Answer:
+    return _delayed(question, bodies.write_moderations(question.asked, question.who))
+
+
+def _models(question: Question) -> Answer:
+    return whole(200, question.headers, bodies.write_models(question.models, question.created))
+
+
+def _model(question: Question) -> Answer:
+    name = question.path.removeprefix(_MODELS + "/")
+    if name in question.models:
+        return whole(200, question.headers, bodies.write_model(name, question.created))
+    kind = ERRORS["model_not_found"]
+    return whole(404, question.headers, write_error(kind, worded(kind, Names(model=name))))
+
+
+def _delayed(question: Question, body: bytes) -> Answer:
+    answer = whole(200, question.headers, body)
+    answer.delay_s = question.behaviour.delay_s
+    return answer
+
+
+ENDPOINTS: dict[str, Endpoint] = {
+    "/v1/chat/completions": Endpoint(method="POST", answer=_chat, required="messages"),
+    "/v1/completions": Endpoint(method="POST", answer=_completion, required="prompt"),
+    "/v1/embeddings": Endpoint(method="POST", answer=_embeddings, required="input"),
+    "/v1/moderations": Endpoint(
+        method="POST", answer=_moderations, required="input", default_model="omni-moderation-latest"
+    ),
+    _MODELS: Endpoint(method="GET", answer=_models, needs_body=False),
+}
+_ONE_MODEL = Endpoint(method="GET", answer=_model, needs_body=False)
+
+
+def find(method: str, path: str) -> Endpoint | ErrorKind:
+    """The endpoint, or the error of a wrong address or method."""
+    endpoint = ENDPOINTS.get(path) or (_ONE_MODEL if path.startswith(_MODELS + "/") else None)
+    if endpoint is None:
+        return ErrorKind(404, f"Invalid URL ({method} {path})")
+    if endpoint.method != method:
+        hint = "(HINT: Perhaps you meant to use a different HTTP method?)"
+        return ErrorKind(405, f"Not allowed to {method} on {path}. {hint}", code="method_not_supported")
+    return endpoint
+
+
+def base_model(name: str) -> str:
+    """Without the knobs: `gpt-4o` of `gpt-4o+chunks=50`."""
+    return name.partition("+")[0]
+
+
+def behaviour_of(model: str, behaviours: dict[str, Behaviour]) -> Behaviour:
+    """The first row that matches, then the knobs in the model's name."""
+    if not behaviours and "+" not in model:
+        return _USUAL
+    name = base_model(model).lower()
+    found = next((row for pattern, row in behaviours.items() if matches(pattern, name)), _USUAL)
+    return msgspec.structs.replace(found, **_knobs(model))
+
+
+_USUAL = Behaviour()
+
+
+@lru_cache(maxsize=1024)
+def _knobs(model: str) -> dict[str, object]:
+    """What stands after the plus signs; what is no knob of `Behaviour` is left alone."""
+    pairs = dict(knob.split("=", 1) for knob in model.split("+")[1:] if "=" in knob)
+    try:
+        given = msgspec.convert(pairs, Behaviour, strict=False)
+    except msgspec.ValidationError:
+        return {}
+    return {name: getattr(given, name) for name in pairs}
+
+
+def listed(models: tuple[str, ...] | None) -> tuple[str, ...]:
+    return USUAL_MODELS if models is None else models

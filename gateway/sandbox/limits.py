@@ -1,0 +1,172 @@
+"""Which meters a call is charged to, what they say of it, and how that looks in headers and messages. Pure."""
+
+import math
+from functools import lru_cache
+
+import msgspec
+
+from gateway.sandbox.config import KeyConfig, LimitRule, matches
+from gateway.sandbox.durations import write_duration
+from gateway.sandbox.limiter import Meter, make_meter
+
+_DAY_S = 86_400.0
+
+
+class Dimension(msgspec.Struct, frozen=True):
+    """One meter with its name."""
+
+    what: str
+    """`requests` or `tokens`."""
+    scope: str
+    """Model or family, as messages name it."""
+    period_s: float
+    meter: Meter
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why a call was not admitted."""
+
+    what: str
+    scope: str
+    org: str
+    period_s: float
+    limit: int
+    used: int
+    requested: int
+    wait_s: float
+    """Until the call fits; infinite when it is larger than the limit."""
+
+    @property
+    def is_too_large(self) -> bool:
+        return self.wait_s == math.inf
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """One dimension's three headers."""
+
+    what: str
+    limit: int
+    remaining: int
+    reset_s: float
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What the limits said to a call. `readings` are as of its admission."""
+
+    refusal: Refusal | None
+    readings: tuple[Reading, ...]
+
+
+class Limits:
+    """All meters of a sandbox, made as they are met."""
+
+    def __init__(self, rules: tuple[LimitRule, ...], *, charges_refused: bool) -> None:
+        self._rules = rules
+        self._charges_refused = charges_refused
+        self._meters: dict[tuple[int, str, str, str], Dimension] = {}
+        self._rules_of = lru_cache(maxsize=4096)(self._matching)
+
+    def admit(self, key: KeyConfig, model: str, tokens: int, now: float) -> Verdict:
+        """Charges one request and `tokens` to all that match, or refuses and says by which.
+
+        Refused, the call still costs a request (where `charges_refused`), and no tokens.
+        """
+        dimensions = self._dimensions(key, model, now)
+        if not dimensions:
+            return _UNLIMITED
+        costs = [1 if dimension.what == "requests" else tokens for dimension in dimensions]
+        refused_by = _first_refuser(dimensions, costs, now)
+        for dimension, cost in zip(dimensions, costs, strict=True):
+            if refused_by is None or (self._charges_refused and dimension.what == "requests"):
+                dimension.meter.drain(cost, now)
+        refusal = None
+        if refused_by is not None:
+            refusal = _refusal(dimensions[refused_by], costs[refused_by], key.org, now)
+        return Verdict(refusal, _readings(dimensions, now))
+
+    def _dimensions(self, key: KeyConfig, model: str, now: float) -> list[Dimension]:
+        found = []
+        for index in self._rules_of(key.org, model):
+            rule = self._rules[index]
+            holder = key.project if rule.is_per_project else key.org
+            for what, limit in (("requests", rule.requests), ("tokens", rule.tokens)):
+                if limit is not None:
+                    found.append(self._dimension(index, holder, what, rule.family or model, limit, now))
+        return found
+
+    def _dimension(  # the meter's name and its size
+        self, index: int, holder: str, what: str, scope: str, limit: int, now: float
+    ) -> Dimension:
+        name = (index, holder, what, scope)
+        dimension = self._meters.get(name)
+        if dimension is None:
+            rule = self._rules[index]
+            meter = make_meter(rule.algorithm, limit, rule.period_s, now)
+            dimension = self._meters[name] = Dimension(what, scope, rule.period_s, meter)
+        return dimension
+
+    def _matching(self, org: str, model: str) -> tuple[int, ...]:
+        return tuple(
+            index
+            for index, rule in enumerate(self._rules)
+            if matches(rule.org, org) and matches(rule.model, model.lower())
+        )
+
+
+_UNLIMITED = Verdict(None, ())
+
+
+def _first_refuser(dimensions: list[Dimension], costs: list[int], now: float) -> int | None:
+    """Index of the dimension that must be waited for longest; None when the call fits in all."""
+    waits = [dimension.meter.wait_for(cost, now) for dimension, cost in zip(dimensions, costs, strict=True)]
+    longest = max(waits)
+    return waits.index(longest) if longest > 0 else None
+
+
+def _refusal(dimension: Dimension, cost: int, org: str, now: float) -> Refusal:
+    meter = dimension.meter
+    used = int(meter.limit) - math.floor(meter.free(now) + 1e-9)
+    wait_s = meter.wait_for(cost, now)
+    return Refusal(dimension.what, dimension.scope, org, dimension.period_s, int(meter.limit), used, cost, wait_s)
+
+
+def _readings(dimensions: list[Dimension], now: float) -> tuple[Reading, ...]:
+    """Per kind, the dimension with the smallest share left: OpenAI shows the binding window only."""
+    binding: dict[str, tuple[float, Reading]] = {}
+    for dimension in dimensions:
+        meter = dimension.meter
+        free = meter.free(now)
+        share = free / meter.limit if meter.limit else 0.0
+        if dimension.what not in binding or share < binding[dimension.what][0]:
+            reading = Reading(dimension.what, int(meter.limit), math.floor(free + 1e-9), meter.until_full(now))
+            binding[dimension.what] = (share, reading)
+    return tuple(reading for _, reading in binding.values())
+
+
+def rate_headers(readings: tuple[Reading, ...]) -> list[tuple[str, str]]:
+    """`x-ratelimit-{limit,remaining,reset}-{requests,tokens}`; `reset` is the time until all is free."""
+    headers = []
+    for reading in readings:
+        headers.append((f"x-ratelimit-limit-{reading.what}", str(reading.limit)))
+        headers.append((f"x-ratelimit-remaining-{reading.what}", str(reading.remaining)))
+        headers.append((f"x-ratelimit-reset-{reading.what}", write_duration(reading.reset_s)))
+    return headers
+
+
+def refusal_message(refusal: Refusal, *, sends_delay: bool) -> str:
+    """OpenAI's words (reference §3.2, texts seen in issue threads)."""
+    is_daily = refusal.period_s >= _DAY_S
+    short = ("R" if refusal.what == "requests" else "T") + ("PD" if is_daily else "PM")
+    span = f"{refusal.what} per {'day' if is_daily else 'min'} ({short})"
+    of = f"for {refusal.scope} in organization {refusal.org} on {span}"
+    if refusal.is_too_large:
+        return (
+            f"Request too large {of}: Limit {refusal.limit}, Requested {refusal.requested}. "
+            "The input or output tokens must be reduced in order to run successfully. "
+            "Visit https://platform.openai.com/account/rate-limits to learn more."
+        )
+    delay = f"Please try again in {write_duration(refusal.wait_s)}. " if sends_delay else ""
+    return (
+        f"Rate limit reached {of}: Limit {refusal.limit}, Used {refusal.used}, Requested {refusal.requested}. "
+        f"{delay}Visit https://platform.openai.com/account/rate-limits to learn more."
+    )
