@@ -3,9 +3,9 @@
     {"$enc": 1, "kid": "k2", "n": "<base64 nonce>", "ct": "<base64 ciphertext and tag>"}
 
 Rules of this file: the account's id is authenticated with the ciphertext, so an envelope cannot be moved to another
-row. The first key seals and digests, all of them open and compare. A digest begins with four bytes that name its key, so
-that a row whose key is gone is reported instead of failing silently. Taking a key out of the list is safe for accounts
-once the sealing has gone over them (they are sealed and digested anew by the first key); client keys cannot be digested
+row. The first key seals and digests, all of them open and compare. A digest begins with four bytes that name its key:
+a row whose key is gone is reported instead of failing silently. Taking a key out of the list is safe for accounts once
+the sealing has gone over them (they are sealed and digested anew by the first key); client keys cannot be digested
 anew, as nobody has their text: those made under the old key stop working with it, so leave it in the list till then.
 """
 
@@ -79,6 +79,7 @@ class Cipher:
             raise InvalidKeys("there is no encryption key")
         self.key_id = keys[0].id
         """Id of the key that seals."""
+        self.key_ids = frozenset(key.id for key in keys)
         self._ciphers = {key.id: AESGCM(key.secret) for key in keys}
         self._hmac_keys = tuple((_fingerprint(key), _derived(key, _DIGEST_PURPOSE)) for key in keys)
 

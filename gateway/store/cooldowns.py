@@ -1,0 +1,85 @@
+"""Parks that survive a restart. They are kept by whoever parks, and read by whoever starts."""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from sqlalchemy import delete, func, or_, select, tuple_
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.core.outcome import OutcomeKind, Scope, ScopeKind
+from gateway.core.parks import Park
+from gateway.store.tables import CooldownRow
+
+_TABLE = CooldownRow.__table__.c
+_KEY = (_TABLE.scope_kind, _TABLE.holder, _TABLE.what)
+_BATCH = 500
+"""Rows a statement: far below the 32,767 parameters that the protocol allows."""
+
+
+async def save_parks(connection: AsyncConnection, parks: Sequence[Park]) -> None:
+    """Of two parks for one scope the later `until_at` wins, and what is rejected stays so until it is forgotten."""
+    # One row a scope and statement, and one order for all writers: no conflict within, no deadlock between them.
+    latest = {park.scope: park for park in sorted(parks, key=lambda park: (park.is_rejected, park.until_at))}
+    ordered = [latest[scope] for scope in sorted(latest, key=_key_of)]
+    for start in range(0, len(ordered), _BATCH):
+        await _upsert(connection, ordered[start : start + _BATCH])
+
+
+async def load_parks(connection: AsyncConnection) -> list[Park]:
+    """Those not over yet by the server's clock, and all rejected ones. Rows of a kind unknown here are left out."""
+    kept = select(CooldownRow.__table__).where(or_(_TABLE.until_at > func.now(), _TABLE.is_rejected))
+    rows = (await connection.execute(kept)).mappings()
+    known_kinds, known_reasons = set(ScopeKind), set(OutcomeKind)
+    return [
+        Park(
+            scope=Scope(ScopeKind(row["scope_kind"]), row["holder"], row["what"]),
+            reason=OutcomeKind(row["reason"]),
+            strikes=row["strikes"],
+            since_at=row["since_at"],
+            until_at=row["until_at"],
+            probe_at=row["probe_at"],
+            is_rejected=row["is_rejected"],
+        )
+        for row in rows
+        if row["scope_kind"] in known_kinds and row["reason"] in known_reasons
+    ]
+
+
+async def forget_parks(connection: AsyncConnection, scopes: Iterable[Scope]) -> int:
+    """Removes the parks of scopes that serve again. Gives how many there were."""
+    keys = sorted({_key_of(scope) for scope in scopes})
+    gone = 0
+    for start in range(0, len(keys), _BATCH):
+        statement = delete(CooldownRow).where(tuple_(*_KEY).in_(keys[start : start + _BATCH]))
+        gone += (await connection.execute(statement)).rowcount
+    return gone
+
+
+async def delete_expired_parks(connection: AsyncConnection, batch: int = 1000) -> int:
+    """Removes at most `batch` parks that are over; fewer mean that none is left. Commit between two batches."""
+    over = select(*_KEY).where(_TABLE.until_at <= func.now(), ~_TABLE.is_rejected).limit(batch)
+    statement = delete(CooldownRow).where(tuple_(*_KEY).in_(over.with_for_update(skip_locked=True)))
+    return (await connection.execute(statement)).rowcount
+
+
+async def _upsert(connection: AsyncConnection, parks: Sequence[Park]) -> None:
+    statement = insert(CooldownRow).values([_values_of(park) for park in parks])
+    new = statement.excluded
+    is_newer = or_(new.until_at >= _TABLE.until_at, new.is_rejected & ~_TABLE.is_rejected)
+    changes: dict[str, object] = {
+        **{name: new[name] for name in ("reason", "strikes", "since_at", "until_at", "probe_at")},
+        "is_rejected": or_(new.is_rejected, _TABLE.is_rejected),
+    }
+    await connection.execute(statement.on_conflict_do_update(index_elements=_KEY, set_=changes, where=is_newer))
+
+
+def _values_of(park: Park) -> dict[str, object]:
+    values = msgspec.structs.asdict(park)
+    del values["scope"]
+    kind, holder, what = _key_of(park.scope)
+    return {**values, "reason": park.reason.value, "scope_kind": kind, "holder": holder, "what": what}
+
+
+def _key_of(scope: Scope) -> tuple[str, str, str]:
+    return (scope.kind.value, scope.holder, scope.what)
