@@ -4,6 +4,7 @@ from typing import Protocol
 
 import msgspec
 
+from gateway.core.errors import GatewayError
 from gateway.core.outcome import OutcomeKind
 from gateway.providers.base import Headers
 
@@ -18,6 +19,10 @@ class ComingBody(Protocol):
 
     async def next_piece(self) -> bytes:
         """The next bytes for the caller; b"" at the end."""
+        ...
+
+    def last_words(self, error: GatewayError) -> bytes:
+        """What tells the caller of `error` in the middle of this body; b"" where its form has no words for it."""
         ...
 
     async def close(self) -> None:

@@ -4,36 +4,36 @@ Gives an `Answer` once it is safe to commit to it, else `Failed`. What an attemp
 freed here, or by the answer's coming body when there is one.
 """
 
-from collections.abc import Mapping
-
 import msgspec
 
-from gateway.core.call import Call, StreamKind
+from gateway.core.call import StreamKind
 from gateway.core.classify import classify, classify_fault, classify_stream_error
 from gateway.core.errors import AllOverloaded, GatewayError, UpstreamFailed, UpstreamTimedOut
 from gateway.core.ids import Instant
-from gateway.core.masking import masked_body
-from gateway.core.outcome import Fault, Outcome, OutcomeKind
-from gateway.providers.base import Headers, Limits, UpstreamRequest
+from gateway.core.masking import masked_identifiers_in_bytes
+from gateway.core.outcome import ErrorBody, Fault, Outcome, OutcomeKind
+from gateway.providers.base import Headers
 from gateway.providers.limits import limits_for
 from gateway.relay.answer import Answer
 from gateway.relay.board import Board, Lease
 from gateway.relay.job import Job
-from gateway.relay.metering import Progress
 from gateway.relay.passing import PassingBody
-from gateway.relay.pool import Member, Pool
+from gateway.relay.pool import Member
 from gateway.relay.ports import Clock, Upstream, UpstreamAnswer
 from gateway.relay.streaming import StreamingBody
+from gateway.wire.errors import error_body, error_in_answer
 from gateway.wire.headers import answer_headers
 from gateway.wire.stream import StreamReader
 from gateway.wire.usage import read_usage
 
 MAX_ERROR_BYTES = 1024 * 1024
-"""Of an error body; what is longer is cut off by the upstream's own limits long before."""
+"""Of an error body. A longer one counts as unreadable."""
 MAX_JSON_BYTES = 64 * 1024 * 1024
-"""Of a JSON answer that is read whole. Images as base64 are the largest: 10 of 4 MB."""
+"""Of a JSON answer, which is read whole before the commit. Images as base64 are the largest: 10 of some 4 MB."""
 
-OK = Outcome(OutcomeKind.OK)
+JSON_TYPE = b"application/json"
+EVENTS_TYPE = b"text/event-stream"
+NOT_JSON = Outcome(OutcomeKind.UPSTREAM_ERROR, message="the answer was not the JSON that its head promised")
 
 
 class Failed(msgspec.Struct, frozen=True):
@@ -44,6 +44,13 @@ class Failed(msgspec.Struct, frozen=True):
     """For the caller, if no other account does better."""
 
 
+class Begun(msgspec.Struct, frozen=True):
+    """An attempt that gave one."""
+
+    outcome: Outcome
+    answer: Answer
+
+
 class Attempts:
     """Makes attempts. One per worker."""
 
@@ -52,18 +59,165 @@ class Attempts:
         self._upstream = upstream
         self._clock = clock
 
-    async def attempt(self, pool: Pool, member: Member, job: Job, deadline: Instant) -> Answer | Failed:
-        """One try on `member`, which must have been a candidate at this very moment."""
+    async def attempt(self, member: Member, job: Job, deadline: Instant) -> Answer | Failed:
+        """One try on `member`, which was a candidate at this very moment. No answer begins after `deadline`."""
         started = self._clock.now()
-        lease = self._board.take(member, started)
-        limits = limits_for(pool.provider, pool.model, is_stream=job.call.is_stream)
-        request = pool.kind.prepare(
-            job.call, member.destination, headers=job.headers, body=job.body, limits=within(limits, deadline - started)
-        )
+        lease = self._board.take(job.pool, member, started)
         try:
-            result = await self._upstream.attempt(request)
-            if isinstance(result, Fault):
-                failed = _fault_failed(result)
-            else:
-                trial = Trial(self, pool, lease, job, result, limits)
-        ...
+            result = await self._made(lease, job, deadline)
+        except BaseException:
+            lease.release()
+            raise
+        now = self._clock.now()
+        account = member.account
+        job.progress.attempted(account.provider_id, account.id, job.pool.model, result.outcome, now - started)
+        self._board.observe(lease, result.outcome, now)
+        if isinstance(result, Failed):
+            lease.release()
+            return result
+        if result.answer.coming is None:
+            lease.release()
+        return result.answer
+
+    async def _made(self, lease: Lease, job: Job, deadline: Instant) -> Begun | Failed:
+        pool, call = job.pool, job.call
+        limits = limits_for(pool.provider, pool.model, is_stream=call.is_stream)
+        left_s = deadline - lease.started
+        if left_s < limits.headers_s:
+            limits = msgspec.structs.replace(limits, headers_s=max(left_s, 0.001))
+        request = pool.kind.prepare(call, lease.member.destination, headers=job.headers, body=job.body, limits=limits)
+        answer = await self._upstream.attempt(request)
+        if isinstance(answer, Fault):
+            return Failed(classify_fault(answer), _error_of(answer))
+        try:
+            result = await self._read(answer, lease, job, Instant(lease.started + limits.headers_s))
+        except BaseException:
+            answer.close()
+            raise
+        if isinstance(result, Failed) or result.answer.coming is None:
+            answer.close()
+        return result
+
+    async def _read(self, answer: UpstreamAnswer, lease: Lease, job: Job, first_event_by: Instant) -> Begun | Failed:
+        """What the head and as much of the body as is safe to wait for say."""
+        status = answer.status
+        if not 200 <= status < 300:
+            return await self._refused(answer, job)
+        content_type = _value(answer.headers, b"content-type")
+        if (
+            job.call.is_stream
+            and content_type.startswith(EVENTS_TYPE)
+            and job.call.endpoint.stream is not StreamKind.NONE
+        ):
+            return await self._stream(answer, lease, job, first_event_by)
+        if content_type.startswith(JSON_TYPE) or job.call.endpoint.stream is not StreamKind.NONE:
+            return await self._whole(answer, job)
+        body = PassingBody(
+            answer=answer,
+            lease=lease,
+            board=self._board,
+            clock=self._clock,
+            progress=job.progress,
+            stall_s=limits_for(job.pool.provider, job.pool.model, is_stream=False).stall_s,
+        )
+        return Begun(Outcome(OutcomeKind.OK, status), Answer(status, answer_headers(answer.headers), coming=body))
+
+    async def _stream(self, answer: UpstreamAnswer, lease: Lease, job: Job, first_event_by: Instant) -> Begun | Failed:
+        pool = job.pool
+        body = StreamingBody(
+            answer=answer,
+            reader=StreamReader(
+                job.call.endpoint, hides_usage=pool.kind.hides_usage(job.call, lease.member.destination)
+            ),
+            lease=lease,
+            board=self._board,
+            clock=self._clock,
+            progress=job.progress,
+            stall_s=limits_for(pool.provider, pool.model, is_stream=True).stall_s,
+        )
+        outcome = await body.open(first_event_by)
+        if outcome is not None:
+            return Failed(outcome, _refusal_of(outcome, body.error_of_opening()))
+        ok = Outcome(OutcomeKind.OK, answer.status)
+        headers = without_length(answer_headers(answer.headers))
+        return Begun(ok, Answer(answer.status, headers, coming=body))
+
+    async def _whole(self, answer: UpstreamAnswer, job: Job) -> Begun | Failed:
+        """A JSON answer: read to its end before the commit, so that a cut or garbled one costs the caller nothing."""
+        body = await answer.read_all(MAX_JSON_BYTES)
+        if isinstance(body, Fault):
+            return Failed(classify_fault(body), _error_of(body))
+        error = error_in_answer(body)
+        if error is not None:
+            outcome = classify_stream_error(error)
+            return Failed(outcome, _refusal_of(outcome, error))
+        if not _is_json(body):
+            return Failed(NOT_JSON, UpstreamFailed("The upstream's answer was not JSON."))
+        job.progress.usage = read_usage(body, job.call.endpoint)
+        headers = without_length(answer_headers(answer.headers))
+        return Begun(Outcome(OutcomeKind.OK, answer.status), Answer(answer.status, headers, body))
+
+    async def _refused(self, answer: UpstreamAnswer, job: Job) -> Failed:
+        """An answer that is no success, kept as it came but for the identifiers of accounts in it."""
+        body = await answer.read_all(MAX_ERROR_BYTES)
+        if isinstance(body, Fault):
+            body = b""
+        content_type = _value(answer.headers, b"content-type").decode("latin-1")
+        error = job.pool.kind.read_error(body, content_type)
+        outcome = classify(answer.status, dict(answer.headers), error, wall_now=self._clock.wall_now())
+        if not error.is_readable and outcome.kind is not OutcomeKind.CALLER_FAULT:
+            return Failed(outcome, _refusal_of(outcome, None))
+        masked = masked_identifiers_in_bytes(body)
+        headers = without_length(answer_headers(answer.headers))
+        return Failed(outcome, Answer(answer.status, headers, masked, outcome=outcome.kind, code=outcome.code))
+
+
+def without_length(headers: Headers) -> Headers:
+    """Without the length of a body that may have changed on its way, or whose sender writes it anew."""
+    return tuple(header for header in headers if header[0] != b"content-length")
+
+
+def _value(headers: Headers, name: bytes) -> bytes:
+    return next((value for key, value in headers if key == name), b"").lower()
+
+
+def _is_json(body: bytes) -> bool:
+    """An object or array from its first byte to its last: a page or a cut answer is neither."""
+    text = body.strip()
+    return (text[:1], text[-1:]) in {(b"{", b"}"), (b"[", b"]")}
+
+
+def _error_of(fault: Fault) -> GatewayError:
+    """What the caller is told when no account did better."""
+    match classify_fault(fault).kind:
+        case OutcomeKind.TIMED_OUT:
+            return UpstreamTimedOut("The upstream did not answer in time.")
+        case OutcomeKind.UNREACHABLE:
+            return UpstreamFailed("The upstream could not be reached.", code="upstream_unreachable")
+        case _:
+            return UpstreamFailed("The upstream's answer could not be read.")
+
+
+REFUSAL_STATUSES = {  # of errors that came inside a 200, which has no status to pass on
+    OutcomeKind.CALLER_FAULT: 400,
+    OutcomeKind.TOO_LARGE: 429,
+    OutcomeKind.NO_ACCESS_TO_MODEL: 404,
+    OutcomeKind.FORBIDDEN: 403,
+    OutcomeKind.UPSTREAM_ERROR: 500,
+    OutcomeKind.OVERLOADED: 503,
+}
+
+
+def _refusal_of(outcome: Outcome, error: ErrorBody | None) -> Answer | GatewayError:
+    """The caller's answer to an error that came in place of content, or to a body that nobody can read."""
+    if error is not None and error.is_readable and outcome.kind in REFUSAL_STATUSES:
+        body = error_body(outcome.message, error.type or "server_error", error.param, error.code)
+        headers = ((b"content-type", JSON_TYPE),)
+        return Answer(REFUSAL_STATUSES[outcome.kind], headers, body, outcome=outcome.kind, code=outcome.code)
+    match outcome.kind:
+        case OutcomeKind.OVERLOADED:
+            return AllOverloaded("The model is overloaded upstream.", retry_after_s=outcome.retry_after_s)
+        case OutcomeKind.TIMED_OUT:
+            return UpstreamTimedOut("The upstream did not answer in time.")
+        case _:
+            return UpstreamFailed("The upstream failed, and said nothing that could be passed on.")

@@ -17,6 +17,7 @@ from gateway.core.ids import FOREVER, AccountId, Instant, ModelName, ProviderId
 from gateway.core.outcome import Outcome, OutcomeKind, Scope, ScopeKind
 from gateway.core.parks import Park
 from gateway.core.routing import targets_for
+from gateway.core.selection import served_after
 from gateway.core.snapshot import Account, Snapshot
 from gateway.providers.base import Destination, ProviderKind
 from gateway.relay.pool import Load, Member, Pool, View
@@ -101,7 +102,7 @@ class Board:
     # -- registry ------------------------------------------------------------------------------------------------
 
     def replace_snapshot(self, snapshot: Snapshot) -> None:
-        """Takes a new snapshot. Health stays, but an account whose credential changed, or that came back, starts anew."""
+        """Takes a new snapshot. Health stays, but an account with a new credential, or that came back, starts anew."""
         for account_id, account in snapshot.accounts.items():
             before = self.snapshot.accounts.get(account_id)
             if before is None or before.credential != account.credential:
@@ -110,24 +111,11 @@ class Board:
                     for scope in list(self._healths)
                     if scope.kind is ScopeKind.ACCOUNT and scope.holder == account_id
                 )
-        base = self._least_served(snapshot)
-        self._loads = {
-            account_id: self._loads.get(account_id) or Load(base.get(account.provider_id, 0.0))
-            for account_id, account in snapshot.accounts.items()
-        }
+        self._loads = {account_id: self._loads.get(account_id) or Load() for account_id in snapshot.accounts}
         self.snapshot = snapshot
         self._destinations = {}
         self._pools = {}
         self._changed()
-
-    def _least_served(self, snapshot: Snapshot) -> dict[ProviderId, float]:
-        """Where a newcomer's virtual time starts: with the least of its provider, so that it gets its share, not all."""
-        least: dict[ProviderId, float] = {}
-        for account_id, account in snapshot.accounts.items():
-            load = self._loads.get(account_id)
-            if load is not None:
-                least[account.provider_id] = min(least.get(account.provider_id, load.served), load.served)
-        return least
 
     def pool_for(self, call: Call) -> Pool:
         """The pool that may serve `call`. Raises CallRefused when nothing is configured for it (SPEC §3)."""
@@ -150,13 +138,14 @@ class Board:
             provider=targets.provider,
             kind=kind,
             model=model,
+            is_model_kept=targets.is_model_kept,
             endpoint_name=call.endpoint.name,
             members=members,
             fallbacks=targets.fallbacks,
         )
 
-    def _member(self, account: Account, model: ModelName | None, endpoint: str, kind: ProviderKind) -> Member:
-        name = (model or "").lower()
+    def _member(self, account: Account, model: ModelName, endpoint: str, kind: ProviderKind) -> Member:
+        name = model.lower()
         names = ScopeNames(str(account.id), account.holder, name, endpoint)
         limit = self._limit_names.get((account.provider_id, name))
         scopes = tuple(names.scope(scope_kind, limit=limit) for scope_kind in ScopeKind)
@@ -191,8 +180,6 @@ class Board:
                 dimmed.add(member.account_id)
                 changes_at = min(changes_at, dim_until)
             valid_until = min(valid_until, changes_at)
-        for tier in tiers.values():
-            _lift(tier, pool.view)
         return View(
             self.epoch,
             valid_until,
@@ -225,12 +212,13 @@ class Board:
 
     # -- attempts ------------------------------------------------------------------------------------------------
 
-    def take(self, member: Member, now: Instant) -> Lease:
+    def take(self, pool: Pool, member: Member, now: Instant) -> Lease:
         """A slot on the member's account. If one of its scopes is due, this attempt is that scope's probe."""
         load = member.load
+        pool.clock = max(pool.clock, load.served)
+        load.served = served_after(load.served, member.weight, clock=pool.clock)
         load.in_flight += 1
         self.in_flight_calls += 1
-        load.served += 1 / member.weight
         return Lease(self, member, now, self._start_probes(member, now) if self._healths else ())
 
     def _start_probes(self, member: Member, now: Instant) -> tuple[Scope, ...]:
@@ -451,17 +439,3 @@ def _is_stale(health: Health, now: Instant) -> bool:
     if health.phase is Phase.READY and not health.strikes and not health.suspicions:
         return now > max(health.since, health.dimmed_until) + STALE_WITNESS_S
     return health.phase is not Phase.REJECTED and now > max(health.until, health.since, health.dimmed_until) + FORGET_S
-
-
-def _lift(tier: list[Member], before: View | None) -> None:
-    """Who comes back from a rest starts with the least served of those that stayed: it gets its share, not a flood."""
-    if before is None:
-        return
-    serving = {member.account_id for old in before.tiers for member in old}
-    stayed = [member.load.served for member in tier if member.account_id in serving]
-    if not stayed:
-        return
-    least = min(stayed)
-    for member in tier:
-        if member.account_id not in serving and member.load.served < least:
-            member.load.served = least

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from random import Random
 
 from gateway.core.attempts import UPSTREAM_FAULTS, Plan, Resting, Step, Stop, Try, Wait, next_step
-from gateway.core.call import Call
 from gateway.core.errors import AllRateLimited, NoAccountAvailable
 from gateway.core.ids import Instant
 from gateway.core.retry_budget import may_retry
@@ -50,8 +49,9 @@ class Relay:
         self._retries = 0
         """Attempts after a fault of the upstream that are under way: what the retry budget bounds."""
 
-    async def relay_call(self, pool: Pool, job: Job) -> Answer:
+    async def relay_call(self, job: Job) -> Answer:
         """The answer of the first account that gives one, or the last refusal as it came. Raises GatewayError else."""
+        pool = job.pool
         arrived = job.progress.arrived
         deadline = Instant(arrived + pool.provider.settings.timeout_s)
         run = _Run(deadline, Instant(min(arrived + job.call.max_wait_s, deadline)))
@@ -63,11 +63,11 @@ class Relay:
                 match self._step(run, view, found, now):
                     case Try():
                         self._leave_line(run)
-                        answer = await self._try(pool, self._choose(pool, view, found, job.call), job, run)
+                        answer = await self._try(self._choose(view, found, job), job, run)
                         if answer is not None:
                             return answer
                     case Wait(until, is_backoff):
-                        await self._wait(pool, job, run, until, is_backoff=is_backoff)
+                        await self._wait(job, run, until, is_backoff=is_backoff)
                     case Stop(error):
                         if error is not None:
                             raise error
@@ -90,10 +90,11 @@ class Relay:
             resting=resting,
             now=now,
             wait_until=run.wait_until,
-            may_retry=plan.last is None or may_retry(self._board.in_flight_calls, self._retries),
+            may_retry=plan.last is None or may_retry(self._retries, self._board.in_flight_calls),
         )
 
-    def _choose(self, pool: Pool, view: View, found: Sequence[Member], call: Call) -> Member:
+    def _choose(self, view: View, found: Sequence[Member], job: Job) -> Member:
+        pool = job.pool
         if len(found) == 1:
             return found[0]
         pool.turn += 1
@@ -102,17 +103,17 @@ class Relay:
             pool.provider.settings.strategy,
             rng=self._rng,
             dimmed=view.dimmed,
-            affinity=call.affinity,
+            affinity=job.call.affinity,
             turn=pool.turn,
         )
         return found[index]
 
-    async def _try(self, pool: Pool, member: Member, job: Job, run: _Run) -> Answer | None:
+    async def _try(self, member: Member, job: Job, run: _Run) -> Answer | None:
         """One attempt. None: it failed, and `run` knows how."""
         is_retry = run.plan.last is not None and run.plan.last.kind in UPSTREAM_FAULTS
         self._retries += is_retry
         try:
-            result = await self._attempts.attempt(pool, member, job, run.deadline)
+            result = await self._attempts.attempt(member, job, run.deadline)
         finally:
             self._retries -= is_retry
         if isinstance(result, Answer):
@@ -131,7 +132,7 @@ class Relay:
             return not self._waiting.is_head(run.ticket)
         return run.plan.last is None and self._waiting.is_busy(pool.key)
 
-    async def _wait(self, pool: Pool, job: Job, run: _Run, until: Instant, *, is_backoff: bool) -> None:
+    async def _wait(self, job: Job, run: _Run, until: Instant, *, is_backoff: bool) -> None:
         began = self._clock.now()
         if is_backoff:
             stretch = (until - began) * self._rng.random() / 2
@@ -139,7 +140,7 @@ class Relay:
             run.plan = run.plan.rested()
             return
         if run.ticket is None:
-            run.ticket = self._waiting.join(pool.key, len(job.body), is_first=run.plan.last is not None)
+            run.ticket = self._waiting.join(job.pool.key, len(job.body), is_first=run.plan.last is not None)
         if run.ticket is None:
             raise AllRateLimited("Too many calls wait for an account already. Retry shortly.", retry_after_s=1.0)
         await run.ticket.wait(until if self._waiting.is_head(run.ticket) else run.wait_until)

@@ -29,12 +29,13 @@ class Progress:
     """One call on its way. Mutable, owned by the call's task; `finish` tells the meter exactly once."""
 
     __slots__ = (
-        "_attempts", "_call", "_clock", "_is_finished", "_meter", "_trail", "account_id", "arrived", "body_bytes",
+        "_attempts", "_clock", "_is_finished", "_meter", "_trail", "account_id", "arrived", "body_bytes", "call",
         "chunks", "first_byte", "provider_id", "usage", "waited_s",
     )  # fmt: skip
 
     def __init__(self, call: Call, meter: Meter, clock: Clock, arrived: Instant) -> None:
-        self._call = call
+        self.call = call
+        """Replaced once the request was read."""
         self._meter = meter
         self._clock = clock
         self._is_finished = False
@@ -65,6 +66,12 @@ class Progress:
             self._trail.append(AttemptRecord(account_id, provider_id, kind, outcome.status, duration_s, outcome.code))
         self._meter.attempt_finished(provider_id, model, kind, duration_s, is_served=kind is OutcomeKind.OK)
 
+    def sent_whole(self, body_bytes: int) -> None:
+        """The whole answer went out at once."""
+        self.body_bytes = body_bytes
+        if self.first_byte is None:
+            self.first_byte = self._clock.now()
+
     def finish(
         self, outcome: OutcomeKind | CallEnd, status: int, *, code: str | None = None, is_complete: bool = True
     ) -> None:
@@ -72,7 +79,7 @@ class Progress:
         if self._is_finished:
             return
         self._is_finished = True
-        call, usage, first_byte = self._call, self.usage, self.first_byte
+        call, usage, first_byte = self.call, self.usage, self.first_byte
         self._meter.call_finished(
             CallRecord(
                 at=self._clock.wall_now(),

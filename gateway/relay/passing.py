@@ -1,6 +1,7 @@
 """A body that is passed on as it comes, unread: audio, images, whatever is neither JSON nor events."""
 
 from gateway.core.classify import classify_fault
+from gateway.core.errors import GatewayError
 from gateway.core.outcome import Fault, OutcomeKind
 from gateway.relay.board import Board, Lease
 from gateway.relay.metering import Progress
@@ -38,6 +39,10 @@ class PassingBody:
         else:
             self._is_whole = True
         return chunk
+
+    def last_words(self, error: GatewayError) -> bytes:  # noqa: ARG002  # no form to say it in
+        self.is_cut = True
+        return b""
 
     async def close(self) -> None:
         self._answer.close()

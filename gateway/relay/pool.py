@@ -17,9 +17,9 @@ class Load:
 
     __slots__ = ("in_flight", "served")
 
-    def __init__(self, served: float = 0.0) -> None:
+    def __init__(self) -> None:
         self.in_flight = 0
-        self.served = served
+        self.served = 0.0
         """Calls taken divided by weight: a virtual time. Who has the least goes first among equally loaded accounts."""
 
 
@@ -53,7 +53,7 @@ class Member:
 
 
 class View(msgspec.Struct, frozen=True):
-    """Who of a pool serves and who rests, at one moment. Holds until `valid_until`, or until the board's epoch moves."""
+    """Who of a pool serves and who rests. Holds until `valid_until`, or until the board's epoch moves."""
 
     epoch: int
     valid_until: Instant
@@ -67,25 +67,18 @@ class Pool:
     """Members for one (provider, model, endpoint) of one snapshot."""
 
     __slots__ = (
-        "endpoint_name",
-        "fallbacks",
-        "key",
-        "kind",
-        "members",
-        "model",
-        "provider",
-        "turn",
-        "validation",
-        "view",
-    )
+        "clock", "endpoint_name", "fallbacks", "is_model_kept", "key", "kind", "members", "model", "provider", "turn",
+        "validation", "view",
+    )  # fmt: skip
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what a pool is, by name
         self,
         *,
         key: tuple[str, str, str],
         provider: Provider,
         kind: ProviderKind,
-        model: ModelName | None,
+        model: ModelName,
+        is_model_kept: bool,
         endpoint_name: str,
         members: Sequence[Member],
         fallbacks: tuple[ModelName, ...],
@@ -94,13 +87,16 @@ class Pool:
         self.provider = provider
         self.kind = kind
         self.model = model
-        """The upstream's name of the model, as it is sent; None for calls without one."""
+        self.is_model_kept = is_model_kept
+        """The name goes upstream as each caller wrote it; else `model` is sent."""
         self.endpoint_name = endpoint_name
         self.members = tuple(members)
         self.fallbacks = fallbacks
         self.validation: Validation = provider.settings.validation or kind.validation
         self.turn = 0
         """Calls chosen so far: the position of the round robin."""
+        self.clock = 0.0
+        """The largest virtual time at which a member was chosen: see `core/selection.served_after`."""
         self.view: View | None = None
 
 

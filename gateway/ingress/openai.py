@@ -1,0 +1,284 @@
+"""The data plane under /v1: one handler for every row of `wire/endpoints`.
+
+A mounted ASGI handler: bytes in, bytes out. The walk of a call: find the row, know the caller, read the body, read the
+call, find its pool, check it, relay it, send the answer.
+"""
+
+import asyncio
+from random import Random
+
+import msgspec
+from litestar import asgi
+from litestar.handlers import ASGIRouteHandler
+
+from gateway.core.call import Call, Endpoint
+from gateway.core.errors import (
+    AllOutOfQuota,
+    AllOverloaded,
+    AllRateLimited,
+    CallRefused,
+    EndpointNotFound,
+    GatewayError,
+    InvalidCall,
+    NoAccountAvailable,
+    NotAllowed,
+    ShuttingDown,
+    UpstreamFailed,
+    UpstreamTimedOut,
+)
+from gateway.core.ids import CallId, ProviderId
+from gateway.core.outcome import OutcomeKind
+from gateway.core.snapshot import ClientKey
+from gateway.ingress.asgi import HangUpWatch, Receive, Scope, Send, send_coming, send_whole
+from gateway.ingress.body import CallerGone, read_body
+from gateway.ingress.caller import Digests, caller_of, check_model
+from gateway.ingress.cors import Cors
+from gateway.providers.base import Headers
+from gateway.relay.answer import Answer, ComingBody
+from gateway.relay.board import Board
+from gateway.relay.catalog import ModelCatalog
+from gateway.relay.gate import Gate
+from gateway.relay.job import Job
+from gateway.relay.loop import Relay
+from gateway.relay.metering import CLIENT_GONE, Meter, Progress
+from gateway.relay.ports import Clock
+from gateway.telemetry.events import CallEnd, Event
+from gateway.telemetry.log import get_logger
+from gateway.wire.endpoints import allowed_methods, find
+from gateway.wire.envelope import Envelope, read_envelope, replace_model
+from gateway.wire.errors import error_headers, write_error
+from gateway.wire.headers import max_wait_s, request_headers
+from gateway.wire.validation import check
+
+PREFIX = b"/v1"
+UNKNOWN = Endpoint(name="unknown", method="", path="")
+"""Label of calls to paths that no row has."""
+ADMIN_AREAS = ("/organization", "/projects")
+"""OpenAI's administration: it would let a caller change the account itself."""
+JSON = ((b"content-type", b"application/json"),)
+
+
+ENDS: tuple[tuple[type[GatewayError], OutcomeKind | CallEnd], ...] = (
+    (CallRefused, CallEnd.REFUSED),
+    (AllRateLimited, OutcomeKind.RATE_LIMITED),
+    (AllOutOfQuota, OutcomeKind.OUT_OF_QUOTA),
+    (AllOverloaded, OutcomeKind.OVERLOADED),
+    (UpstreamFailed, OutcomeKind.UPSTREAM_ERROR),
+    (UpstreamTimedOut, OutcomeKind.TIMED_OUT),
+    (NoAccountAvailable, CallEnd.NO_ACCOUNT),
+    (ShuttingDown, CallEnd.SHUTTING_DOWN),
+)
+"""How a call ended that got an error of ours, for the log and the counters."""
+
+
+class DataPlane(msgspec.Struct, frozen=True, kw_only=True):
+    """What the handler needs."""
+
+    board: Board
+    relay: Relay
+    catalog: ModelCatalog
+    meter: Meter
+    gate: Gate
+    clock: Clock
+    rng: Random
+    digests: Digests
+    cors: Cors
+    needs_key: bool
+    max_json_bytes: int
+    default_wait_s: float
+    max_wait_s: float
+
+
+def data_plane(plane: DataPlane) -> ASGIRouteHandler:
+    """The handler, to be mounted by app.py."""
+
+    @asgi("/v1", is_mount=True, copy_scope=False)
+    async def relay_endpoint(scope: Scope, receive: Receive, send: Send) -> None:
+        await Exchange(plane, scope, receive, send).run()
+
+    return relay_endpoint
+
+
+class Exchange:
+    """One request and its answer."""
+
+    __slots__ = ("_call_id", "_coming", "_headers", "_path", "_plane", "_progress", "_receive", "_scope", "_send")
+
+    def __init__(self, plane: DataPlane, scope: Scope, receive: Receive, send: Send) -> None:
+        self._plane = plane
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._headers: dict[bytes, bytes] = dict(scope["headers"])
+        self._path: str = scope["raw_path"].removeprefix(PREFIX).decode("latin-1")
+        self._call_id = CallId(f"req_{plane.rng.getrandbits(128):032x}")
+        self._coming: ComingBody | None = None
+        """Set once the head of a body that is on its way went out: from then on no status can be sent."""
+        call = Call(id=self._call_id, endpoint=UNKNOWN)
+        self._progress = Progress(call, plane.meter, plane.clock, plane.clock.now())
+
+    async def run(self) -> None:
+        """Answers, whatever happens. The watch cancels this task when the caller goes away."""
+        plane, progress = self._plane, self._progress
+        plane.meter.call_started()
+        task = plane.gate.enter()
+        watch: HangUpWatch | None = None
+        try:
+            if self._scope["method"] == "OPTIONS" and await self._preflight():
+                return
+            job_or_answer = await self._read()
+            watch = HangUpWatch(self._receive)
+            answer = await self._answer(job_or_answer)
+            await self._send_answer(answer)
+        except GatewayError as error:
+            await self._send_error(error)
+        except CallerGone:
+            progress.finish(OutcomeKind.CANCELLED, CLIENT_GONE, is_complete=False)
+        except asyncio.CancelledError:
+            if watch is None or not watch.is_gone:
+                await self._cut_short()
+                raise  # the worker ends, not the caller
+            progress.finish(OutcomeKind.CANCELLED, CLIENT_GONE, is_complete=False)
+            if task is not None:
+                task.uncancel()
+        except Exception as error:  # noqa: BLE001  # the ingress boundary: a bug of ours becomes a plain 500
+            get_logger().exception(Event.CALL_CRASHED, call_id=self._call_id, error=type(error).__name__)
+            await self._crashed()
+        finally:
+            if watch is not None:
+                watch.close()
+            plane.gate.leave(task)
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    async def _read(self) -> Job | Answer:
+        """The call, checked as far as it can be without its pool, or the answer of an endpoint that is our own."""
+        plane = self._plane
+        endpoint = self._endpoint()
+        key = caller_of(
+            self._headers,
+            plane.board.snapshot,
+            plane.digests,
+            needs_key=plane.needs_key,
+            wall_now=plane.clock.wall_now(),
+        )
+        if plane.gate.is_draining:
+            raise ShuttingDown("The gateway is shutting down. Retry at once: another one serves.", retry_after_s=1.0)
+        if endpoint.is_own:
+            return self._own(endpoint, key)
+        body = await read_body(
+            self._receive,
+            max_bytes=plane.max_json_bytes,
+            encoding=self._headers.get(b"content-encoding"),
+            declared=self._headers.get(b"content-length"),
+        )
+        return self._job(endpoint, key, read_envelope(body, endpoint), body)
+
+    def _endpoint(self) -> Endpoint:
+        method, path = self._scope["method"], self._path
+        endpoint = find(method, path)
+        if endpoint is not None:
+            return endpoint
+        if path.startswith(ADMIN_AREAS):
+            raise NotAllowed("Organization administration does not go through this gateway.", code="admin_path_refused")
+        allowed = allowed_methods(path)
+        if allowed:
+            raise EndpointNotFound(
+                f"Not allowed to {method} on /v1{path}: use {', '.join(allowed)}.",
+                code="method_not_allowed",
+                status=405,
+            )
+        raise EndpointNotFound(f"Unknown request URL: {method} /v1{path}.")
+
+    def _job(self, endpoint: Endpoint, key: ClientKey | None, envelope: Envelope, body: bytes) -> Job:
+        headers, plane = self._headers, self._plane
+        named = headers.get(b"x-provider")
+        call = Call(
+            id=self._call_id,
+            endpoint=endpoint,
+            query=self._scope["query_string"],
+            model=envelope.model,
+            is_stream=envelope.is_stream,
+            asks_usage=envelope.asks_usage,
+            estimated_tokens=envelope.estimated_tokens,
+            affinity=envelope.affinity,
+            named_provider=ProviderId(named.decode("latin-1")) if named else None,
+            key_id=None if key is None else key.id,
+            max_wait_s=max_wait_s(headers, default_s=plane.default_wait_s, ceiling_s=plane.max_wait_s),
+        )
+        self._progress.call = call
+        check_model(key, call.model)
+        pool = plane.board.pool_for(call)
+        check(envelope.fields, endpoint, pool.validation)
+        if call.is_stream and not pool.provider.settings.streaming:
+            raise InvalidCall(
+                "This provider does not stream: leave `stream` out.", param="stream", code="unsupported_value"
+            )
+        if not pool.is_model_kept:
+            body = replace_model(body, call.model, pool.model)
+        return Job(call, pool, request_headers(self._scope["headers"]), body, self._progress)
+
+    def _own(self, endpoint: Endpoint, key: ClientKey | None) -> Answer:
+        self._progress.call = Call(id=self._call_id, endpoint=endpoint, key_id=None if key is None else key.id)
+        body = self._plane.catalog.answer(self._path, self._plane.board.snapshot, key)
+        return Answer(200, JSON, body)
+
+    # -- answering -----------------------------------------------------------------------------------------------
+
+    async def _answer(self, job: Job | Answer) -> Answer:
+        return job if isinstance(job, Answer) else await self._plane.relay.relay_call(job)
+
+    def _own_headers(self) -> Headers:
+        progress = self._progress
+        headers: Headers = ((b"x-request-id", self._call_id.encode()),)
+        if progress.account_id is not None and progress.provider_id is not None:
+            headers += (
+                (b"x-gateway-provider", progress.provider_id.encode()),
+                (b"x-gateway-account", progress.account_id.encode()),
+                (b"x-gateway-attempts", b"%d" % progress.attempts),
+            )
+        if self._plane.cors.origins:
+            headers += self._plane.cors.answer_headers(self._headers)
+        return headers
+
+    async def _send_answer(self, answer: Answer) -> None:
+        headers = answer.headers + self._own_headers()
+        if answer.coming is not None:
+            self._coming = answer.coming
+            await send_coming(self._send, answer.status, headers, answer.coming)
+            return
+        await send_whole(self._send, answer.status, headers, answer.body)
+        self._progress.sent_whole(len(answer.body))
+        self._progress.finish(answer.outcome, answer.status, code=answer.code)
+
+    async def _send_error(self, error: GatewayError) -> None:
+        body = write_error(error)
+        headers = JSON + error_headers(error) + self._own_headers()
+        await send_whole(self._send, error.status, headers, body)
+        end = next((end for kind, end in ENDS if isinstance(error, kind)), CallEnd.CRASHED)
+        self._progress.finish(end, error.status, code=error.code)
+
+    async def _crashed(self) -> None:
+        if self._coming is None:
+            error = GatewayError("The gateway failed on this call. Its operator finds this id in the log.")
+            await self._send_error(error)
+        self._progress.finish(CallEnd.CRASHED, 500, code="internal_error", is_complete=False)
+
+    async def _cut_short(self) -> None:
+        """The drain ran out of time: the caller learns why, in the form that its answer still allows."""
+        error = ShuttingDown("The gateway is shutting down. Retry at once: another one serves.", retry_after_s=1.0)
+        if self._coming is None:
+            await self._send_error(error)
+            return
+        last_words = self._coming.last_words(error)
+        if last_words:
+            await self._send({"type": "http.response.body", "body": last_words, "more_body": False})
+        self._progress.finish(CallEnd.SHUTTING_DOWN, 200, code=error.code, is_complete=False)
+
+    async def _preflight(self) -> bool:
+        headers = self._plane.cors.preflight_headers(self._headers)
+        if headers is None:
+            return False
+        await send_whole(self._send, 204, headers, b"")
+        self._progress.finish(OutcomeKind.OK, 204)
+        return True
