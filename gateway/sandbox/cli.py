@@ -41,7 +41,7 @@ async def _serve(host: str, port: int, config: SandboxConfig) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0 stopped, 2 wrong usage or settings."""
-    parser = _parser()
+    parser = make_parser()
     options = parser.parse_args(argv)
     try:
         config = config_of(options)
@@ -82,7 +82,7 @@ def _key(text: str) -> tuple[str, KeyConfig]:
     return key, KeyConfig(org=org or own.org, project=project or own.project)
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="gateway sandbox", description="A fake OpenAI: limits, errors, faults, a log."
     )

@@ -3,7 +3,11 @@
 Texts may hold {model}, {org}, {project} and {key} (masked as OpenAI masks it).
 """
 
+import re
+
 import msgspec
+
+_PLACE = re.compile(r"\{(model|org|project|key)\}")
 
 
 class ErrorKind(msgspec.Struct, frozen=True):
@@ -166,10 +170,8 @@ def masked_key(key: str) -> str:
 
 
 def worded(kind: ErrorKind, names: Names) -> str:
-    text = kind.message
-    for name in ("model", "org", "project"):
-        text = text.replace("{" + name + "}", getattr(names, name))
-    return text.replace("{key}", masked_key(names.key))
+    shown = {"model": names.model, "org": names.org, "project": names.project, "key": masked_key(names.key)}
+    return _PLACE.sub(lambda place: shown[place[1]], kind.message)
 
 
 def write_error(kind: ErrorKind, message: str) -> bytes:
