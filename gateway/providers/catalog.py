@@ -1,0 +1,24 @@
+"""Kind → the code for it, built by hand. Another provider that speaks a known wire format is a row in the database."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from gateway.core.snapshot import Provider, StreamUsage, Validation
+from gateway.providers.base import ProviderKind
+from gateway.providers.openai_compatible import OpenAICompatible
+
+_ALL: Final[tuple[ProviderKind, ...]] = (
+    OpenAICompatible("openai", StreamUsage.ASK, Validation.RANGES),
+    # Vendors' ranges differ from OpenAI's (reference §2.4), so only types are checked. Where `stream_options` are
+    # refused, `settings.stream_usage: leave` says so.
+    OpenAICompatible("openai_compatible", StreamUsage.ASK, Validation.TYPES),
+)
+
+KINDS: Final[Mapping[str, ProviderKind]] = MappingProxyType({kind.name: kind for kind in _ALL})
+"""`providers.kind` → its code. A row of another kind is a problem of that row."""
+
+
+def validation_of(provider: Provider) -> Validation:
+    """How much of a body is checked before an account of this provider is used."""
+    return provider.settings.validation or KINDS[provider.kind].validation

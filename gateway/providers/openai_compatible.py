@@ -1,0 +1,86 @@
+"""Providers that speak OpenAI's wire format: the kinds `openai` and `openai_compatible` differ in defaults alone."""
+
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from gateway.core.call import BodyKind, Call, StreamKind
+from gateway.core.outcome import ErrorBody
+from gateway.core.snapshot import Credential, Provider, StreamUsage, Validation
+from gateway.providers.auth import auth_headers, fixed_headers
+from gateway.providers.base import Destination, Headers, Limits, Origin, UpstreamRequest
+from gateway.wire import errors
+from gateway.wire.envelope import ask_for_usage
+
+_PORTS: Final = {"https": 443, "http": 80}
+_JSON: Final[Headers] = ((b"content-type", b"application/json"),)
+_IDENTITY: Final = (b"accept-encoding", b"identity")
+_OURS: Final = frozenset({b"content-type"})
+
+
+class OpenAICompatible(msgspec.Struct, frozen=True):
+    """OpenAI's wire format, taken as it is."""
+
+    name: str
+    stream_usage: StreamUsage
+    validation: Validation
+
+    def destination_of(self, provider: Provider, credential: Credential) -> Destination:
+        """Raises `ValueError`, which holds no secret, for what no header can carry."""
+        origin, prefix = read_base_url(provider.base_url)
+        fixed = fixed_headers(provider)
+        auth = auth_headers(provider, credential)
+        said = {name for name, _ in auth}
+        headers = (*auth, *(header for header in fixed if header[0] not in said))
+        if b"accept-encoding" not in {name for name, _ in headers}:
+            headers = (*headers, _IDENTITY)
+        return Destination(
+            origin=origin,
+            prefix=prefix,
+            headers=headers,
+            names=frozenset(name for name, _ in headers),
+            asks_usage=(provider.settings.stream_usage or self.stream_usage) is StreamUsage.ASK,
+        )
+
+    def hides_usage(self, call: Call, destination: Destination) -> bool:
+        return (
+            call.is_stream
+            and destination.asks_usage
+            and not call.asks_usage
+            and call.endpoint.stream is not StreamKind.NONE
+        )
+
+    def prepare(
+        self, call: Call, destination: Destination, *, headers: Headers, body: bytes, limits: Limits
+    ) -> UpstreamRequest:
+        is_json = call.endpoint.body is BodyKind.JSON
+        names = destination.names | _OURS if is_json else destination.names
+        return UpstreamRequest(
+            method=call.endpoint.method.encode(),
+            origin=destination.origin,
+            target=_target(call, destination),
+            headers=(
+                *[header for header in headers if header[0] not in names],
+                *(_JSON if is_json and b"content-type" not in destination.names else ()),
+                *destination.headers,
+                (b"x-client-request-id", call.id.encode()),
+            ),
+            body=ask_for_usage(body) if self.hides_usage(call, destination) else body,
+            limits=limits,
+        )
+
+    def read_error(self, body: bytes, content_type: str) -> ErrorBody:
+        return errors.read_error(body, content_type)
+
+
+def read_base_url(base_url: str) -> tuple[Origin, bytes]:
+    """Origin and path of a normalised base URL: `https://api.openai.com/v1` → (api.openai.com:443, `/v1`)."""
+    url = urlsplit(base_url)
+    origin = Origin(url.scheme, url.hostname or "", url.port or _PORTS[url.scheme])
+    return origin, url.path.rstrip("/").encode()
+
+
+def _target(call: Call, destination: Destination) -> bytes:
+    target = destination.prefix + call.endpoint.path.encode()
+    return target + b"?" + call.query if call.query else target

@@ -1,0 +1,186 @@
+"""Which headers pass, in both directions, and what a caller's headers ask of the gateway itself.
+
+Names are lower-case bytes, as ASGI and httptools give them. Towards the upstream everything goes that is not listed
+here; so it is towards the client. What is held back, and why:
+
+- what belongs to one hop: connection, framing, coding of the transfer, and whatever `Connection` names;
+- credentials and cookies: the account's own take their place, and cookies must not tie accounts to each other;
+- `openai-organization`, `openai-project`: those of the account hold; another's are a 401;
+- where a call comes from: `x-forwarded-*`, `x-real-ip`, `cf-*`, `sec-*`, `origin` are nobody's business upstream;
+- `x-stainless-*`: they tell of the hop between SDK and gateway (its retries, its timeouts) and would be wrong of ours;
+- `accept-encoding`: answers that must be read are asked for as they are;
+- an account's limits and identity in answers, and what its front servers say of themselves.
+"""
+
+import math
+from typing import Final
+
+from gateway.core.errors import InvalidCall
+
+_Headers = tuple[tuple[bytes, bytes], ...]
+
+_HOP_BY_HOP: Final = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        b"http2-settings",
+    }
+)
+
+_NOT_UPSTREAM: Final = _HOP_BY_HOP | {
+    b"host",
+    b"content-length",  # the engine writes it: the model's name changes it
+    b"content-encoding",  # bodies are unpacked before they are read
+    b"content-md5",
+    b"digest",
+    b"content-digest",
+    b"expect",
+    b"accept-encoding",
+    b"authorization",
+    b"api-key",
+    b"x-api-key",
+    b"x-goog-api-key",
+    b"cookie",
+    b"openai-organization",
+    b"openai-project",
+    b"x-provider",
+    b"x-request-id",
+    b"x-client-request-id",  # ours takes its place
+    b"origin",
+    b"referer",
+    b"forwarded",
+    b"via",
+    b"x-real-ip",
+    b"true-client-ip",
+    b"max-forwards",
+    b"baggage",
+}
+_NOT_UPSTREAM_PREFIXES: Final = (
+    b"x-gateway-",
+    b"x-stainless-",
+    b"x-forwarded-",
+    b"x-envoy-",
+    b"cf-",
+    b"sec-",
+    b"access-control-",
+)
+
+_NOT_TO_CLIENT: Final = _HOP_BY_HOP | {
+    b"content-length",  # written anew: identifiers are masked, events left out
+    b"set-cookie",
+    b"openai-organization",
+    b"openai-project",
+    b"x-request-id",  # ours takes its place
+    b"date",
+    b"server",
+    b"via",
+    b"alt-svc",
+    b"strict-transport-security",
+    b"nel",
+    b"report-to",
+}
+_NOT_TO_CLIENT_PREFIXES: Final = (
+    b"x-ratelimit-",
+    b"ratelimit",
+    b"x-tokenlimit-",
+    b"x-ratelimitbysize-",
+    b"anthropic-ratelimit-",
+    b"anthropic-organization-",
+    b"cf-",
+    b"access-control-",
+    b"x-gateway-",
+    b"x-envoy-",
+)
+_DELAYS: Final = frozenset({b"retry-after", b"retry-after-ms", b"x-should-retry"})
+"""Of one account and one attempt: they pass only with an error that goes to the client as it came."""
+
+_CLIENT_TIMEOUTS: Final = frozenset({b"x-stainless-read-timeout", b"x-stainless-timeout"})
+"""Python's and node's, in seconds."""
+_SHARE_OF_TIMEOUT: Final = 0.8
+"""Of a client's timeout, what a call may wait for an account: the answer needs time too."""
+
+
+def upstream_headers(headers: _Headers) -> _Headers:
+    """A caller's headers that go upstream."""
+    passed = tuple(
+        [  # a list is filled faster than a generator is asked
+            header
+            for header in headers
+            if header[0] not in _NOT_UPSTREAM and not header[0].startswith(_NOT_UPSTREAM_PREFIXES)
+        ]
+    )
+    return _without_named(headers, passed)
+
+
+def client_headers(headers: _Headers, *, is_passed_error: bool = False) -> _Headers:
+    """An upstream's headers that go to the client. `is_passed_error`: the answer is an error sent on as it came."""
+    passed = tuple(
+        [
+            header
+            for header in headers
+            if header[0] not in _NOT_TO_CLIENT
+            and not header[0].startswith(_NOT_TO_CLIENT_PREFIXES)
+            and (is_passed_error or header[0] not in _DELAYS)
+        ]
+    )
+    return _without_named(headers, passed)
+
+
+def client_timeout_s(headers: _Headers) -> float | None:
+    """How long the caller's SDK waits, as it tells itself; None when it tells nothing readable. The shortest counts."""
+    shortest: float | None = None
+    for name, value in headers:
+        if name in _CLIENT_TIMEOUTS:
+            seconds = _seconds(value)
+            if seconds is not None and seconds > 0 and (shortest is None or seconds < shortest):
+                shortest = seconds
+    return shortest
+
+
+def max_wait_s(headers: _Headers, default_s: float, ceiling_s: float) -> float:
+    """How long the call may queue for an account: `x-gateway-max-wait`, else `default_s`.
+
+    Never more than `ceiling_s`, and never beyond 0.8 of the client's own timeout. Raises `InvalidCall` when the header
+    is no number of seconds.
+    """
+    wait_s = default_s
+    for name, value in headers:
+        if name == b"x-gateway-max-wait":
+            asked_s = _seconds(value)
+            if asked_s is None:
+                raise InvalidCall(
+                    f"Invalid header 'x-gateway-max-wait': expected seconds from 0 to {ceiling_s:g}.",
+                    param="x-gateway-max-wait",
+                    code="invalid_header",
+                )
+            wait_s = min(asked_s, ceiling_s)
+    timeout_s = client_timeout_s(headers)
+    return wait_s if timeout_s is None else min(wait_s, timeout_s * _SHARE_OF_TIMEOUT)
+
+
+def _without_named(headers: _Headers, passed: _Headers) -> _Headers:
+    """`passed` without the headers that a `Connection` among `headers` names as its own."""
+    named = {
+        option.strip() for name, value in headers if name == b"connection" for option in value.lower().split(b",")
+    } - _USUAL_OPTIONS
+    return tuple(header for header in passed if header[0] not in named) if named else passed
+
+
+_USUAL_OPTIONS: Final = frozenset({b"keep-alive", b"close", b"upgrade", b"te", b"content-type", b""})
+"""Options that name no header that passes; and the one that no sender may make us lose."""
+
+
+def _seconds(value: bytes) -> float | None:
+    """Seconds, finite and not negative; None when unreadable."""
+    try:
+        seconds = float(value)
+    except ValueError:
+        return None
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None
