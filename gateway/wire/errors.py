@@ -74,7 +74,7 @@ def error_body(message: str, type_: str, param: str | None, code: str | None) ->
     return msgspec.json.encode({"error": {"message": message, "type": type_, "param": param, "code": code}})
 
 
-def error_headers(error: GatewayError) -> list[tuple[bytes, bytes]]:
+def error_headers(error: GatewayError) -> tuple[tuple[bytes, bytes], ...]:
     """`retry-after` (whole seconds, at least 1), `retry-after-ms` and `x-should-retry`, as far as they apply."""
     headers: list[tuple[bytes, bytes]] = []
     should_retry = error.should_retry
@@ -85,7 +85,7 @@ def error_headers(error: GatewayError) -> list[tuple[bytes, bytes]]:
         should_retry = False if wait_s > _LONGEST_WAIT_S else should_retry
     if should_retry is not None:
         headers.append((b"x-should-retry", b"true" if should_retry else b"false"))
-    return headers
+    return tuple(headers)
 
 
 def _read_object(error: Mapping[str, Any], message: str | None = None) -> ErrorBody:

@@ -13,11 +13,13 @@ here; so it is towards the client. What is held back, and why:
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from gateway.core.errors import InvalidCall
 
 _Headers = tuple[tuple[bytes, bytes], ...]
+_AnyHeaders = Sequence[tuple[bytes, bytes]]
 
 _HOP_BY_HOP: Final = frozenset(
     {
@@ -73,7 +75,6 @@ _NOT_UPSTREAM_PREFIXES: Final = (
 )
 
 _NOT_TO_CLIENT: Final = _HOP_BY_HOP | {
-    b"content-length",  # written anew: identifiers are masked, events left out
     b"set-cookie",
     b"openai-organization",
     b"openai-project",
@@ -101,13 +102,13 @@ _NOT_TO_CLIENT_PREFIXES: Final = (
 _DELAYS: Final = frozenset({b"retry-after", b"retry-after-ms", b"x-should-retry"})
 """Of one account and one attempt: they pass only with an error that goes to the client as it came."""
 
-_CLIENT_TIMEOUTS: Final = frozenset({b"x-stainless-read-timeout", b"x-stainless-timeout"})
+_CLIENT_TIMEOUTS: Final = (b"x-stainless-read-timeout", b"x-stainless-timeout")
 """Python's and node's, in seconds."""
 _SHARE_OF_TIMEOUT: Final = 0.8
 """Of a client's timeout, what a call may wait for an account: the answer needs time too."""
 
 
-def upstream_headers(headers: _Headers) -> _Headers:
+def request_headers(headers: _AnyHeaders) -> _Headers:
     """A caller's headers that go upstream."""
     passed = tuple(
         [  # a list is filled faster than a generator is asked
@@ -119,8 +120,11 @@ def upstream_headers(headers: _Headers) -> _Headers:
     return _without_named(headers, passed)
 
 
-def client_headers(headers: _Headers, *, is_passed_error: bool = False) -> _Headers:
-    """An upstream's headers that go to the client. `is_passed_error`: the answer is an error sent on as it came."""
+def answer_headers(headers: _AnyHeaders, *, is_passed_error: bool = False) -> _Headers:
+    """An upstream's headers that go to the client. `is_passed_error`: the answer is an error sent on as it came.
+
+    `content-length` is among them: whoever changes the body drops it.
+    """
     passed = tuple(
         [
             header
@@ -133,39 +137,32 @@ def client_headers(headers: _Headers, *, is_passed_error: bool = False) -> _Head
     return _without_named(headers, passed)
 
 
-def client_timeout_s(headers: _Headers) -> float | None:
+def client_timeout_s(headers: Mapping[bytes, bytes]) -> float | None:
     """How long the caller's SDK waits, as it tells itself; None when it tells nothing readable. The shortest counts."""
-    shortest: float | None = None
-    for name, value in headers:
-        if name in _CLIENT_TIMEOUTS:
-            seconds = _seconds(value)
-            if seconds is not None and seconds > 0 and (shortest is None or seconds < shortest):
-                shortest = seconds
-    return shortest
+    told = [_seconds(headers[name]) for name in _CLIENT_TIMEOUTS if name in headers]
+    return min((seconds for seconds in told if seconds), default=None)
 
 
-def max_wait_s(headers: _Headers, default_s: float, ceiling_s: float) -> float:
+def max_wait_s(headers: Mapping[bytes, bytes], default_s: float, ceiling_s: float) -> float:
     """How long the call may queue for an account: `x-gateway-max-wait`, else `default_s`.
 
     Never more than `ceiling_s`, and never beyond 0.8 of the client's own timeout. Raises `InvalidCall` when the header
     is no number of seconds.
     """
-    wait_s = default_s
-    for name, value in headers:
-        if name == b"x-gateway-max-wait":
-            asked_s = _seconds(value)
-            if asked_s is None:
-                raise InvalidCall(
-                    f"Invalid header 'x-gateway-max-wait': expected seconds from 0 to {ceiling_s:g}.",
-                    param="x-gateway-max-wait",
-                    code="invalid_header",
-                )
-            wait_s = min(asked_s, ceiling_s)
+    wait_s: float | None = default_s
+    if b"x-gateway-max-wait" in headers:
+        wait_s = _seconds(headers[b"x-gateway-max-wait"])
+    if wait_s is None:
+        raise InvalidCall(
+            f"Invalid header 'x-gateway-max-wait': expected seconds from 0 to {ceiling_s:g}.",
+            param="x-gateway-max-wait",
+            code="invalid_header",
+        )
     timeout_s = client_timeout_s(headers)
-    return wait_s if timeout_s is None else min(wait_s, timeout_s * _SHARE_OF_TIMEOUT)
+    return min(wait_s, ceiling_s, math.inf if timeout_s is None else timeout_s * _SHARE_OF_TIMEOUT)
 
 
-def _without_named(headers: _Headers, passed: _Headers) -> _Headers:
+def _without_named(headers: _AnyHeaders, passed: _Headers) -> _Headers:
     """`passed` without the headers that a `Connection` among `headers` names as its own."""
     named = {
         option.strip() for name, value in headers if name == b"connection" for option in value.lower().split(b",")

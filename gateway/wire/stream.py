@@ -120,8 +120,12 @@ class StreamReader:
         self.left_out = 0
         """Events that were not sent on because they were no JSON."""
 
+    @property
     def is_over(self) -> bool:
         """Nothing more is read: the answer ended, failed or broke."""
+        return self._has_ended()
+
+    def _has_ended(self) -> bool:
         return self.is_done or self.is_broken or self.error is not None
 
     @property
@@ -131,7 +135,7 @@ class StreamReader:
 
     def feed(self, chunk: bytes) -> bytes:
         """What to send on of `chunk` and of what waited before it; may be empty. After the end it is always empty."""
-        if self.is_over():
+        if self._has_ended():
             return b""
         self.chunks += 1
         if self.chunks == 1 and chunk.lstrip()[:1] in {b"{", b"["}:
@@ -148,7 +152,7 @@ class StreamReader:
         sent = []
         for event in events:
             sent.append(self._read(event))
-            if self.is_over():
+            if self._has_ended():
                 break
         return b"".join(sent)
 
@@ -159,10 +163,10 @@ class StreamReader:
         """
         if self.is_json:
             self.error = read_error(self._events.rest, "application/json")
-        if self.is_over():
+        if self._has_ended():
             return b"" if self.is_done else None
         sent = self._read_rest() if self._events.rest.strip() else b""
-        if self.is_over():
+        if self._has_ended():
             return sent if self.is_done else None
         return sent + DONE if self.is_finished else None
 
