@@ -154,9 +154,9 @@ MESSAGES: Final[tuple[tuple[frozenset[int], re.Pattern[str], OutcomeKind], ...]]
     (_QUOTAS, _text(r"exceeded your current quota|check your plan and billing"), OUT_OF_QUOTA),
     (
         _QUOTAS,
-        _text(r"insufficient (?:balance|credits|funds)|key limit exceeded"),
+        _text(r"insufficient (?:balance|credits|funds)|key limit exceeded"),  # DeepSeek, OpenRouter
         OUT_OF_QUOTA,
-    ),  # OpenRouter, DeepSeek
+    ),
     (_QUOTAS, _text(r"(?:spend(?:ing)?|usage) limit|used all available credits|have any credits"), OUT_OF_QUOTA),  # xAI
     # Upstreams without room.
     (_OVERLOADS, _text(r"\boverloaded\b|experiencing high demand"), OVERLOADED),  # OpenAI's engines, Google, Azure
@@ -164,10 +164,9 @@ MESSAGES: Final[tuple[tuple[frozenset[int], re.Pattern[str], OutcomeKind], ...]]
     (frozenset({400, 403}), _text(r"^organization has been restricted"), CREDENTIAL_REJECTED),  # Groq
     (
         frozenset({400, 403}),
-        _text(r"^(?:incorrect api key provided|api key (?:not valid|expired))"),
+        _text(r"^(?:incorrect api key provided|api key (?:not valid|expired))"),  # xAI, Google: as 400
         CREDENTIAL_REJECTED,
     ),
-    # xAI and Google, as 400
     (frozenset({401, 403}), _text(r"ip (?:address )?(?:is )?not authorized"), FORBIDDEN),
     (
         frozenset({401, 403}),
