@@ -25,8 +25,8 @@ from gateway.telemetry.provider_series import DURATION_BOUNDS_S, AllProviders
 from gateway.telemetry.series import Counter, Files, Gauge, Histogram, Labels
 from gateway.telemetry.stats import Stats
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-"""The version every Prometheus reads; our names need no escaping."""
+CONTENT_TYPE = "text/plain; version=0.0.4"
+"""The version every Prometheus reads; our names need no escaping. Litestar adds the charset."""
 
 _NONE = "none"
 _FIRST_BYTE_BOUNDS_S = (0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 20, 30, 60, 120, 300, 600)
