@@ -145,6 +145,11 @@ def parse_keys(text: str) -> tuple[EncryptionKey, ...]:
     return keys
 
 
+def write_keys(keys: Sequence[EncryptionKey]) -> str:
+    """The text that `parse_keys` reads: how a parent hands its keys to a worker."""
+    return ",".join(f"{key.id}:{_base64(key.secret)}" for key in keys)
+
+
 def new_key(key_id: str) -> str:
     """A fresh random key as `parse_keys` reads it."""
     return f"{key_id}:{_base64(os.urandom(KEY_BYTES))}"

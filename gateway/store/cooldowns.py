@@ -5,10 +5,11 @@ from collections.abc import Iterable, Sequence
 import msgspec
 from sqlalchemy import delete, func, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.core.outcome import OutcomeKind, Scope, ScopeKind
 from gateway.core.parks import Park
+from gateway.store.engine import StoreUnavailable, store_errors
 from gateway.store.tables import CooldownRow
 
 _TABLE = CooldownRow.__table__.c
@@ -61,6 +62,24 @@ async def delete_expired_parks(connection: AsyncConnection, batch: int = 1000) -
     over = select(*_KEY).where(_TABLE.until_at <= func.now(), ~_TABLE.is_rejected).limit(batch)
     statement = delete(CooldownRow).where(tuple_(*_KEY).in_(over.with_for_update(skip_locked=True)))
     return (await connection.execute(statement)).rowcount
+
+
+class ParkTable:
+    """Fits `notify.announcer.ParkTable`."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def keep(self, parks: Sequence[Park], recovered: Sequence[Scope]) -> bool:
+        """Saves the parks and forgets the recovered scopes, in one transaction. False: Postgres is away."""
+        try:
+            with store_errors():
+                async with self._engine.begin() as connection:
+                    await forget_parks(connection, recovered)
+                    await save_parks(connection, parks)
+        except StoreUnavailable:
+            return False
+        return True
 
 
 async def _upsert(connection: AsyncConnection, parks: Sequence[Park]) -> None:

@@ -10,9 +10,7 @@ snapshot stays; secrets are sealed after the snapshot is handed out, never befor
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
 
-import structlog
 from sqlalchemy import ScalarSelect, Text, cast, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -24,6 +22,7 @@ from gateway.store.registry import UnsealedRow, load_snapshot
 from gateway.store.sealing import check_keys, seal_rows
 from gateway.store.tables import AccountRow, Base, ClientKeyRow, ModelRouteRow, ProviderRow
 from gateway.telemetry.events import Event
+from gateway.telemetry.log import get_logger
 
 POLL_S = 10.0
 _RETRY_S = 1.0
@@ -33,7 +32,7 @@ _REST_SHARE = 4.0
 the process at most."""
 _LONGEST_REST_S = 0.4
 
-_log: Final[structlog.stdlib.BoundLogger] = structlog.get_logger()
+_log = get_logger()
 
 
 def _fingerprint(table: type[Base]) -> ScalarSelect[str]:

@@ -1,0 +1,136 @@
+"""What processes tell each other about health, as the payload of a NOTIFY: versioned JSON below 8,000 bytes.
+
+    {"v":1,"from":"<sender>","parks":[[kind, holder, what, reason, strikes, since, until, probe, rejected], …],
+     "recoveries":[[kind, holder, what], …]}
+
+Times are ISO 8601 UTC. Releases overlap while they are rolled out: a message of another version, or with a reason that
+this release does not know, is no error.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import TypeVar
+
+import msgspec
+
+from gateway.core.outcome import OutcomeKind, Scope, ScopeKind
+from gateway.core.parks import Park
+
+T = TypeVar("T")
+
+VERSION = 1
+MAX_BYTES = 7_900
+"""Postgres refuses payloads of 8,000 bytes and more."""
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """One payload, read."""
+
+    sender: str
+    parks: tuple[Park, ...] = ()
+    recoveries: tuple[Scope, ...] = ()
+
+
+class _Scope(msgspec.Struct, frozen=True, array_like=True):
+    kind: ScopeKind
+    holder: str
+    what: str
+
+
+class _Park(msgspec.Struct, frozen=True, array_like=True):
+    kind: ScopeKind
+    holder: str
+    what: str
+    reason: OutcomeKind
+    strikes: int
+    since_at: datetime
+    until_at: datetime
+    probe_at: datetime
+    is_rejected: bool
+
+
+class _Head(msgspec.Struct, frozen=True):
+    v: int
+
+
+class _Payload(msgspec.Struct, frozen=True, omit_defaults=True):
+    v: int
+    sender: str = msgspec.field(name="from")
+    parks: tuple[_Park, ...] = ()
+    recoveries: tuple[_Scope, ...] = ()
+
+
+def write_messages(sender: str, *, parks: Sequence[Park] = (), recoveries: Sequence[Scope] = ()) -> list[str]:
+    """As few payloads as fit. A single scope that does not fit on its own (a name of kilobytes) is left out."""
+    empty = len(_encoded(sender, (), ())) + len(',"parks":[],"recoveries":[]')
+    return [
+        *(_encoded(sender, some, ()) for some in _split([_wire_park(park) for park in parks], empty)),
+        *(_encoded(sender, (), some) for some in _split([_wire_scope(scope) for scope in recoveries], empty)),
+    ]
+
+
+def read_message(payload: str) -> Message | None:
+    """None for another version and for what cannot be read: the caller logs it and goes on."""
+    try:
+        if msgspec.json.decode(payload, type=_Head).v != VERSION:
+            return None
+        read = msgspec.json.decode(payload, type=_Payload)
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return None
+    return Message(
+        sender=read.sender,
+        parks=tuple(_core_park(park) for park in read.parks),
+        recoveries=tuple(Scope(scope.kind, scope.holder, scope.what) for scope in read.recoveries),
+    )
+
+
+def _split(parts: Sequence[T], empty_bytes: int) -> Iterator[tuple[T, ...]]:
+    some: list[T] = []
+    room = MAX_BYTES - empty_bytes
+    left = room
+    for part in parts:
+        size = len(msgspec.json.encode(part)) + 1
+        if size > room:
+            continue
+        if size > left:
+            yield tuple(some)
+            some, left = [], room
+        some.append(part)
+        left -= size
+    if some:
+        yield tuple(some)
+
+
+def _encoded(sender: str, parks: tuple[_Park, ...], recoveries: tuple[_Scope, ...]) -> str:
+    return msgspec.json.encode(_Payload(VERSION, sender, parks, recoveries)).decode()
+
+
+def _wire_park(park: Park) -> _Park:
+    scope = park.scope
+    return _Park(
+        scope.kind,
+        scope.holder,
+        scope.what,
+        park.reason,
+        park.strikes,
+        park.since_at,
+        park.until_at,
+        park.probe_at,
+        park.is_rejected,
+    )
+
+
+def _wire_scope(scope: Scope) -> _Scope:
+    return _Scope(scope.kind, scope.holder, scope.what)
+
+
+def _core_park(park: _Park) -> Park:
+    return Park(
+        scope=Scope(park.kind, park.holder, park.what),
+        reason=park.reason,
+        strikes=park.strikes,
+        since_at=park.since_at,
+        until_at=park.until_at,
+        probe_at=park.probe_at,
+        is_rejected=park.is_rejected,
+    )
