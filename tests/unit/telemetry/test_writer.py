@@ -56,6 +56,7 @@ def test_a_reader_that_reads_nothing_costs_lines_and_never_blocks(pipe):
     got = b""
     while got.count(line) < 400 - lost:
         got += os.read(pipe[0], 1 << 16)
+    assert writer.flush(timeout_s=5.0)
     writer.write(b"again\n")
     while not re.search(rb"again\n(lost \d+\n)?$", got):
         got += os.read(pipe[0], 1 << 16)
