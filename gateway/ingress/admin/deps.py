@@ -1,0 +1,92 @@
+"""What the admin API needs from the rest of the gateway; `app.py` hands it over."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any, Protocol
+
+import msgspec
+from litestar import Request
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from gateway.core.ids import AccountId, Secret
+from gateway.core.outcome import OutcomeKind, ScopeKind
+from gateway.core.snapshot import Account, Provider, Snapshot
+from gateway.store.cipher import Cipher
+
+AdminRequest = Request[Any, Any, Any]
+
+
+class ScopeStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How one scope of an account stands, as this worker sees it."""
+
+    kind: ScopeKind
+    what: str = ""
+    """Lower-case model, limit family or endpoint; "" for all."""
+    state: str
+    """`ready`, `cooling` or `rejected`."""
+    reason: OutcomeKind | None = None
+    """Why it rests; None while it is ready."""
+    until_at: datetime | None = None
+    """When it is believed to serve again, aware UTC; None while it is ready."""
+    probe_at: datetime | None = None
+    """When one trial call may go, aware UTC."""
+    strikes: int = 0
+    last_error: str = ""
+    """What the upstream said last, identifiers masked."""
+    in_flight: int = 0
+
+
+class VerifyResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What a cheap call with an account's credential came to."""
+
+    is_ok: bool
+    outcome: OutcomeKind
+    status: int | None = None
+    """The upstream's HTTP status; None when no answer came."""
+    message: str = ""
+    """The upstream's words or the transport's fault, without secrets; empty when all is well."""
+
+
+class HealthView(Protocol):
+    """This worker's board, as far as administrators see it."""
+
+    def status_of(self, account_id: AccountId) -> list[ScopeStatus]:
+        """The scopes that are not ready, or have calls in flight; empty for an account that is not in the snapshot."""
+        ...
+
+    def clear(self, account_id: AccountId) -> None:
+        """Lifts every park of the account, its quota group's too, here and on the other processes. Never raises."""
+        ...
+
+
+Verify = Callable[[Provider, Account], Awaitable[VerifyResult]]
+"""Asks the account's upstream for its models. Never raises for what the network or the upstream does."""
+
+
+class AdminDeps(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the controllers touch."""
+
+    engine: AsyncEngine
+    cipher: Cipher
+    admin_token: Secret | None
+    is_loopback: bool
+    """Whether the gateway listens on loopback alone."""
+    health: HealthView
+    verify: Verify
+    snapshot: Callable[[], Snapshot]
+    """The current one."""
+    kinds: frozenset[str]
+    """Names of the provider kinds that this release has code for."""
+
+
+def problem_of(deps: AdminDeps, table: str, row_id: str) -> str | None:
+    """Why the snapshot skips the row, or what looks wrong about it; None when all is well."""
+    messages = [
+        problem.message for problem in deps.snapshot().problems if (problem.table, problem.id) == (table, row_id)
+    ]
+    return "; ".join(messages) or None
+
+
+def actor_of(request: AdminRequest) -> str:
+    """For the audit row: there is one admin token, so the address tells more than a name could."""
+    return f"admin from {request.client.host}" if request.client else "admin"
