@@ -75,6 +75,9 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserCallbackError:
+            self._transport.abort()  # a bug of ours, or a script that cannot be sent: loud, never a 400
+            raise
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._refuse()
 

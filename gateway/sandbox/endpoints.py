@@ -63,7 +63,23 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         if getattr(asked, self.required) in (None, []):
             message = f"Missing required parameter: '{self.required}'."
             return ErrorKind(400, message, code="missing_required_parameter", param=self.required)
-        return None
+        return _out_of_range(asked)
+
+
+_RANGES = {"n": (1, 128), "dimensions": (1, 4096), "max_tokens": (0, 2**31), "max_completion_tokens": (0, 2**31)}
+
+
+def _out_of_range(asked: Asked) -> ErrorKind | None:
+    """The numbers that a call is charged by, or that size its answer."""
+    for name, (least, most) in _RANGES.items():
+        given = getattr(asked, name)
+        if given is None or least <= given <= most:
+            continue
+        bound, sign, code = (most, "<=", "above_max") if given > most else (least, ">=", "below_min")
+        words = code.replace("_max", " maximum").replace("_min", " minimum")
+        message = f"Invalid '{name}': integer {words} value. Expected a value {sign} {bound}, but got {given} instead."
+        return ErrorKind(400, message, code=f"integer_{code}_value", param=name)
+    return None
 
 
 def _chat(question: Question) -> Answer:
