@@ -75,9 +75,8 @@ def choose(  # the facts of one choice, by name
             return turn % len(candidates)
         case SelectionStrategy.CACHE_AFFINITY if affinity is not None:
             return _rendezvous(candidates, affinity)
-        case SelectionStrategy.BALANCED | SelectionStrategy.CACHE_AFFINITY:
-            pass
-    return _least_loaded(candidates, rng, dimmed)
+        case SelectionStrategy.BALANCED | SelectionStrategy.CACHE_AFFINITY:  # pragma: no branch  # there is no other
+            return _least_loaded(candidates, rng, dimmed)
 
 
 def served_after(served: float, weight: float, *, clock: float, is_dimmed: bool = False) -> float:
