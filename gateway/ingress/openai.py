@@ -204,7 +204,7 @@ class Exchange:
             affinity=envelope.affinity,
             named_provider=ProviderId(named.decode("latin-1")) if named else None,
             key_id=None if key is None else key.id,
-            max_wait_s=max_wait_s(headers, default_s=plane.default_wait_s, ceiling_s=plane.max_wait_s),
+            max_wait_s=max_wait_s(headers, plane.default_wait_s, plane.max_wait_s),
         )
         self._progress.call = call
         check_model(key, call.model)
@@ -253,7 +253,7 @@ class Exchange:
 
     async def _send_error(self, error: GatewayError) -> None:
         body = write_error(error)
-        headers = JSON + error_headers(error) + self._own_headers()
+        headers = (*JSON, *error_headers(error), *self._own_headers())
         await send_whole(self._send, error.status, headers, body)
         end = next((end for kind, end in ENDS if isinstance(error, kind)), CallEnd.CRASHED)
         self._progress.finish(end, error.status, code=error.code)

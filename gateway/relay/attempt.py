@@ -90,7 +90,7 @@ class Attempts:
         if isinstance(answer, Fault):
             return Failed(classify_fault(answer), _error_of(answer))
         try:
-            result = await self._read(answer, lease, job, Instant(lease.started + limits.headers_s))
+            result = await self._read(answer, lease, job, Instant(lease.started + limits.first_event_s))
         except BaseException:
             answer.close()
             raise
@@ -139,8 +139,7 @@ class Attempts:
         if outcome is not None:
             return Failed(outcome, _refusal_of(outcome, body.error_of_opening()))
         ok = Outcome(OutcomeKind.OK, answer.status)
-        headers = without_length(answer_headers(answer.headers))
-        return Begun(ok, Answer(answer.status, headers, coming=body))
+        return Begun(ok, Answer(answer.status, without_length(answer_headers(answer.headers)), coming=body))
 
     async def _whole(self, answer: UpstreamAnswer, job: Job) -> Begun | Failed:
         """A JSON answer: read to its end before the commit, so that a cut or garbled one costs the caller nothing."""
@@ -154,8 +153,8 @@ class Attempts:
         if not _is_json(body):
             return Failed(NOT_JSON, UpstreamFailed("The upstream's answer was not JSON."))
         job.progress.usage = read_usage(body, job.call.endpoint)
-        headers = without_length(answer_headers(answer.headers))
-        return Begun(Outcome(OutcomeKind.OK, answer.status), Answer(answer.status, headers, body))
+        ok = Outcome(OutcomeKind.OK, answer.status)
+        return Begun(ok, Answer(answer.status, without_length(answer_headers(answer.headers)), body))
 
     async def _refused(self, answer: UpstreamAnswer, job: Job) -> Failed:
         """An answer that is no success, kept as it came but for the identifiers of accounts in it."""
@@ -168,13 +167,13 @@ class Attempts:
         if not error.is_readable and outcome.kind is not OutcomeKind.CALLER_FAULT:
             return Failed(outcome, _refusal_of(outcome, None))
         masked = masked_identifiers_in_bytes(body)
-        headers = without_length(answer_headers(answer.headers))
+        headers = without_length(answer_headers(answer.headers, is_passed_error=True))
         return Failed(outcome, Answer(answer.status, headers, masked, outcome=outcome.kind, code=outcome.code))
 
 
 def without_length(headers: Headers) -> Headers:
-    """Without the length of a body that may have changed on its way, or whose sender writes it anew."""
-    return tuple(header for header in headers if header[0] != b"content-length")
+    """Without the length of a body that may have changed on its way; whoever sends a whole body writes it anew."""
+    return tuple([header for header in headers if header[0] != b"content-length"])
 
 
 def _value(headers: Headers, name: bytes) -> bytes:

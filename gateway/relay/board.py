@@ -4,7 +4,7 @@ Rules of this file: decisions about health are `core/cooldown`'s, this file only
 may make a view wrong moves `epoch`; nothing here awaits.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from random import Random
 
@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.core.attempts import Resting
 from gateway.core.call import Call
-from gateway.core.cooldown import BLANK, Health, Phase, ScopeNames, after, scope_hit, told
+from gateway.core.cooldown import BLANK, NEVER, Health, Phase, ScopeNames, after, scope_hit, told
 from gateway.core.ids import FOREVER, AccountId, Instant, ModelName, ProviderId
 from gateway.core.outcome import Outcome, OutcomeKind, Scope, ScopeKind
 from gateway.core.parks import Park
@@ -77,7 +77,7 @@ class Board:
     """Snapshot + health + loads of this worker. One per process; the event loop's thread only."""
 
     def __init__(
-        self, *, clock: Clock, rng: Random, kinds: dict[str, ProviderKind], announcer: Announcer | None = None
+        self, *, clock: Clock, rng: Random, kinds: Mapping[str, ProviderKind], announcer: Announcer | None = None
     ) -> None:
         self._clock = clock
         self._rng = rng
@@ -97,6 +97,7 @@ class Board:
         self._destinations: dict[AccountId, Destination] = {}
         self._pools: dict[tuple[str, str, str], Pool] = {}
         self._limit_names: dict[tuple[ProviderId, str], str] = {}
+        self._used: dict[ProviderId, Instant] = {}
         self._served_models: set[tuple[ProviderId, str]] = set()
 
     # -- registry ------------------------------------------------------------------------------------------------
@@ -219,6 +220,7 @@ class Board:
         load.served = served_after(load.served, member.weight, clock=pool.clock)
         load.in_flight += 1
         self.in_flight_calls += 1
+        self._used[pool.provider.id] = now
         return Lease(self, member, now, self._start_probes(member, now) if self._healths else ())
 
     def _start_probes(self, member: Member, now: Instant) -> tuple[Scope, ...]:
@@ -411,6 +413,10 @@ class Board:
             probe_at=self._wall(health.probe_at) if is_resting else None,
             last_error=self._errors.get(scope, ""),
         )
+
+    def last_used(self, provider_id: ProviderId) -> Instant:
+        """When the last attempt at the provider began; long ago if there was none."""
+        return self._used.get(provider_id, NEVER)
 
     def in_flight(self, account_id: AccountId) -> int:
         load = self._loads.get(account_id)

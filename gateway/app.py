@@ -1,0 +1,328 @@
+"""Composition root: Settings in, Litestar out. The only file that knows every part.
+
+tables ─▶ watcher ─▶ board ◀─ listener (parks of others) ─── announcer (our parks) ─▶ Postgres
+                       │
+/v1 ─▶ data plane ─▶ relay ─▶ attempts ─▶ upstream
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import Random, SystemRandom
+from typing import Any
+
+from litestar import Litestar
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+from litestar.types import Guard
+
+from gateway import __version__
+from gateway.background import Background, every
+from gateway.core.cooldown import Phase
+from gateway.core.ids import ProviderId
+from gateway.core.outcome import OutcomeKind
+from gateway.core.parks import Park
+from gateway.core.snapshot import Account, Provider, Snapshot
+from gateway.ingress.admin.access import page_guard
+from gateway.ingress.admin.deps import AdminDeps, VerifyResult
+from gateway.ingress.admin.problems import PROBLEM_HANDLERS
+from gateway.ingress.admin.router import admin_router
+from gateway.ingress.cors import Cors
+from gateway.ingress.openai import DataPlane, data_plane
+from gateway.ingress.ops import DatabaseHealth, OpsDeps, ops_handlers
+from gateway.ingress.schema import schema_config
+from gateway.notify.announcer import PgAnnouncer
+from gateway.notify.channel import PgChannel
+from gateway.notify.listener import (
+    HEALTH_CHANNEL,
+    Listener,
+    ListenerEvent,
+    ParksHeard,
+    RecoveriesHeard,
+    RegistryChanged,
+    Resynced,
+)
+from gateway.providers.catalog import KINDS
+from gateway.relay.attempt import Attempts
+from gateway.relay.board import Board
+from gateway.relay.catalog import ModelCatalog
+from gateway.relay.checks import Checks
+from gateway.relay.clock import SystemClock
+from gateway.relay.gate import Gate
+from gateway.relay.loop import Relay
+from gateway.relay.waiting import Waiting
+from gateway.settings import AuthMode, Settings, WorkerContext
+from gateway.store.cipher import Cipher, parse_keys
+from gateway.store.cooldowns import ParkTable, delete_expired_parks, load_parks
+from gateway.store.engine import StoreUnavailable, make_engine, store_errors
+from gateway.store.watcher import RegistryWatcher
+from gateway.telemetry.events import CallRecord
+from gateway.telemetry.log import LogOutput, configure
+from gateway.telemetry.metrics import Metrics
+from gateway.upkeep import CatalogUpkeep, Gauges, ProviderChecks
+from gateway.upstream.http1 import Http1Engine
+
+STALE_SNAPSHOT_S = 30.0
+"""The registry is polled every 10 s: when it was not confirmed for so long, the database is away."""
+
+
+class Meters:
+    """Fits `relay.metering.Meter`: counters and the log line."""
+
+    def __init__(self, metrics: Metrics, log: LogOutput) -> None:
+        self._log = log
+        self._metrics = metrics
+        self.call_started = metrics.call_started
+        self.attempt_finished = metrics.attempt_finished
+
+    def call_finished(self, record: CallRecord) -> None:
+        self._metrics.call_finished(record)
+        self._log.call_finished(record)
+
+
+class Service:
+    """One worker's parts, connected; `running` is its life."""
+
+    def __init__(self, settings: Settings, context: WorkerContext) -> None:
+        worker = str(context.index)
+        self.settings = settings
+        self.context = context
+        self.clock = clock = SystemClock()
+        self.rng = Random(SystemRandom().getrandbits(64))  # noqa: S311  # chooses accounts and ids, no secrets
+        self.log = configure(level=settings.log_level.value, worker=worker)
+        self.metrics = Metrics(context.metrics_dir, clock=clock, worker=worker)
+        self.cipher = Cipher(parse_keys(context.encryption_keys.reveal()))
+        self.engine = make_engine(context.dsn.reveal(), settings.database.pool_size)
+        sender = f"{os.getpid()}-{self.rng.getrandbits(48):012x}"
+        self.announcer = PgAnnouncer(
+            PgChannel(context.listen_dsn.reveal(), HEALTH_CHANNEL),
+            ParkTable(self.engine),
+            sender=sender,
+            sleep=clock.sleep,
+        )
+        self.board = Board(clock=clock, rng=self.rng, kinds=KINDS, announcer=self.announcer)
+        self.upstream = Http1Engine()
+        self.checks = Checks(upstream=self.upstream, kinds=KINDS, clock=clock, rng=self.rng)
+        self.catalog = ModelCatalog(checks=self.checks)
+        self.catalog_upkeep = CatalogUpkeep(catalog=self.catalog, snapshot=lambda: self.board.snapshot)
+        self.waiting = Waiting(clock=clock, max_calls=settings.waiting.max_calls, max_bytes=settings.waiting.max_bytes)
+        self.board.on_change = self.waiting.ring_heads
+        self.board.on_cooled = self.metrics.cooled
+        self.gate = Gate()
+        self.watcher = RegistryWatcher(
+            self.engine,
+            self.cipher,
+            kinds=frozenset(KINDS),
+            on_snapshot=self._take_snapshot,
+            sleep=clock.sleep,
+            default_provider=ProviderId(settings.default_provider) if settings.default_provider else None,
+        )
+        self.listener = Listener(context.listen_dsn.reveal(), self._hear, sender=sender, sleep=clock.sleep)
+        self.relay = Relay(
+            board=self.board,
+            attempts=Attempts(board=self.board, upstream=self.upstream, clock=clock),
+            waiting=self.waiting,
+            clock=clock,
+            rng=self.rng,
+        )
+        self.background = Background(clock)
+        self._resynced = asyncio.Event()
+
+    # -- what comes in from outside --------------------------------------------------------------------------------
+
+    def _take_snapshot(self, snapshot: Snapshot) -> None:
+        self.board.replace_snapshot(snapshot)
+        self.catalog_upkeep.note_change()
+
+    def _hear(self, event: ListenerEvent) -> None:
+        match event:
+            case RegistryChanged():
+                self.watcher.reload_soon()
+            case ParksHeard(parks):
+                self.board.hear_parks(parks)
+            case RecoveriesHeard(scopes):
+                self.board.hear_recoveries(scopes)
+            case Resynced():
+                self.watcher.reload_soon()
+                self._resynced.set()
+
+    async def _reload_parks(self) -> None:
+        """After every (re)connect: parks that were told while nobody listened are in the table."""
+        await self._resynced.wait()
+        self._resynced.clear()
+        try:
+            self.board.hear_parks(await self._stored_parks())
+        except StoreUnavailable:
+            self._resynced.set()
+
+    # -- life ------------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def running(self, _app: Litestar) -> AsyncIterator[None]:
+        await self.watcher.start()
+        self.board.hear_parks(await self._stored_parks())
+        self._start_background()
+        try:
+            yield
+        finally:
+            await self.background.stop()
+            await self.announcer.close()
+            await self.upstream.aclose()
+            await self.engine.dispose()
+            self.metrics.close()
+            self.log.close()
+
+    def _start_background(self) -> None:
+        background, clock = self.background, self.clock
+        gauges = Gauges(
+            metrics=self.metrics,
+            log=self.log,
+            board=self.board,
+            waiting=self.waiting,
+            watcher=self.watcher,
+            listener=self.listener,
+            upstream=self.upstream,
+            clock=clock,
+        )
+        background.start("registry", self.watcher.run)
+        background.start("listener", self.listener.run)
+        background.start("announcer", self.announcer.run)
+        background.start("parks", lambda: every(1.0, self._reload_parks, clock))
+        background.start("gauges", lambda: every(1.0, gauges.show, clock))
+        background.start("tidy", lambda: every(10.0, self._tidy, clock))
+        background.start("models.changed", lambda: every(1.0, self.catalog_upkeep.refresh_changed, clock))
+        background.start("models.hourly", lambda: every(3600.0, self.catalog_upkeep.refresh_all, clock))
+        if self.context.index == 0:  # one worker of a service is enough
+            checks = ProviderChecks(board=self.board, checks=self.checks, metrics=self.metrics, clock=clock)
+            background.start("providers.idle", lambda: every(60.0, checks.check_idle, clock))
+            background.start("accounts.rejected", lambda: every(60.0, checks.check_rejected, clock))
+            background.start("parks.expired", lambda: every(600.0, self._delete_expired_parks, clock))
+
+    async def _stored_parks(self) -> list[Park]:
+        with store_errors():
+            async with self.engine.connect() as connection:
+                return await load_parks(connection)
+
+    async def _delete_expired_parks(self) -> None:
+        try:
+            with store_errors():
+                async with self.engine.begin() as connection:
+                    await delete_expired_parks(connection)
+        except StoreUnavailable:
+            return  # they are as dead in ten minutes
+
+    async def _tidy(self) -> None:
+        self.board.tidy()
+
+    async def drain(self, deadline_s: float) -> None:
+        """No new calls; those that run may end. Called by the worker before the server closes."""
+        await self.gate.drain(deadline_s)
+
+    # -- what the pages ask ----------------------------------------------------------------------------------------
+
+    def readiness(self) -> str | None:
+        if self.gate.is_draining:
+            return "draining"
+        return None if self.watcher.snapshot.version else "the registry is not loaded yet"
+
+    def accounts(self) -> dict[str, int]:
+        counts = dict.fromkeys((phase.value for phase in Phase), 0)
+        for of_provider in self.board.states().values():
+            for phase, count in of_provider.items():
+                counts[phase.value] += count
+        return counts
+
+    def database(self) -> DatabaseHealth:
+        age_s = self.watcher.age_s
+        return DatabaseHealth(
+            is_connected=age_s < STALE_SNAPSHOT_S,
+            snapshot_age_s=round(age_s, 3),
+            listener="connected" if self.listener.state.is_connected else "lost",
+        )
+
+    async def verify(self, provider: Provider, account: Account) -> VerifyResult:
+        outcome = (await self.checks.check(provider, account)).outcome
+        is_ok = outcome.kind is OutcomeKind.OK
+        return VerifyResult(is_ok=is_ok, outcome=outcome.kind, status=outcome.status, message=outcome.message)
+
+    # -- handlers --------------------------------------------------------------------------------------------------
+
+    @property
+    def needs_key(self) -> bool:
+        match self.settings.auth:
+            case AuthMode.OPEN:
+                return False
+            case AuthMode.KEYS:
+                return True
+            case AuthMode.AUTO:
+                return not self.context.is_loopback
+
+    def ops_guard(self) -> Guard:
+        """/health and /metrics are open where calls are, else by the token (SPEC §7)."""
+        if not self.needs_key:
+            return _let_in
+        return page_guard(self.settings.admin_token, is_loopback=self.context.is_loopback)
+
+    def data_plane(self) -> DataPlane:
+        settings = self.settings
+        return DataPlane(
+            board=self.board,
+            relay=self.relay,
+            catalog=self.catalog,
+            meter=Meters(self.metrics, self.log),
+            gate=self.gate,
+            clock=self.clock,
+            rng=self.rng,
+            digests=self.cipher.digests,
+            cors=Cors(frozenset(settings.cors_origins)),
+            needs_key=self.needs_key,
+            max_json_bytes=settings.limits.max_json_bytes,
+            default_wait_s=settings.waiting.default_s,
+            max_wait_s=settings.waiting.max_s,
+        )
+
+    def admin_deps(self) -> AdminDeps:
+        return AdminDeps(
+            engine=self.engine,
+            cipher=self.cipher,
+            admin_token=self.settings.admin_token,
+            is_loopback=self.context.is_loopback,
+            health=self.board,
+            verify=self.verify,
+            snapshot=lambda: self.board.snapshot,
+            kinds=frozenset(KINDS),
+        )
+
+    def ops_deps(self) -> OpsDeps:
+        return OpsDeps(
+            metrics=self.metrics,
+            clock=self.clock,
+            version=__version__,
+            guard=self.ops_guard(),
+            readiness=self.readiness,
+            accounts=self.accounts,
+            database=self.database,
+        )
+
+
+def _let_in(_connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+    return
+
+
+def build_app(settings: Settings, context: WorkerContext) -> Litestar:
+    """The worker's ASGI application. `app.state.drain` ends its calls before the server ends."""
+    service = Service(settings, context)
+    app = Litestar(
+        route_handlers=[
+            data_plane(service.data_plane()),
+            admin_router(service.admin_deps()),
+            *ops_handlers(service.ops_deps()),
+        ],
+        openapi_config=schema_config(__version__, settings.admin_token, is_loopback=context.is_loopback),
+        exception_handlers=PROBLEM_HANDLERS,
+        lifespan=[service.running],
+        logging_config=None,
+    )
+    app.state.drain = service.drain
+    return app

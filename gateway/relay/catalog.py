@@ -1,0 +1,108 @@
+"""`GET /v1/models`: what the active accounts can serve, one list over all providers.
+
+Names in `supported_models` are listed as they are; where that is empty or holds globs, each account's own list counts,
+read in the background.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from urllib.parse import unquote
+
+import msgspec
+
+from gateway.core.errors import ModelNotFound
+from gateway.core.globs import ModelSet, matches, model_set
+from gateway.core.ids import AccountId
+from gateway.core.snapshot import Account, ClientKey, Provider, Snapshot
+from gateway.relay.checks import Checks, ModelEntry
+
+AT_ONCE = 8
+"""Lists read at the same time."""
+
+
+class ModelCatalog:
+    """One per worker. `answer` never waits: it shows what is known."""
+
+    def __init__(self, *, checks: Checks) -> None:
+        self._checks = checks
+        self._lists: dict[AccountId, tuple[ModelEntry, ...]] = {}
+        self._credentials: dict[AccountId, tuple[Provider, Account]] = {}
+        """With what each list was read: another credential may have other models."""
+
+    async def refresh(self, snapshot: Snapshot, *, only_changed: bool) -> None:
+        """Reads the lists of accounts whose models are not written out. A list that cannot be read now stays."""
+        wanted = {
+            account.id: (snapshot.providers[account.provider_id], account)
+            for account in snapshot.accounts.values()
+            if _needs_list(snapshot.providers[account.provider_id], account)
+        }
+        self._lists = {id_: entries for id_, entries in self._lists.items() if id_ in wanted}
+        stale = [
+            pair for id_, pair in wanted.items() if not only_changed or id_ not in self._lists
+            or self._credentials.get(id_) != pair
+        ]  # fmt: skip
+        slots = asyncio.Semaphore(AT_ONCE)
+        async with asyncio.TaskGroup() as group:
+            for provider, account in stale:
+                group.create_task(self._read(provider, account, slots))
+
+    async def _read(self, provider: Provider, account: Account, slots: asyncio.Semaphore) -> None:
+        async with slots:
+            check = await self._checks.check(provider, account)
+        if check.is_ok:
+            self._lists[account.id] = check.models
+            self._credentials[account.id] = (provider, account)
+
+    def answer(self, path: str, snapshot: Snapshot, key: ClientKey | None) -> bytes:
+        """The body for `/models` or `/models/{model}`. Raises ModelNotFound for one that is not listed."""
+        entries = self.entries(snapshot, key)
+        name = unquote(path.removeprefix("/models").removeprefix("/"))
+        if not name:
+            return msgspec.json.encode({"object": "list", "data": entries})
+        for entry in entries:
+            if entry.id.lower() == name.lower():
+                return msgspec.json.encode(entry)
+        raise ModelNotFound(
+            f"The model `{name[:100]}` is not listed by any active account of this gateway.", param="model"
+        )
+
+    def entries(self, snapshot: Snapshot, key: ClientKey | None) -> list[ModelEntry]:
+        """All models, by name, each once; those that `key` may not use are left out."""
+        found: dict[str, ModelEntry] = {}
+        for account in snapshot.accounts.values():
+            for entry in self._entries_of(snapshot.providers[account.provider_id], account):
+                found.setdefault(entry.id.lower(), entry)
+        for entry in _aliases(snapshot):
+            found.setdefault(entry.id.lower(), entry)
+        allowed = key.models if key is not None else ()
+        return [found[name] for name in sorted(found) if not allowed or matches(name, allowed)]
+
+    def _entries_of(self, provider: Provider, account: Account) -> Iterable[ModelEntry]:
+        patterns = _patterns(provider, account)
+        yield from (ModelEntry(name, owned_by=provider.id) for name in patterns if not _is_glob(name))
+        allowed: ModelSet | None = model_set(patterns) if patterns else None
+        for entry in self._lists.get(account.id, ()):
+            if allowed is None or allowed.has(entry.id.lower()):
+                yield entry
+
+
+def _aliases(snapshot: Snapshot) -> Iterable[ModelEntry]:
+    """Exact routes to a provider that has accounts: names of the operator's own making."""
+    for name, routes in snapshot.exact_routes.items():
+        for route in routes:
+            if snapshot.accounts_of.get(route.provider_id):
+                yield ModelEntry(name, owned_by=route.provider_id)
+                break
+
+
+def _patterns(provider: Provider, account: Account) -> tuple[str, ...]:
+    return provider.supported_models if account.supported_models is None else account.supported_models
+
+
+def _needs_list(provider: Provider, account: Account) -> bool:
+    patterns = _patterns(provider, account)
+    return not patterns or any(_is_glob(name) for name in patterns)
+
+
+def _is_glob(name: str) -> bool:
+    return "*" in name or "?" in name

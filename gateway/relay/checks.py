@@ -1,0 +1,86 @@
+"""A cheap call with an account's credential, outside of any caller's call: does it work, and which models has it?"""
+
+from collections.abc import Mapping
+from random import Random
+
+import msgspec
+
+from gateway.core.call import BodyKind, Call, Endpoint
+from gateway.core.classify import classify, classify_fault
+from gateway.core.ids import CallId
+from gateway.core.outcome import Fault, Outcome, OutcomeKind
+from gateway.core.snapshot import Account, Provider
+from gateway.providers.base import Limits, ProviderKind
+from gateway.relay.ports import Clock, Upstream
+
+MODELS = Endpoint(name="models.list", method="GET", path="/models", body=BodyKind.NONE)
+LIMITS = Limits(connect_s=5.0, headers_s=15.0, stall_s=15.0)
+MAX_LIST_BYTES = 8 * 1024 * 1024
+MAX_MODELS = 10_000
+"""Of one account; OpenRouter lists some hundreds."""
+
+
+class ModelEntry(msgspec.Struct, frozen=True):
+    """A model as `GET /v1/models` shows it."""
+
+    id: str
+    created: int = 0
+    owned_by: str = ""
+    object: str = "model"
+
+
+class Check(msgspec.Struct, frozen=True):
+    """What a check came to."""
+
+    outcome: Outcome
+    latency_s: float
+    models: tuple[ModelEntry, ...] = ()
+    """What the account's own list says; empty when the check failed."""
+
+    @property
+    def is_ok(self) -> bool:
+        return self.outcome.kind is OutcomeKind.OK
+
+
+class _List(msgspec.Struct):
+    data: list[ModelEntry] = []
+
+
+class Checks:
+    """Makes checks. They take no lease: they are not calls, and an account that rests may be checked."""
+
+    def __init__(self, *, upstream: Upstream, kinds: Mapping[str, ProviderKind], clock: Clock, rng: Random) -> None:
+        self._upstream = upstream
+        self._kinds = kinds
+        self._clock = clock
+        self._rng = rng
+
+    async def check(self, provider: Provider, account: Account) -> Check:
+        """Asks for the list of models. Never raises for what the network or the upstream does."""
+        started = self._clock.now()
+        kind = self._kinds[provider.kind]
+        call = Call(id=CallId(f"check_{self._rng.getrandbits(64):016x}"), endpoint=MODELS)
+        destination = kind.destination_of(provider, account.credential)
+        request = kind.prepare(call, destination, headers=(), body=b"", limits=LIMITS)
+        answer = await self._upstream.attempt(request)
+        if isinstance(answer, Fault):
+            return Check(classify_fault(answer), self._clock.now() - started)
+        try:
+            body = await answer.read_all(MAX_LIST_BYTES)
+        finally:
+            answer.close()
+        latency_s = self._clock.now() - started
+        if isinstance(body, Fault):
+            return Check(classify_fault(body), latency_s)
+        headers = dict(answer.headers)
+        error = kind.read_error(body, headers.get(b"content-type", b"").decode("latin-1"))
+        outcome = classify(answer.status, headers, error, wall_now=self._clock.wall_now())
+        return Check(outcome, latency_s, _models_in(body) if outcome.kind is OutcomeKind.OK else ())
+
+
+def _models_in(body: bytes) -> tuple[ModelEntry, ...]:
+    try:
+        listed = msgspec.json.decode(body, type=_List, strict=False)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ()
+    return tuple(listed.data[:MAX_MODELS])

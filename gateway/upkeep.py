@@ -1,0 +1,154 @@
+"""What a worker does beside its calls: gauges, checks of idle providers and of rejected accounts, lists of models."""
+
+import asyncio
+from collections.abc import Callable
+
+from gateway.core.cooldown import Phase
+from gateway.core.ids import AccountId, Instant, ProviderId
+from gateway.core.outcome import OutcomeKind
+from gateway.core.snapshot import Snapshot
+from gateway.notify.listener import Listener
+from gateway.relay.board import Board
+from gateway.relay.catalog import ModelCatalog
+from gateway.relay.checks import Checks
+from gateway.relay.ports import Clock
+from gateway.relay.waiting import Waiting
+from gateway.store.watcher import RegistryWatcher
+from gateway.telemetry.events import Event
+from gateway.telemetry.log import LogOutput, get_logger
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.stats import ProviderCheck
+from gateway.upstream.http1 import Http1Engine
+
+IDLE_S = 60.0
+"""A provider that nobody called for so long is checked (SPEC §8)."""
+REJECTED_CHECK_S = 3600.0
+"""How often a rejected credential is tried again (SPEC §4)."""
+UNREACHABLE = frozenset({OutcomeKind.UNREACHABLE, OutcomeKind.TIMED_OUT})
+
+
+class Gauges:
+    """Shows, once a second, what the counters cannot."""
+
+    def __init__(  # noqa: PLR0913  # the parts it looks at, by name
+        self,
+        *,
+        metrics: Metrics,
+        log: LogOutput,
+        board: Board,
+        waiting: Waiting,
+        watcher: RegistryWatcher,
+        listener: Listener,
+        upstream: Http1Engine,
+        clock: Clock,
+    ) -> None:
+        self._metrics = metrics
+        self._log = log
+        self._board = board
+        self._waiting = waiting
+        self._watcher = watcher
+        self._listener = listener
+        self._upstream = upstream
+        self._clock = clock
+
+    async def show(self) -> None:
+        metrics = self._metrics
+        metrics.stats.beat(self._clock.now())
+        metrics.set_calls_waiting(self._waiting.calls)
+        metrics.set_snapshot_age(self._watcher.age_s)
+        metrics.set_listener_connected(is_connected=self._listener.state.is_connected)
+        metrics.set_log_lines_dropped(self._log.dropped)
+        stats = self._upstream.stats().values()
+        metrics.set_upstream_connections(
+            idle=sum(pool.idle for pool in stats), active=sum(pool.open - pool.idle for pool in stats)
+        )
+        metrics.set_accounts(
+            {
+                (provider_id, phase): count
+                for provider_id, counts in self._board.states().items()
+                for phase, count in counts.items()
+            }
+        )
+        problems: dict[str, int] = {}
+        for problem in self._board.snapshot.problems:
+            problems[problem.table] = problems.get(problem.table, 0) + 1
+        metrics.set_row_problems(problems)
+
+
+class ProviderChecks:
+    """Asks idle providers whether they are there, and rejected accounts whether they work again."""
+
+    def __init__(self, *, board: Board, checks: Checks, metrics: Metrics, clock: Clock) -> None:
+        self._board = board
+        self._checks = checks
+        self._metrics = metrics
+        self._clock = clock
+        self._tried: dict[AccountId, Instant] = {}
+
+    async def check_idle(self) -> None:
+        snapshot, now = self._board.snapshot, self._clock.now()
+        idle = [id_ for id_ in snapshot.providers if now - self._board.last_used(id_) >= IDLE_S]
+        async with asyncio.TaskGroup() as group:
+            for provider_id in idle:
+                group.create_task(self._check_provider(snapshot, provider_id))
+
+    async def _check_provider(self, snapshot: Snapshot, provider_id: ProviderId) -> None:
+        accounts = snapshot.accounts_of.get(provider_id, ())
+        if not accounts:
+            return
+        check = await self._checks.check(snapshot.providers[provider_id], accounts[0])
+        is_reachable = check.outcome.kind not in UNREACHABLE
+        self._metrics.stats.note_check(
+            provider_id,
+            ProviderCheck(is_reachable, self._clock.wall_now(), round(check.latency_s * 1000, 1)),
+        )
+        if not is_reachable:
+            get_logger().warning(
+                Event.PROVIDER_CHECKED, provider=provider_id, is_reachable=False, detail=check.outcome.message
+            )
+
+    async def check_rejected(self) -> None:
+        """A credential that was taken for dead is tried once an hour; a success brings the account back."""
+        snapshot, now = self._board.snapshot, self._clock.now()
+        rejected = {
+            account.id
+            for account in snapshot.accounts.values()
+            if any(status.state is Phase.REJECTED for status in self._board.status_of(account.id))
+        }
+        self._tried = {account_id: at for account_id, at in self._tried.items() if account_id in rejected}
+        for account_id in rejected:
+            if now - self._tried.setdefault(account_id, now) < REJECTED_CHECK_S:
+                continue
+            self._tried[account_id] = now
+            account = snapshot.accounts[account_id]
+            check = await self._checks.check(snapshot.providers[account.provider_id], account)
+            get_logger().info(
+                Event.ACCOUNT_VERIFIED,
+                provider=account.provider_id,
+                account_id=account_id,
+                outcome=check.outcome.kind,
+                status=check.outcome.status,
+            )
+            if check.is_ok:
+                self._board.clear(account_id)
+
+
+class CatalogUpkeep:
+    """Reads the lists of models when the registry changes, and once an hour."""
+
+    def __init__(self, *, catalog: ModelCatalog, snapshot: Callable[[], Snapshot]) -> None:
+        self._catalog = catalog
+        self._snapshot = snapshot
+        self._changed = asyncio.Event()
+        self._changed.set()
+
+    def note_change(self) -> None:
+        self._changed.set()
+
+    async def refresh_changed(self) -> None:
+        await self._changed.wait()
+        self._changed.clear()
+        await self._catalog.refresh(self._snapshot(), only_changed=True)
+
+    async def refresh_all(self) -> None:
+        await self._catalog.refresh(self._snapshot(), only_changed=False)
