@@ -1,7 +1,7 @@
 """`providers.base_url` as people write it → one spelling, with the version in its path."""
 
 import re
-from ipaddress import ip_address
+from ipaddress import IPv6Address
 from urllib.parse import SplitResult, urlsplit
 
 _VERSION = re.compile(r"v\d+(\.\d+)?([a-z]+\d*)?")
@@ -47,9 +47,9 @@ def _split(text: str) -> SplitResult:
 
 def _authority(parts: SplitResult, scheme: str) -> str:
     host = (parts.hostname or "").lower()
-    if ":" in host:
+    if ":" in host or "[" in parts.netloc:
         try:
-            host = f"[{ip_address(host).compressed}]"
+            host = f"[{IPv6Address(host).compressed}]"
         except ValueError as error:
             raise ValueError("has a host that is not an IPv6 address") from error
     elif not _HOST.fullmatch(host) or ".." in host:

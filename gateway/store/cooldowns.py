@@ -16,6 +16,8 @@ _TABLE = CooldownRow.__table__.c
 _KEY = (_TABLE.scope_kind, _TABLE.holder, _TABLE.what)
 _BATCH = 500
 """Rows a statement: far below the 32,767 parameters that the protocol allows."""
+_LONGEST_NAME = 300
+"""Characters; an index entry of Postgres takes some 2,700 bytes."""
 
 
 async def save_parks(connection: AsyncConnection, parks: Sequence[Park]) -> None:
@@ -75,8 +77,8 @@ class ParkTable:
         try:
             with store_errors():
                 async with self._engine.begin() as connection:
-                    await forget_parks(connection, recovered)
-                    await save_parks(connection, parks)
+                    await forget_parks(connection, [scope for scope in recovered if _fits(scope)])
+                    await save_parks(connection, [park for park in parks if _fits(park.scope)])
         except StoreUnavailable:
             return False
         return True
@@ -98,6 +100,11 @@ def _values_of(park: Park) -> dict[str, object]:
     del values["scope"]
     kind, holder, what = _key_of(park.scope)
     return {**values, "reason": park.reason.value, "scope_kind": kind, "holder": holder, "what": what}
+
+
+def _fits(scope: Scope) -> bool:
+    """Whether the table can hold it: a caller's model name may have a NUL, or more than an index takes."""
+    return all("\0" not in name and len(name) <= _LONGEST_NAME for name in (scope.holder, scope.what))
 
 
 def _key_of(scope: Scope) -> tuple[str, str, str]:

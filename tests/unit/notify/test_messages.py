@@ -1,0 +1,84 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.outcome import OutcomeKind, Scope, ScopeKind
+from gateway.core.parks import Park
+from gateway.notify.messages import read_message, write_messages
+
+AT = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
+
+
+def park(what: str = "gpt-4", *, holder: str = "a1", rest_s: float = 7.0) -> Park:
+    return Park(
+        scope=Scope(ScopeKind.HOLDER_MODEL, holder, what),
+        reason=OutcomeKind.RATE_LIMITED,
+        strikes=2,
+        since_at=AT,
+        until_at=AT + timedelta(seconds=rest_s),
+        probe_at=AT + timedelta(seconds=rest_s / 2),
+    )
+
+
+def test_parks_and_recoveries_come_out_as_they_went_in() -> None:
+    recovered = Scope(ScopeKind.ACCOUNT, "a2")
+
+    messages = [read_message(text) for text in write_messages("me", parks=[park()], recoveries=[recovered])]
+
+    assert [message.sender for message in messages if message] == ["me", "me"]
+    assert [message.parks for message in messages if message] == [(park(),), ()]
+    assert [message.recoveries for message in messages if message] == [(), (recovered,)]
+
+
+def test_no_news_is_no_message() -> None:
+    assert write_messages("me") == []
+
+
+@given(st.lists(st.tuples(st.text(max_size=300), st.text(max_size=40)), max_size=120))
+def test_every_payload_fits_and_nothing_is_lost(names: list[tuple[str, str]]) -> None:
+    parks = [park(what, holder=holder) for what, holder in names]
+    scopes = [one.scope for one in parks]
+
+    payloads = write_messages("me", parks=parks, recoveries=scopes)
+
+    assert all(len(payload.encode()) < 8000 for payload in payloads)
+    messages = [message for payload in payloads if (message := read_message(payload))]
+    assert [one for message in messages for one in message.parks] == parks
+    assert [one for message in messages for one in message.recoveries] == scopes
+
+
+def test_a_scope_with_a_name_of_kilobytes_is_left_out_alone() -> None:
+    payloads = write_messages("me", parks=[park("a"), park("b" * 9000), park("c")])
+
+    assert [[one.scope.what for one in message.parks] for text in payloads if (message := read_message(text))] == [
+        ["a", "c"]
+    ]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("accounts", id="no-json"),
+        pytest.param("[]", id="no-object"),
+        pytest.param("{}", id="no-version"),
+        pytest.param('{"v":2,"from":"x","parks":[]}', id="later-version"),
+        pytest.param('{"v":1}', id="no-sender"),
+        pytest.param('{"v":1,"from":"x","parks":[["holder_model","a","b","odd",1,0,0,0,false]]}', id="unknown-reason"),
+        pytest.param('{"v":1,"from":"x","recoveries":[["planet","a","b"]]}', id="unknown-kind"),
+        pytest.param('{"v":1,"from":"x\ud800"}', id="surrogate"),
+    ],
+)
+def test_what_this_release_cannot_read_is_none(payload: str) -> None:
+    assert read_message(payload) is None
+
+
+def test_a_field_of_a_later_release_is_ignored() -> None:
+    (payload,) = write_messages("me", parks=[park()])
+
+    message = read_message(payload.replace('{"v":1', '{"mood":"good","v":1'))
+
+    assert message is not None
+    assert message.parks == (park(),)

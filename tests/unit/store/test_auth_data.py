@@ -1,0 +1,93 @@
+import pytest
+
+from gateway.core.ids import Secret
+from gateway.core.snapshot import AuthStrategy, Credential
+from gateway.store.auth_data import InvalidAuthData, credential_text, is_header_name, read_credential
+
+KEY = "sk-proj-abcdefghijkl"
+
+
+@pytest.mark.parametrize(
+    ("strategy", "auth_data", "expected"),
+    [
+        pytest.param(
+            AuthStrategy.API_KEY, {"api_key": KEY}, Credential(AuthStrategy.API_KEY, secret=Secret(KEY)), id="bearer"
+        ),
+        pytest.param(
+            AuthStrategy.API_KEY,
+            {"api_key": KEY, "org_id": "org-1", "project_id": "proj-1", "note": "unknown fields are fine"},
+            Credential(AuthStrategy.API_KEY, secret=Secret(KEY), organization="org-1", project="proj-1"),
+            id="organisation-and-project",
+        ),
+        pytest.param(
+            AuthStrategy.API_KEY,
+            {"api_key": KEY, "organization": "org-1", "project": None},
+            Credential(AuthStrategy.API_KEY, secret=Secret(KEY), organization="org-1"),
+            id="other-names",
+        ),
+        pytest.param(
+            AuthStrategy.HEADER,
+            {"api_key": KEY, "header": "x-api-key"},
+            Credential(AuthStrategy.HEADER, secret=Secret(KEY), header="x-api-key"),
+            id="header",
+        ),
+        pytest.param(
+            AuthStrategy.HEADER, {"api_key": KEY}, Credential(AuthStrategy.HEADER, secret=Secret(KEY)), id="its-default"
+        ),
+        pytest.param(AuthStrategy.NONE, {}, Credential(AuthStrategy.NONE), id="none"),
+        pytest.param(AuthStrategy.NONE, None, Credential(AuthStrategy.NONE), id="none-and-null"),
+    ],
+)
+def test_a_credential_is_read_by_its_strategy(strategy: AuthStrategy, auth_data: object, expected: Credential) -> None:
+    assert read_credential(strategy, auth_data) == expected
+
+
+@pytest.mark.parametrize(
+    ("auth_data", "says"),
+    [
+        pytest.param(None, "object", id="null"),
+        pytest.param("hunter2", "object", id="text"),
+        pytest.param(["hunter2"], "object", id="list"),
+        pytest.param({}, "api_key is missing", id="empty"),
+        pytest.param({"key": "hunter2"}, "api_key is missing", id="another-name"),
+        pytest.param({"api_key": ""}, "api_key is missing", id="empty-key"),
+        pytest.param({"api_key": 5}, "api_key must be a string", id="number"),
+        pytest.param({"api_key": ["hunter2"]}, "api_key must be a string", id="list-of-keys"),
+        pytest.param({"api_key": "hunter2\n"}, "api_key has", id="line-end"),
+        pytest.param({"api_key": "hunter2\r\nx: y"}, "api_key has", id="second-header"),
+        pytest.param({"api_key": " hunter2"}, "api_key has", id="space-before"),
+        pytest.param({"api_key": "hunter2\x00"}, "api_key has", id="nul"),
+        pytest.param({"api_key": "hunter2…"}, "api_key has", id="not-latin-1"),
+        pytest.param({"api_key": "hunter2", "organization": "a\nb"}, "organization has", id="organisation"),
+        pytest.param({"api_key": "hunter2", "project": 7}, "project must", id="project"),
+    ],
+)
+def test_a_credential_that_no_header_can_hold_is_refused_and_not_shown(auth_data: object, says: str) -> None:
+    with pytest.raises(InvalidAuthData, match=says) as refused:
+        read_credential(AuthStrategy.API_KEY, auth_data)
+
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("header", ["a b", "x:y", "", "host", "Content-Length", "ü"])
+def test_a_header_that_may_not_be_set_is_no_header_name(header: str) -> None:
+    assert not is_header_name(header)
+
+
+def test_a_wrong_header_is_refused() -> None:
+    with pytest.raises(InvalidAuthData, match=r"auth_data\.header"):
+        read_credential(AuthStrategy.HEADER, {"api_key": KEY, "header": "x y"})
+
+
+def test_a_strategy_to_come_says_so() -> None:
+    with pytest.raises(InvalidAuthData, match="not served yet"):
+        read_credential(AuthStrategy.OAUTH_CLIENT_CREDENTIALS, {"client_id": "a"})
+
+
+def test_one_key_for_two_projects_is_two_credentials() -> None:
+    one = credential_text({"api_key": KEY, "project": "p1"})
+
+    assert one == credential_text({"project_id": "p1", "api_key": KEY})
+    assert one != credential_text({"api_key": KEY, "project": "p2"})
+    assert one != credential_text({"api_key": KEY, "organization": "p1"})
+    assert credential_text({"api_key": ""}) is credential_text("text") is credential_text({"api_key": 5}) is None
