@@ -38,7 +38,7 @@ class EventSplitter:
             chunk = self.rest + chunk
         if b"\r" in chunk:
             return self._split_mixed(chunk, start)
-        if chunk.find(b"\n\n", start) == len(chunk) - 2:
+        if chunk.endswith(b"\n\n") and chunk.find(b"\n\n", start) == len(chunk) - 2:
             self.rest = b""
             return [chunk]
         *events, self.rest = chunk.split(b"\n\n")

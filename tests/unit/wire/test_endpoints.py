@@ -1,0 +1,117 @@
+import pytest
+
+from gateway.core.call import BodyKind, Endpoint, StreamKind
+from gateway.wire.endpoints import ENDPOINTS, EndpointTable, allowed_methods, find, path_values
+
+
+def test_every_row_is_found_by_its_method_and_path():
+    for endpoint in ENDPOINTS:
+        assert find(endpoint.method, endpoint.path.replace("{model...}", "gpt-4o")) is endpoint
+
+
+def test_names_and_places_are_unique():
+    assert len({endpoint.name for endpoint in ENDPOINTS}) == len(ENDPOINTS)
+    assert len({(endpoint.method, endpoint.path) for endpoint in ENDPOINTS}) == len(ENDPOINTS)
+
+
+def test_only_chat_and_completions_stream_events_that_are_read():
+    kinds = {endpoint.name: endpoint.stream for endpoint in ENDPOINTS if endpoint.stream is not StreamKind.NONE}
+
+    assert kinds == {"chat.completions": StreamKind.CHAT, "completions": StreamKind.COMPLETION}
+
+
+@pytest.mark.parametrize(
+    ("path", "model"),
+    [
+        pytest.param("/models/gpt-4o", "gpt-4o", id="plain"),
+        pytest.param("/models/meta-llama/llama-3.1-8b", "meta-llama/llama-3.1-8b", id="a-slash"),
+        pytest.param("/models/meta-llama%2Fllama-3.1-8b", "meta-llama/llama-3.1-8b", id="an-encoded-slash"),
+        pytest.param("/models/ft:gpt-4o:acme%3A%3Aid", "ft:gpt-4o:acme::id", id="colons"),
+        pytest.param("/models/a%2525", "a%25", id="decoded-once"),
+    ],
+)
+def test_model_of_a_path_is_its_whole_rest_decoded_once(path, model):
+    endpoint = find("GET", path)
+
+    assert endpoint is not None
+    assert endpoint.name == "models.get"
+    assert path_values(endpoint, path) == {"model": model}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        pytest.param("GET", "/nothing", id="unknown"),
+        pytest.param("GET", "/models/", id="no-model"),
+        pytest.param("GET", "/models//", id="only-slashes"),
+        pytest.param("POST", "/chat", id="half-a-path"),
+        pytest.param("POST", "/chat/completions/", id="slash-at-the-end"),
+        pytest.param("POST", "", id="empty"),
+        pytest.param("post", "/chat/completions", id="methods-are-capitals"),
+        pytest.param("PUT", "/chat/completions", id="other-method"),
+    ],
+)
+def test_what_no_row_names_is_not_found(method, path):
+    assert find(method, path) is None
+
+
+def test_allowed_methods_name_those_of_the_path():
+    assert allowed_methods("/chat/completions") == ("POST",)
+    assert allowed_methods("/models/gpt-4o") == ("GET",)
+    assert allowed_methods("/nothing") == ()
+
+
+def row(method: str, path: str) -> Endpoint:
+    return Endpoint(name=f"{method} {path}", method=method, path=path, body=BodyKind.NONE)
+
+
+TABLE = EndpointTable(
+    [
+        row("GET", "/files/{file}"),
+        row("DELETE", "/files/{file}"),
+        row("GET", "/files/recent"),
+        row("GET", "/files/{file}/content"),
+        row("GET", "/files/{rest...}"),
+        row("GET", "/threads/{thread}/runs/{run}"),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        pytest.param("GET", "/files/file-1", "/files/{file}", id="one-segment"),
+        pytest.param("GET", "/files/recent", "/files/recent", id="written-beats-named"),
+        pytest.param("DELETE", "/files/recent", "/files/{file}", id="of-another-method"),
+        pytest.param("GET", "/files/file-1/content", "/files/{file}/content", id="below-a-name"),
+        pytest.param("GET", "/files/recent/content", "/files/{file}/content", id="below-a-written-one"),
+        pytest.param("GET", "/files/a/b/c", "/files/{rest...}", id="the-rest"),
+        pytest.param("GET", "/threads/t/runs/r", "/threads/{thread}/runs/{run}", id="two-names"),
+    ],
+)
+def test_the_most_written_row_wins(method, path, expected):
+    endpoint = TABLE.find(method, path)
+
+    assert endpoint is not None
+    assert endpoint.path == expected
+
+
+def test_an_empty_segment_is_no_name():
+    assert TABLE.find("DELETE", "/files/") is None
+    assert TABLE.find("GET", "/threads//runs/r") is None
+
+
+def test_methods_of_a_path_come_from_all_rows_that_fit():
+    assert TABLE.allowed_methods("/files/recent") == ("DELETE", "GET")
+
+
+def test_values_of_two_names_are_told_apart():
+    endpoint = TABLE.find("GET", "/threads/t%201/runs/r")
+
+    assert endpoint is not None
+    assert path_values(endpoint, "/threads/t%201/runs/r") == {"thread": "t 1", "run": "r"}
+
+
+def test_a_path_of_a_hundred_thousand_segments_is_refused_at_once():
+    assert find("GET", "/" * 100_000) is None
+    assert find("GET", "/chat" * 100_000) is None
