@@ -187,6 +187,7 @@ class Board:
             tuple(tuple(tiers[tier]) for tier in sorted(tiers)),
             frozenset(dimmed),
             tuple(resting),
+            is_bounded=any(member.account.max_concurrency is not None for member in pool.members),
         )
 
     def _rest_of(self, member: Member, now: Instant) -> tuple[Resting | None, Instant]:
@@ -217,7 +218,8 @@ class Board:
         """A slot on the member's account. If one of its scopes is due, this attempt is that scope's probe."""
         load = member.load
         pool.clock = max(pool.clock, load.served)
-        load.served = served_after(load.served, member.weight, clock=pool.clock)
+        is_dimmed = pool.view is not None and member.account_id in pool.view.dimmed
+        load.served = served_after(load.served, member.weight, clock=pool.clock, is_dimmed=is_dimmed)
         load.in_flight += 1
         self.in_flight_calls += 1
         self._used[pool.provider.id] = now

@@ -72,10 +72,22 @@ class ModelCatalog:
         for account in snapshot.accounts.values():
             for entry in self._entries_of(snapshot.providers[account.provider_id], account):
                 found.setdefault(entry.id.lower(), entry)
-        for entry in _aliases(snapshot):
+        for entry in self._aliases(snapshot):
             found.setdefault(entry.id.lower(), entry)
         allowed = key.models if key is not None else ()
         return [found[name] for name in sorted(found) if not allowed or matches(name, allowed)]
+
+    def _aliases(self, snapshot: Snapshot) -> Iterable[ModelEntry]:
+        """Exact routes to another name: models of the operator's own naming, where an account may serve them."""
+        for name, routes in snapshot.exact_routes.items():
+            for route in routes:
+                provider = snapshot.providers.get(route.provider_id)
+                if provider is None or route.upstream_model is None:
+                    continue
+                names = (name, route.upstream_model.lower())
+                if any(_allows(provider, account, names) for account in snapshot.accounts_of[provider.id]):
+                    yield ModelEntry(name, owned_by=provider.id)
+                    break
 
     def _entries_of(self, provider: Provider, account: Account) -> Iterable[ModelEntry]:
         patterns = _patterns(provider, account)
@@ -86,13 +98,9 @@ class ModelCatalog:
                 yield entry
 
 
-def _aliases(snapshot: Snapshot) -> Iterable[ModelEntry]:
-    """Exact routes to a provider that has accounts: names of the operator's own making."""
-    for name, routes in snapshot.exact_routes.items():
-        for route in routes:
-            if snapshot.accounts_of.get(route.provider_id):
-                yield ModelEntry(name, owned_by=route.provider_id)
-                break
+def _allows(provider: Provider, account: Account, names: tuple[str, str]) -> bool:
+    patterns = _patterns(provider, account)
+    return not patterns or any(matches(name, patterns) for name in names)
 
 
 def _patterns(provider: Provider, account: Account) -> tuple[str, ...]:

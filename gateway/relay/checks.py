@@ -24,9 +24,9 @@ class ModelEntry(msgspec.Struct, frozen=True):
     """A model as `GET /v1/models` shows it."""
 
     id: str
+    object: str = "model"
     created: int = 0
     owned_by: str = ""
-    object: str = "model"
 
 
 class Check(msgspec.Struct, frozen=True):

@@ -95,9 +95,6 @@ class Relay:
 
     def _choose(self, view: View, found: Sequence[Member], job: Job) -> Member:
         pool = job.pool
-        if len(found) == 1:
-            return found[0]
-        pool.turn += 1
         index = choose(
             found,
             pool.provider.settings.strategy,
@@ -106,6 +103,7 @@ class Relay:
             affinity=job.call.affinity,
             turn=pool.turn,
         )
+        pool.turn += 1
         return found[index]
 
     async def _try(self, member: Member, job: Job, run: _Run) -> Answer | None:

@@ -61,6 +61,8 @@ class View(msgspec.Struct, frozen=True):
     """Members that may be tried, by tier; empty tiers are left out."""
     dimmed: frozenset[AccountId]
     resting: tuple[tuple[AccountId, Resting], ...]
+    is_bounded: bool = False
+    """Some member has `max_concurrency`: whether it has room must be looked at."""
 
 
 class Pool:
@@ -102,6 +104,8 @@ class Pool:
 
 def candidates_of(view: View, excluded: Collection[AccountId]) -> Sequence[Member]:
     """Members of the lowest tier that may be tried now: not excluded and with room; empty when there are none."""
+    if view.tiers and not excluded and not view.is_bounded:
+        return view.tiers[0]  # the usual case, at no cost that grows with the accounts
     for tier in view.tiers:
         found = [member for member in tier if member.account_id not in excluded and member.has_room()]
         if found:
