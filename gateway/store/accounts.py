@@ -14,11 +14,12 @@ import msgspec
 from sqlalchemy import Integer, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.core.snapshot import Account, Provider
 from gateway.store.audit import record_change
 from gateway.store.auth_data import credential_text
 from gateway.store.cipher import BrokenSeal, Cipher, UnknownKey, is_sealed
 from gateway.store.providers import ProviderRecord, load_provider
-from gateway.store.row_checks import account_of, strategy_of
+from gateway.store.row_checks import account_of, provider_of, strategy_of
 from gateway.store.rows import (
     Duplicate,
     InvalidValue,
@@ -172,6 +173,18 @@ def opened_auth_data(cipher: Cipher, record: AccountRecord) -> object:
     if not is_sealed(record.auth_data):
         return record.auth_data
     return cipher.open(record.auth_data, str(record.id))
+
+
+def checked_values(
+    cipher: Cipher, kinds: frozenset[str], provider: ProviderRecord, record: AccountRecord
+) -> tuple[Provider, Account]:
+    """As the snapshot would hold them, were they active: to try a paused account, or one that was added just now.
+
+    Raises:
+        RowRefused, UnknownKey, BrokenSeal: there is nothing to try.
+    """
+    served_by = provider_of(msgspec.structs.asdict(provider), kinds)
+    return served_by, account_of(_row(record, None), opened_auth_data(cipher, record), served_by.auth_strategy)
 
 
 def _sealed(cipher: Cipher, account_id: UUID, auth_data: object) -> dict[str, object]:

@@ -2,21 +2,20 @@
 
 from uuid import UUID
 
-import msgspec
 from litestar import Controller, get, post
 from litestar.di import NamedDependency
 
+from gateway.core.cooldown import Phase
 from gateway.core.ids import AccountId
 from gateway.core.outcome import OutcomeKind
-from gateway.core.snapshot import Account, Provider
 from gateway.ingress.admin.account_views import AccountStatus, status_view
 from gateway.ingress.admin.deps import AdminDeps, AdminRequest, VerifyResult, actor_of
 from gateway.ingress.admin.operations import RowId, errors, not_found
-from gateway.store.accounts import AccountRecord, load_account, opened_auth_data
+from gateway.store.accounts import AccountRecord, checked_values, load_account
 from gateway.store.audit import record_change
 from gateway.store.cipher import BrokenSeal, UnknownKey
 from gateway.store.providers import ProviderRecord, load_provider
-from gateway.store.row_checks import RowRefused, account_of, provider_of
+from gateway.store.row_checks import RowRefused
 from gateway.store.rows import unit_of_work
 
 
@@ -28,19 +27,19 @@ class AccountHealthController(Controller):
     async def status(self, deps: NamedDependency[AdminDeps], account_id: RowId) -> AccountStatus:
         """Per scope (the account, its quota group, a model, an endpoint): state, reason, until when, strikes."""
         record, _ = await _load(deps, account_id)
-        return status_view(deps, record, deps.health.status_of(AccountId(str(account_id))))
+        return status_view(deps, record)
 
     @post("/verify", summary="Try an account's credential", status_code=200, responses=errors(404))
     async def verify(self, deps: NamedDependency[AdminDeps], account_id: RowId) -> VerifyResult:
         """Asks the upstream for its models, which costs nothing. Success lifts a rejection. A refusal is a 200 too."""
         record, provider = await _load(deps, account_id)
         try:
-            values = _values(deps, record, provider)
+            values = checked_values(deps.cipher, deps.kinds, provider, record)
         except (RowRefused, UnknownKey, BrokenSeal) as wrong:
             return VerifyResult(is_ok=False, outcome=OutcomeKind.CREDENTIAL_REJECTED, message=f"not tried: {wrong}")
         result = await deps.verify(*values)
         account = AccountId(str(account_id))
-        if result.is_ok and any(scope.state == "rejected" for scope in deps.health.status_of(account)):
+        if result.is_ok and any(scope.state is Phase.REJECTED for scope in deps.health.status_of(account)):
             deps.health.clear(account)
         return result
 
@@ -58,9 +57,8 @@ class AccountHealthController(Controller):
                 table="accounts",
                 row_id=str(account_id),
             )
-        account = AccountId(str(account_id))
-        deps.health.clear(account)
-        return status_view(deps, record, deps.health.status_of(account))
+        deps.health.clear(AccountId(str(account_id)))
+        return status_view(deps, record)
 
 
 async def _load(deps: AdminDeps, account_id: UUID) -> tuple[AccountRecord, ProviderRecord]:
@@ -70,14 +68,3 @@ async def _load(deps: AdminDeps, account_id: UUID) -> tuple[AccountRecord, Provi
     if record is None or provider is None:
         raise not_found("account", account_id)
     return record, provider
-
-
-def _values(deps: AdminDeps, record: AccountRecord, provider: ProviderRecord) -> tuple[Provider, Account]:
-    """From the rows, not from the snapshot: a paused account can be tried as well, and one that was added just now.
-
-    Raises:
-        RowRefused, UnknownKey, BrokenSeal: there is nothing to try.
-    """
-    served_by = provider_of(msgspec.structs.asdict(provider), deps.kinds)
-    auth_data = opened_auth_data(deps.cipher, record)
-    return served_by, account_of(msgspec.structs.asdict(record), auth_data, served_by.auth_strategy)

@@ -10,8 +10,11 @@ from litestar.openapi.spec import Example
 from litestar.params import BodyKwarg
 from msgspec import UNSET, Meta, UnsetType
 
-from gateway.ingress.admin.deps import AdminDeps, ScopeStatus, problem_of
+from gateway.core.cooldown import Phase
+from gateway.core.ids import AccountId
+from gateway.ingress.admin.deps import AdminDeps, problem_of
 from gateway.ingress.admin.operations import Count4, Count8, ModelPattern, Name, declared
+from gateway.relay.board import ScopeStatus
 from gateway.store.account_import import ImportedKey
 from gateway.store.accounts import AccountRecord, opened_auth_data
 from gateway.store.cipher import BrokenSeal, UnknownKey
@@ -98,7 +101,7 @@ class AccountStatus(msgspec.Struct, frozen=True, kw_only=True):
     """`ready`, `cooling` (all of it rests), `rejected` (its credential), `inactive`, or `skipped` (see `problem`)."""
     in_flight: int
     scopes: list[ScopeStatus]
-    """What of it rests or works just now; empty: all of it is ready and idle."""
+    """What something is known against; empty: all of it is ready."""
     problem: str | None = None
 
 
@@ -169,17 +172,18 @@ def account_view(deps: AdminDeps, record: AccountRecord, warnings: list[str] | N
     return AccountView(**fields, warnings=tuple(said))
 
 
-def status_view(deps: AdminDeps, record: AccountRecord, scopes: list[ScopeStatus]) -> AccountStatus:
+def status_view(deps: AdminDeps, record: AccountRecord) -> AccountStatus:
     """One word for the whole account, and its scopes."""
-    problem = problem_of(deps, "accounts", str(record.id))
+    account_id = AccountId(str(record.id))
+    scopes = deps.health.status_of(account_id)
     return AccountStatus(
         account_id=record.id,
         provider_id=record.provider_id,
         label=record.label,
         state=_state(deps, record, scopes),
-        in_flight=max((scope.in_flight for scope in scopes), default=0),
+        in_flight=deps.health.in_flight(account_id),
         scopes=scopes,
-        problem=problem,
+        problem=problem_of(deps, "accounts", account_id),
     )
 
 
@@ -189,7 +193,7 @@ def _state(deps: AdminDeps, record: AccountRecord, scopes: list[ScopeStatus]) ->
     if any(problem.is_skipped and problem.id == str(record.id) for problem in deps.snapshot().problems):
         return "skipped"
     whole = {scope.state for scope in scopes if not scope.what}
-    return next((state for state in ("rejected", "cooling") if state in whole), "ready")
+    return next((phase for phase in (Phase.REJECTED, Phase.COOLING) if phase in whole), Phase.READY).value
 
 
 def _masked(deps: AdminDeps, record: AccountRecord) -> dict[str, Any] | None:

@@ -1,7 +1,6 @@
 """What the admin API needs from the rest of the gateway; `app.py` hands it over."""
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from typing import Any, Protocol
 
 import msgspec
@@ -9,31 +8,12 @@ from litestar import Request
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.core.ids import AccountId, Secret
-from gateway.core.outcome import OutcomeKind, ScopeKind
+from gateway.core.outcome import OutcomeKind
 from gateway.core.snapshot import Account, Provider, Snapshot
+from gateway.relay.board import ScopeStatus
 from gateway.store.cipher import Cipher
 
 AdminRequest = Request[Any, Any, Any]
-
-
-class ScopeStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """How one scope of an account stands, as this worker sees it."""
-
-    kind: ScopeKind
-    what: str = ""
-    """Lower-case model, limit family or endpoint; "" for all."""
-    state: str
-    """`ready`, `cooling` or `rejected`."""
-    reason: OutcomeKind | None = None
-    """Why it rests; None while it is ready."""
-    until_at: datetime | None = None
-    """When it is believed to serve again, aware UTC; None while it is ready."""
-    probe_at: datetime | None = None
-    """When one trial call may go, aware UTC."""
-    strikes: int = 0
-    last_error: str = ""
-    """What the upstream said last, identifiers masked."""
-    in_flight: int = 0
 
 
 class VerifyResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +31,11 @@ class HealthView(Protocol):
     """This worker's board, as far as administrators see it."""
 
     def status_of(self, account_id: AccountId) -> list[ScopeStatus]:
-        """The scopes that are not ready, or have calls in flight; empty for an account that is not in the snapshot."""
+        """Every scope of the account that something is known against."""
+        ...
+
+    def in_flight(self, account_id: AccountId) -> int:
+        """Attempts that run on the account now."""
         ...
 
     def clear(self, account_id: AccountId) -> None:

@@ -9,18 +9,26 @@ import pytest
 from litestar import Litestar
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from gateway.core.cooldown import Phase
 from gateway.core.ids import AccountId, Secret
-from gateway.core.outcome import OutcomeKind
+from gateway.core.outcome import OutcomeKind, ScopeKind
 from gateway.core.snapshot import Account, Provider, Snapshot
-from gateway.ingress.admin.deps import AdminDeps, ScopeStatus, VerifyResult
+from gateway.ingress.admin.deps import AdminDeps, VerifyResult
 from gateway.ingress.admin.problems import PROBLEM_HANDLERS
 from gateway.ingress.admin.router import admin_router
 from gateway.ingress.schema import schema_config
+from gateway.relay.board import ScopeStatus
 from gateway.store.cipher import Cipher, new_key, parse_keys
 from gateway.store.engine import make_engine
 
 TOKEN = "token-of-the-administrator"  # noqa: S105  # a test value
 KINDS = frozenset({"openai", "openai_compatible"})
+
+
+def scope_status(state: Phase, kind: ScopeKind = ScopeKind.ACCOUNT, what: str = "", reason: OutcomeKind | None = None):
+    return ScopeStatus(
+        kind=kind, what=what, state=state, reason=reason, strikes=1, until_at=None, probe_at=None, last_error=""
+    )
 
 
 class FakeHealth:
@@ -30,6 +38,9 @@ class FakeHealth:
 
     def status_of(self, account_id: AccountId) -> list[ScopeStatus]:
         return self.scopes.get(account_id, [])
+
+    def in_flight(self, account_id: AccountId) -> int:
+        return 1 if account_id in self.scopes else 0
 
     def clear(self, account_id: AccountId) -> None:
         self.cleared.append(account_id)

@@ -4,12 +4,13 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from gateway.core.cooldown import Phase
 from gateway.core.outcome import OutcomeKind, ScopeKind
 from gateway.core.snapshot import RowProblem, Snapshot
-from gateway.ingress.admin.deps import ScopeStatus, VerifyResult
+from gateway.ingress.admin.deps import VerifyResult
 from gateway.store.auth_data import credential_text
 from gateway.store.cipher import Cipher, new_key, parse_keys
-from tests.integration.admin.conftest import Admin, admin_of
+from tests.integration.admin.conftest import Admin, admin_of, scope_status
 
 KEY = "sk-proj-0123456789abcdefgh"
 OTHER = "sk-proj-9876543210zyxwvuts"
@@ -340,9 +341,7 @@ async def test_status_shows_the_scopes_that_rest(admin: Admin):
     await admin.add_provider()
     account = await admin.add_account(KEY)
     ready = (await admin.call("GET", f"/accounts/{account['id']}/status")).json()
-    resting = ScopeStatus(
-        kind=ScopeKind.HOLDER, state="cooling", reason=OutcomeKind.OUT_OF_QUOTA, strikes=2, in_flight=1
-    )
+    resting = scope_status(Phase.COOLING, ScopeKind.HOLDER, reason=OutcomeKind.OUT_OF_QUOTA)
     admin.health.scopes[account["id"]] = [resting]
 
     cooling = (await admin.call("GET", f"/accounts/{account['id']}/status")).json()
@@ -355,7 +354,7 @@ async def test_status_shows_the_scopes_that_rest(admin: Admin):
 async def test_account_whose_model_rests_is_ready_as_a_whole(admin: Admin):
     await admin.add_provider()
     account = await admin.add_account(KEY)
-    admin.health.scopes[account["id"]] = [ScopeStatus(kind=ScopeKind.HOLDER_MODEL, what="gpt-4", state="cooling")]
+    admin.health.scopes[account["id"]] = [scope_status(Phase.COOLING, ScopeKind.HOLDER_MODEL, "gpt-4")]
 
     status = (await admin.call("GET", f"/accounts/{account['id']}/status")).json()
 
@@ -365,7 +364,7 @@ async def test_account_whose_model_rests_is_ready_as_a_whole(admin: Admin):
 async def test_clear_cooldown_reaches_the_board_and_the_audit(admin: Admin, engine: AsyncEngine):
     await admin.add_provider()
     account = await admin.add_account(KEY)
-    admin.health.scopes[account["id"]] = [ScopeStatus(kind=ScopeKind.ACCOUNT, state="rejected")]
+    admin.health.scopes[account["id"]] = [scope_status(Phase.REJECTED)]
 
     response = await admin.call("POST", f"/accounts/{account['id']}/clear-cooldown")
 
@@ -390,7 +389,7 @@ async def test_verify_tries_the_opened_credential_even_of_a_paused_account(admin
 async def test_verified_account_is_no_longer_rejected_and_a_refused_one_stays(admin: Admin):
     await admin.add_provider()
     account = await admin.add_account(KEY)
-    admin.health.scopes[account["id"]] = [ScopeStatus(kind=ScopeKind.ACCOUNT, state="rejected")]
+    admin.health.scopes[account["id"]] = [scope_status(Phase.REJECTED)]
     admin.verify.result = VerifyResult(is_ok=False, outcome=OutcomeKind.CREDENTIAL_REJECTED, status=401)
     await admin.call("POST", f"/accounts/{account['id']}/verify")
     assert admin.health.cleared == []
