@@ -109,10 +109,7 @@ class AnswerReader:
     def on_headers_complete(self) -> None:
         status: int = self._parser.get_status_code()
         pairs = self._pairs
-        if (
-            self._overhead > MAX_HEAD_BYTES
-            and sum(len(name) + len(value) + 4 for name, value in pairs) > MAX_HEAD_BYTES
-        ):
+        if self._overhead > MAX_HEAD_BYTES and _wire_bytes(pairs) > MAX_HEAD_BYTES:
             self.fault = _too_long()
             raise _Refusal
         if status < 200:

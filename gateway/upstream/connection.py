@@ -209,8 +209,8 @@ class Connection(asyncio.Protocol):
         for start in range(0, len(view), WHOLE_WRITE_BYTES):
             while self._is_choked and not reader.is_head_whole and reader.fault is None:
                 await self.wait(self.stall_s)
-            if reader.is_head_whole or reader.fault is not None:
-                return
+            if reader.is_head_whole or reader.fault is not None or self._transport.is_closing():
+                return  # closing: its end is told in a moment, and uvloop raises when one writes to it
             self._transport.write(view[start : start + WHOLE_WRITE_BYTES])
         self._is_uploading = False
 

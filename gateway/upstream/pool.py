@@ -1,6 +1,7 @@
 """`OriginPool`: the connections to one origin; idle ones are reused, last in first out, so that the rest can expire."""
 
 import asyncio
+import socket
 import ssl
 from math import inf
 
@@ -12,6 +13,9 @@ from gateway.upstream import faults
 from gateway.upstream.connection import Connection
 from gateway.upstream.dial import open_socket
 from gateway.upstream.request_head import first_line_end
+
+_LET_GO_S = 5.0
+"""How long closing waits for the event loop to close sockets that were cut; it takes one turn."""
 
 
 class OriginStats(msgspec.Struct, frozen=True):
@@ -92,13 +96,7 @@ class OriginPool:
             async with asyncio.timeout(limits.connect_s):
                 sock = await open_socket(self._loop, self._origin.host, self._origin.port)
                 is_tls = self._tls is not None
-                connection = Connection(self, self._loop)
-                _ = await self._loop.create_connection(
-                    lambda: connection,
-                    sock=sock,
-                    ssl=self._tls,
-                    server_hostname=self._origin.host if is_tls else None,
-                )
+                connection = await self._open(sock)
         except TimeoutError as error:
             if error.errno is not None:  # the system's own ETIMEDOUT
                 return faults.connect_fault(error, is_tls=is_tls)
@@ -148,7 +146,18 @@ class OriginPool:
             self._emptied = self._loop.create_future()
             for connection in list(self._connections):
                 connection.abort()
-            await self._emptied
+            _ = await asyncio.wait([self._emptied], timeout=_LET_GO_S)
+
+    async def _open(self, sock: socket.socket) -> Connection:
+        """A connection on a connected socket, which it owns from here on; TLS is agreed upon."""
+        connection = Connection(self, self._loop)
+        host = self._origin.host if self._tls is not None else None
+        try:
+            _ = await self._loop.create_connection(lambda: connection, sock=sock, ssl=self._tls, server_hostname=host)
+        except BaseException:
+            self.forget(connection)  # uvloop, cancelled here, says `connection_made` and never `connection_lost`
+            raise
+        return connection
 
     def _expire(self) -> None:
         """Closes what has been idle too long, and comes again for the next of them."""

@@ -52,6 +52,8 @@ class Peer:
     async def send(self, *pieces: bytes) -> None:
         """Each piece leaves as a segment of its own. Waits while the client does not read."""
         for piece in pieces:
+            if self.writer.is_closing():
+                raise ConnectionResetError  # as asyncio's drain says; uvloop raises RuntimeError from write
             self.writer.write(piece)
             await self.writer.drain()
             self.sent += len(piece)
@@ -100,7 +102,7 @@ class RawServer:
         self._faults: list[BaseException] = []
 
     async def start(self) -> asyncio.Server:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls, limit=2**20)
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls, limit=2**20, backlog=512)
         self._listening = server
         port = server.sockets[0].getsockname()[1]
         self.origin = Origin("https" if self._tls else "http", "127.0.0.1", port)

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Callable, Coroutine
+from math import inf
 
 import pytest
 
@@ -96,6 +97,25 @@ async def test_each_piece_starts_the_stall_limit_anew(open_engine: OpenEngine) -
 
     async with raw_server(script) as server, open_engine() as engine:
         assert await fetch(engine, post(server.origin, limits=Limits(stall_s=0.15))) == (200, b"x" * 12)
+
+
+async def test_limit_of_one_call_is_not_that_of_the_next_on_its_connection(open_engine: OpenEngine) -> None:
+    async def script(peer: Peer) -> None:
+        for pause_s in (0.0, 0.06, 0.0):
+            await peer.read_request()
+            await _after(pause_s)
+            await peer.send(ok())
+        await peer.wait_hang_up()
+
+    async with raw_server(script) as server, open_engine() as engine:
+        assert await fetch(engine, post(server.origin, limits=Limits(headers_s=0.05))) == (200, b"hello")
+        assert await fetch(engine, post(server.origin, limits=Limits(headers_s=5.0))) == (200, b"hello")
+        await _after(0.06)
+        assert await fetch(engine, post(server.origin, limits=Limits(headers_s=inf))) == (200, b"hello")
+        fault = await fault_of(engine, post(server.origin, limits=Limits(headers_s=0.02)))
+
+        assert fault == Fault(FaultKind.HEADERS_TIMEOUT, "no answer head within 0.02 s", is_body_sent=True)
+        assert len(server.peers) == 1
 
 
 async def _after(seconds: float) -> None:
