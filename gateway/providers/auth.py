@@ -21,13 +21,10 @@ def auth_headers(provider: Provider, credential: Credential) -> Headers:
         raise ValueError(problem)
     secret = credential.secret.reveal().encode()
     headers: list[tuple[bytes, bytes]] = []
-    match credential.strategy:
-        case AuthStrategy.API_KEY | AuthStrategy.OAUTH_CLIENT_CREDENTIALS:
-            headers.append((b"authorization", b"Bearer " + secret))
-        case AuthStrategy.HEADER:
-            headers.append((_header_name(provider, credential).lower().encode(), secret))
-        case AuthStrategy.NONE:
-            pass
+    if credential.strategy is AuthStrategy.HEADER:
+        headers.append((_header_name(provider, credential).lower().encode(), secret))
+    elif credential.strategy is not AuthStrategy.NONE:
+        headers.append((b"authorization", b"Bearer " + secret))
     if credential.organization:
         headers.append((b"openai-organization", credential.organization.encode()))
     if credential.project:

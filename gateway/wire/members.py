@@ -1,6 +1,6 @@
 """Where the members of a JSON object stand in its bytes, so that one can be replaced and all else stay as it is.
 
-Rules of this file: what comes in is valid JSON (it was decoded before); nothing is decoded here but keys with escapes.
+Rules of this file: what comes in is valid JSON (it was decoded before); nothing is decoded but keys with escapes.
 """
 
 import re
@@ -55,12 +55,11 @@ def _key_text(key: bytes) -> str:
 
 
 def _end_of_value(body: bytes, start: int) -> int:
-    end, depth = start, 0
     if body[start] not in b"{[":
         return _SIMPLE.match(body, start).end()  # type: ignore[union-attr]  # every other JSON value matches
+    depth = 0
     for match in _BRACKET.finditer(body, start):
-        end = match.end()
         depth += 1 if match[1] in b"{[" else -1
         if depth == 0:
-            break
-    return end
+            return match.end()
+    raise ValueError("not JSON: a bracket is left open")

@@ -239,7 +239,12 @@ class StreamReader:
 
     def _read_odd(self, raw: bytes, data: bytes, name: str | None) -> bytes:
         """An event that is JSON but no chunk: an error of some shape, or something that is none of our business."""
-        value = _decoded(data)
+        try:
+            value = msgspec.json.decode(without_surrogates(data))
+        except msgspec.ValidationError:
+            value = {}  # it is JSON, but holds a number that only Python cannot hold
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return self._leave_out(data, name)
         if name == "error" or _is_error(value):
             self.error = error_of(value)
             return b""
@@ -287,13 +292,6 @@ def _without_null_usage(raw: bytes) -> bytes:
     members = read_members(data)
     last = max(place for place, member in enumerate(members) if member.key == "usage")  # the one that was decoded
     return with_data(raw, data, without_member(data, members, last))
-
-
-def _decoded(data: bytes) -> object:
-    try:
-        return msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return {}  # it is JSON, but holds a number or half a surrogate pair that only Python cannot hold
 
 
 def _is_error(value: object) -> bool:
