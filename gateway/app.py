@@ -28,6 +28,7 @@ from gateway.ingress.admin.access import page_guard
 from gateway.ingress.admin.deps import AdminDeps, VerifyResult
 from gateway.ingress.admin.problems import PROBLEM_HANDLERS
 from gateway.ingress.admin.router import admin_router
+from gateway.ingress.asgi import HangUpWatch
 from gateway.ingress.cors import Cors
 from gateway.ingress.openai import DataPlane, data_plane
 from gateway.ingress.ops import DatabaseHealth, OpsDeps, ops_handlers
@@ -272,6 +273,7 @@ class Service:
             catalog=self.catalog,
             meter=Meters(self.metrics, self.log),
             gate=self.gate,
+            hang_ups=HangUpWatch(),
             clock=self.clock,
             rng=self.rng,
             digests=self.cipher.digests,

@@ -11,39 +11,57 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
-WATCH_AFTER_S = 0.05
-"""Most failures and every instant answer end before: for these no task is made."""
+WATCH_EVERY_S = 0.05
+"""Most failures and every quick answer end before a look comes: for these no task and no timer is made."""
+
+
+class HangUp:
+    """A call whose caller may go away; `is_gone` once it has, and then the call's task is cancelled."""
+
+    __slots__ = ("is_gone", "receive", "task", "watcher")
+
+    def __init__(self, task: asyncio.Task[object], receive: Receive) -> None:
+        self.task = task
+        self.receive = receive
+        self.watcher: asyncio.Task[None] | None = None
+        self.is_gone = False
+
+    async def watch(self) -> None:
+        """Reads on behind the request: all that can come is the end of the connection."""
+        while True:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                self.is_gone = True
+                self.task.cancel()
+                return
 
 
 class HangUpWatch:
-    """Cancels the call's task when its caller goes away. Watches only from `WATCH_AFTER_S` on; close it always."""
+    """Watches the callers of all calls of this worker that are not over at the next look. One timer for all of them."""
 
-    __slots__ = ("_call", "_receive", "_timer", "_watcher", "is_gone")
+    def __init__(self) -> None:
+        self._calls: set[HangUp] = set()
+        self._new: list[HangUp] = []
+        self._timer: asyncio.TimerHandle | None = None
 
-    def __init__(self, receive: Receive) -> None:
-        loop = asyncio.get_running_loop()
-        self._receive = receive
-        self._call = asyncio.current_task()
-        self._watcher: asyncio.Task[None] | None = None
-        self._timer = loop.call_later(WATCH_AFTER_S, self._start)
-        self.is_gone = False
+    def add(self, hang_up: HangUp) -> None:
+        """From now on until `remove`; the request's body must have been read."""
+        self._calls.add(hang_up)
+        self._new.append(hang_up)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(WATCH_EVERY_S, self._look)
 
-    def _start(self) -> None:
-        self._watcher = asyncio.get_running_loop().create_task(self._watch())
+    def remove(self, hang_up: HangUp) -> None:
+        self._calls.discard(hang_up)
+        if hang_up.watcher is not None:
+            hang_up.watcher.cancel()
 
-    async def _watch(self) -> None:
-        while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                self.is_gone = True
-                if self._call is not None:
-                    self._call.cancel()
-                return
-
-    def close(self) -> None:
-        self._timer.cancel()
-        if self._watcher is not None:
-            self._watcher.cancel()
+    def _look(self) -> None:
+        self._timer = None
+        new, self._new = self._new, []
+        for hang_up in new:
+            if hang_up in self._calls:
+                hang_up.watcher = asyncio.get_running_loop().create_task(hang_up.watch())
 
 
 async def send_whole(send: Send, status: int, headers: Headers, body: bytes) -> None:

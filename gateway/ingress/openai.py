@@ -29,7 +29,7 @@ from gateway.core.errors import (
 from gateway.core.ids import CallId, ProviderId
 from gateway.core.outcome import OutcomeKind
 from gateway.core.snapshot import ClientKey
-from gateway.ingress.asgi import HangUpWatch, Receive, Scope, Send, send_coming, send_whole
+from gateway.ingress.asgi import HangUp, HangUpWatch, Receive, Scope, Send, send_coming, send_whole
 from gateway.ingress.body import CallerGone, read_body
 from gateway.ingress.caller import Digests, caller_of, check_model
 from gateway.ingress.cors import Cors
@@ -79,6 +79,7 @@ class DataPlane(msgspec.Struct, frozen=True, kw_only=True):
     catalog: ModelCatalog
     meter: Meter
     gate: Gate
+    hang_ups: HangUpWatch
     clock: Clock
     rng: Random
     digests: Digests
@@ -122,12 +123,12 @@ class Exchange:
         plane, progress = self._plane, self._progress
         plane.meter.call_started()
         task = plane.gate.enter()
-        watch: HangUpWatch | None = None
+        hang_up = HangUp(task, self._receive)
         try:
             if self._scope["method"] == "OPTIONS" and await self._preflight():
                 return
             job_or_answer = await self._read()
-            watch = HangUpWatch(self._receive)
+            plane.hang_ups.add(hang_up)
             answer = await self._answer(job_or_answer)
             await self._send_answer(answer)
         except GatewayError as error:
@@ -135,18 +136,16 @@ class Exchange:
         except CallerGone:
             progress.finish(OutcomeKind.CANCELLED, CLIENT_GONE, is_complete=False)
         except asyncio.CancelledError:
-            if watch is None or not watch.is_gone:
+            if not hang_up.is_gone:
                 await self._cut_short()
                 raise  # the worker ends, not the caller
             progress.finish(OutcomeKind.CANCELLED, CLIENT_GONE, is_complete=False)
-            if task is not None:
-                task.uncancel()
+            task.uncancel()
         except Exception as error:  # noqa: BLE001  # the ingress boundary: a bug of ours becomes a plain 500
             get_logger().exception(Event.CALL_CRASHED, call_id=self._call_id, error=type(error).__name__)
             await self._crashed()
         finally:
-            if watch is not None:
-                watch.close()
+            plane.hang_ups.remove(hang_up)
             plane.gate.leave(task)
 
     # -- reading -------------------------------------------------------------------------------------------------
