@@ -87,10 +87,6 @@ class Ring:
             self.view[start] = period
         return start
 
-    def close(self) -> None:
-        self.view.release()
-        self._map.close()
-
 
 def latency_cell(seconds: float) -> int:
     return Cell.LATENCY + bisect_left(LATENCY_BOUNDS_S, seconds)

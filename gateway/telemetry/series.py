@@ -49,7 +49,6 @@ class Files:
     def close(self) -> None:
         for doubles in self._open.values():
             doubles.close()
-        self._open = {}
 
 
 class Counter:

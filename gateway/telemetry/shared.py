@@ -65,9 +65,7 @@ class SharedDoubles:
         return self._add(key) if index is None else index
 
     def close(self) -> None:
-        """Ends the mapping; the file stays, its values are still part of every scrape."""
-        self.view.release()
-        self._map.close()
+        """Gives up the file, which stays part of every scrape. Late additions are still taken: the mapping lives on."""
         self._file.close()
 
     def _add(self, key: str) -> int:

@@ -150,9 +150,6 @@ class Stats:
             stream_stats=_stream_stats(span),
         )
 
-    def close(self) -> None:
-        self._ring.close()
-
 
 def _add_stream(view: "memoryview[float]", row: int, record: CallRecord) -> None:
     view[row + Cell.STREAMS] += 1.0

@@ -1,7 +1,7 @@
 """`make bench`: CPU per call and per chunk of the gateway beside nginx's and the direct call, in one run.
 
-What is measured has one core; mock upstream and load generator, both C, have another. Every round takes each target once
-under each load, so that a noisy minute falls on all of them. docs/benchmarks.md says how to read the figures.
+What is measured has one core; mock upstream and load generator, both C, have another. Every round takes each target
+once, so that a noisy minute falls on all of them. docs/benchmarks.md says how to read the figures.
 """
 
 import argparse

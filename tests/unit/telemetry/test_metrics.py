@@ -307,3 +307,13 @@ def test_a_single_process_needs_no_directory():
     assert values(metrics)["gateway_calls_in_flight"] == 0
     metrics.close()
     assert not metrics.directory.exists()
+
+
+def test_a_call_that_ends_after_the_close_harms_nothing(tmp_path):
+    metrics = Metrics(tmp_path, clock=HandClock())
+    metrics.call_started()
+
+    metrics.close()
+    metrics.call_finished(record(is_stream=True, input_tokens=1))
+
+    assert values(metrics)["gateway_calls_in_flight"] == 0

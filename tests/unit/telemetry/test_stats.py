@@ -14,15 +14,10 @@ NOW = Instant(10_000.0)
 
 @pytest.fixture
 def workers(tmp_path):
-    made = []
-
     def make(worker: str = "0", now: Instant = NOW) -> Stats:
-        made.append(Stats(tmp_path, worker, now=now))
-        return made[-1]
+        return Stats(tmp_path, worker, now=now)
 
-    yield make
-    for stats in made:
-        stats.close()
+    return make
 
 
 def finish(stats: Stats, now: Instant = NOW, **changes: object) -> None:
@@ -112,7 +107,6 @@ def test_percentile_above_every_bound_is_the_last_bound(tmp_path):
     row = read_periods([read_ring(tmp_path / "stats_0.ring")], now=NOW, span_s=60.0)
 
     assert percentile_s(row, 0.5) == pytest.approx(741, rel=0.01)
-    stats.close()
 
 
 def test_streams_have_their_own_figures(workers):
@@ -151,7 +145,6 @@ def test_a_respawned_worker_keeps_totals_and_uptime(tmp_path):
     before = Stats(tmp_path, "0", now=NOW)
     finish(before)
     before.call_started()
-    before.close()
 
     after = Stats(tmp_path, "0", now=Instant(NOW + 50))
     read = after.read(Instant(NOW + 50))
@@ -159,7 +152,6 @@ def test_a_respawned_worker_keeps_totals_and_uptime(tmp_path):
     assert read.uptime_s == 50.0
     assert read.requests.total == 1
     assert read.requests.in_flight == 0
-    after.close()
 
 
 def test_an_old_period_is_wiped_when_its_row_comes_round_again(tmp_path):
@@ -171,7 +163,6 @@ def test_an_old_period_is_wiped_when_its_row_comes_round_again(tmp_path):
 
     assert again == row
     assert ring.view[row + 1] == 0.0
-    ring.close()
 
 
 def test_checks_of_any_worker_are_shown_the_latest_one_first(workers):
