@@ -138,7 +138,7 @@ async def test_pauses_double_up_to_two_seconds_and_begin_anew() -> None:
     postgres.is_up = False
     async with running(postgres, clock) as announcer:
         announcer.announce(park("a"))
-        await clock.advance(8 * FLUSH_AFTER_S + 5.1)
+        await clock.advance(8 * FLUSH_AFTER_S + 5.2)
         postgres.is_up = True
         await clock.advance(3.0)
         postgres.is_up = False
