@@ -88,7 +88,8 @@ class DatabaseSettings(Section, frozen=True, kw_only=True):
 class AccountDeclaration(Section, frozen=True, kw_only=True):
     """An account in `gateway.yaml`. The fields are the columns of the table `accounts`."""
 
-    label: Name
+    label: Name | None = None
+    """None: made from the credential, and the same at every start."""
     api_key: Secret | None = None
     organization: str | None = None
     project: str | None = None
@@ -210,9 +211,12 @@ class WorkerOrder(msgspec.Struct, frozen=True, kw_only=True):
     context: WorkerContext
     app: str
     """`module:factory`; called with settings and context."""
-    listen_fd: int
+    listen_fds: tuple[int, ...]
+    """One socket per address, bound, this worker's alone."""
     ready_fd: int
-    """Written to once the worker serves."""
+    """Gets `ready` once the worker serves, or the reason why it cannot; closed by its death."""
+    parent_pid: int
+    """The worker ends when this process has gone."""
 
 
 def write_order(order: WorkerOrder) -> bytes:

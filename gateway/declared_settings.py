@@ -1,0 +1,105 @@
+"""What the settings declare → values that `store/declared.py` brings into the tables."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from gateway.core.ids import ProviderId
+from gateway.core.snapshot import AuthStrategy, ProviderSettings
+from gateway.settings import AccountDeclaration, ProviderDeclaration, Settings
+from gateway.store.declarations import Declarations, DeclaredAccount, DeclaredProvider, DeclaredRoute
+
+OPENAI = ProviderId("openai")
+KNOWN_BASE_URLS = {"openai": "https://api.openai.com/v1"}
+"""Providers whose id alone says where they are."""
+_AUTH_TYPES = {AuthStrategy.NONE: "none", AuthStrategy.OAUTH_CLIENT_CREDENTIALS: "oauth"}
+_SETTING_NAMES = tuple(field.name for field in msgspec.structs.fields(ProviderSettings))
+
+
+def declared_in_file(settings: Settings) -> Declarations:
+    """From the `providers` and `routes` sections, whichever place their values came from.
+
+    A provider with HTTP settings alone (`GATEWAY_PROVIDERS__OPENAI__TIMEOUT_S`) makes no row of its own: a row would
+    stand in the way of the one a person is about to insert.
+    """
+    providers = tuple(_provider(id_, given) for id_, given in settings.providers.items() if _makes_row(given))
+    routes = tuple(
+        DeclaredRoute(
+            pattern=pattern,
+            provider_id=ProviderId(route.provider),
+            upstream_model=route.upstream_model,
+            fallbacks=route.fallbacks,
+            priority=route.priority,
+        )
+        for pattern, route in settings.routes.items()
+    )
+    return Declarations(providers=providers, routes=routes)
+
+
+def declared_in_environment(settings: Settings) -> Declarations:
+    """From OPENAI_API_KEY and its kin: the provider `openai` and an account per key."""
+    given = settings.openai
+    if not given.keys:
+        return Declarations()
+    scope = _present(organization=given.organization, project=given.project)
+    provider = settings.providers.get(OPENAI, ProviderDeclaration())
+    declared = DeclaredProvider(
+        id=OPENAI,
+        name="OpenAI",
+        base_url=given.base_url or provider.base_url or KNOWN_BASE_URLS[OPENAI],
+        settings=provider_settings(provider),
+        accounts=tuple(DeclaredAccount(auth_data={"api_key": key.reveal(), **scope}) for key in given.keys),
+    )
+    return Declarations(providers=(declared,))
+
+
+def provider_settings(given: ProviderDeclaration) -> dict[str, object]:
+    """The column `settings`: what was given, and nothing else, so that later defaults hold for the rest."""
+    return {name: value for name, value in _given(given) if value is not None}
+
+
+def _makes_row(given: ProviderDeclaration) -> bool:
+    return given.base_url is not None or bool(given.accounts) or (given.kind or given.name) is not None
+
+
+def _provider(provider_id: str, given: ProviderDeclaration) -> DeclaredProvider:
+    strategy = given.auth_strategy or AuthStrategy.API_KEY
+    return DeclaredProvider(
+        id=ProviderId(provider_id),
+        name=given.name or provider_id,
+        base_url=given.base_url or KNOWN_BASE_URLS.get(provider_id),
+        kind=given.kind or "openai",
+        auth_type=given.auth_type or _AUTH_TYPES.get(strategy, "api_key"),
+        auth_strategy=strategy,
+        supported_models=given.supported_models,
+        settings=provider_settings(given),
+        is_active=given.is_active,
+        accounts=tuple(_account(account) for account in given.accounts),
+    )
+
+
+def _account(given: AccountDeclaration) -> DeclaredAccount:
+    secret = given.api_key.reveal() if given.api_key else None
+    return DeclaredAccount(
+        auth_data=_present(api_key=secret, organization=given.organization, project=given.project, header=given.header),
+        label=given.label,
+        quota_group=given.quota_group,
+        tier=given.tier,
+        weight=given.weight,
+        max_concurrency=given.max_concurrency,
+        rpm_limit=given.rpm_limit,
+        tpm_limit=given.tpm_limit,
+        supported_models=given.supported_models,
+        metadata=given.metadata,
+        is_active=given.is_active,
+    )
+
+
+def _given(given: ProviderDeclaration) -> Iterator[tuple[str, object]]:
+    for name in _SETTING_NAMES:
+        value = getattr(given, name)
+        yield name, value.value if hasattr(value, "value") else value
+
+
+def _present(**values: str | None) -> dict[str, object]:
+    return {name: value for name, value in values.items() if value}

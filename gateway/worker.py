@@ -1,0 +1,154 @@
+"""A worker process: takes its order, builds the app, serves on its sockets, drains on SIGTERM.
+
+Rules of this file: it imports little, for each worker pays for it. The app offers `app.state.drain(deadline_s)`: it
+marks the worker as draining, returns when no call runs any more or at the deadline, and has then ended what was left.
+"""
+
+import asyncio
+import ctypes
+import importlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from types import FrameType
+from typing import Protocol, cast
+
+import uvicorn
+
+from gateway.settings import Settings, WorkerContext, WorkerOrder, read_order
+
+PR_SET_PDEATHSIG = 1
+GRACE_S = 2
+"""For what is left after the app's own drain: health checks, admin calls."""
+LAST_WORDS_BYTES = 2000
+
+Drain = Callable[[float], Awaitable[None]]
+
+
+class App(Protocol):
+    """An ASGI application; Litestar in production."""
+
+    async def __call__(self, scope: object, receive: object, send: object) -> None: ...
+
+
+class Factory(Protocol):
+    """What `WorkerOrder.app` names: `gateway.app:build_app`."""
+
+    def __call__(self, settings: Settings, context: WorkerContext) -> App: ...
+
+
+def main() -> None:
+    """Runs as `python -m gateway.worker FD`: the file descriptor holds the order."""
+    signal.signal(signal.SIGTERM, _exit_quietly)  # until the server is up; and what it restores at its end
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    order = _take_order(int(sys.argv[1]))
+    _follow(order.parent_pid)
+    try:
+        app = _load(order.app)(order.settings, order.context)
+    except Exception as error:
+        _say(order.ready_fd, f"{type(error).__name__}: {error}")
+        raise
+    server = WorkerServer(_config(app, order.settings), order, app)
+    server.run(sockets=[socket.socket(fileno=fd) for fd in order.listen_fds])
+
+
+class WorkerServer(uvicorn.Server):
+    """uvicorn, which says when it serves and lets the app drain before its lifespan ends (stack.md §7)."""
+
+    def __init__(self, config: uvicorn.Config, order: WorkerOrder, app: App) -> None:
+        super().__init__(config)
+        self._ready_fd = order.ready_fd
+        self._drain_s = order.settings.server.drain_s
+        self._app = app
+        self._hurried = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        _say(self._ready_fd, "ready")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()  # idle ones close, busy ones after their answer
+        drain: Drain | None = getattr(getattr(self._app, "state", None), "drain", None)
+        if drain is not None:
+            await self._drained(drain)
+            self.config.timeout_graceful_shutdown = GRACE_S
+        if self._hurried.is_set():
+            self._hurry()
+        await super().shutdown(sockets=sockets)
+
+    async def _drained(self, drain: Drain) -> None:
+        """Until the app has drained, its deadline plus a second at most; a second signal cuts it short."""
+        work = asyncio.ensure_future(drain(self._drain_s))
+        hurried = asyncio.ensure_future(self._hurried.wait())
+        await asyncio.wait({work, hurried}, timeout=self._drain_s + 1, return_when=asyncio.FIRST_COMPLETED)
+        for task in (work, hurried):
+            task.cancel()
+        await asyncio.gather(work, hurried, return_exceptions=True)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A second signal ends the waiting; the app's lifespan, with its last writes, still comes to its end."""
+        if self.should_exit:
+            asyncio.get_running_loop().call_soon_threadsafe(self._hurry)
+        else:
+            super().handle_exit(sig, frame)
+
+    def _hurry(self) -> None:
+        self._hurried.set()
+        self.config.timeout_graceful_shutdown = 0
+        for task in self.server_state.tasks:
+            task.cancel()
+
+
+def _config(app: App, settings: Settings) -> uvicorn.Config:
+    server = settings.server
+    return uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=server.backlog,
+        timeout_keep_alive=max(1, int(server.keep_alive_s)),
+        timeout_graceful_shutdown=int(server.drain_s) + 1,
+    )
+
+
+def _take_order(fd: int) -> WorkerOrder:
+    with os.fdopen(fd, "rb") as file:
+        file.seek(0)
+        return read_order(file.read())
+
+
+def _follow(parent_pid: int) -> None:
+    """Asks the kernel for SIGTERM when the parent dies, even by `kill -9`."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+    if os.getppid() != parent_pid:  # it died before the call above
+        sys.exit(0)
+
+
+def _load(path: str) -> Factory:
+    module, _, name = path.partition(":")
+    return cast("Factory", getattr(importlib.import_module(module), name))
+
+
+def _say(fd: int, words: str) -> None:
+    with os.fdopen(fd, "wb") as pipe:
+        pipe.write(words.encode(errors="replace")[:LAST_WORDS_BYTES])
+
+
+def _exit_quietly(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+if __name__ == "__main__":
+    main()
