@@ -181,7 +181,7 @@ class Metrics:
         return generate_latest(registry), CONTENT_TYPE
 
     def close(self) -> None:
-        """The files stay for the other workers to add up; a private directory goes. What ends later is still counted."""
+        """The files stay for the other workers to add up; a private one goes. Later calls are still counted."""
         self._files.close()
         if self._is_private:
             shutil.rmtree(self.directory, ignore_errors=True)

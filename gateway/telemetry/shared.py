@@ -66,6 +66,7 @@ class SharedDoubles:
 
     def close(self) -> None:
         """Gives up the file, which stays part of every scrape. Late additions are still taken: the mapping lives on."""
+        fcntl.flock(self._file, fcntl.LOCK_UN)  # the mapping has its own descriptor of the same lock
         self._file.close()
 
     def _add(self, key: str) -> int:
