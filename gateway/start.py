@@ -120,7 +120,7 @@ async def wait_for_database(dsn: str, wait_s: float, clock: Clock, tell: Callabl
     while True:
         try:
             await _check_server(dsn)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             _refuse_hopeless(error)
             if clock.now() >= deadline:
                 reason = f"{type(error).__name__} after {wait_s:g} s of trying"
