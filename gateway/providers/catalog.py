@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from gateway.core.snapshot import Provider, StreamUsage, Validation
+from gateway.core.snapshot import StreamUsage, Validation
 from gateway.providers.base import ProviderKind
 from gateway.providers.openai_compatible import OpenAICompatible
 
@@ -17,8 +17,3 @@ _ALL: Final[tuple[ProviderKind, ...]] = (
 
 KINDS: Final[Mapping[str, ProviderKind]] = MappingProxyType({kind.name: kind for kind in _ALL})
 """`providers.kind` → its code. A row of another kind is a problem of that row."""
-
-
-def validation_of(provider: Provider) -> Validation:
-    """How much of a body is checked before an account of this provider is used."""
-    return provider.settings.validation or KINDS[provider.kind].validation
