@@ -175,7 +175,7 @@ def test_wrong_variable_is_named_with_what_is_allowed(tmp_path, name, text, expe
         pytest.param("- a\n", "gateway.yaml:1: must be a mapping of settings", id="list"),
         pytest.param("? [a]\n: b\n", "gateway.yaml:1: a key must be text", id="odd-key"),
         pytest.param("openai: {keys: [sk-1]}\n", "gateway.yaml:1: openai is not a known setting of the file", id="env"),
-        pytest.param("providers: {x: {accounts: [{labl: a}]}}\n", "did you mean providers.x.accounts[0].label?", id="nested"),
+        pytest.param("providers: {x: {accounts: [{labl: a}]}}\n", "mean providers.x.accounts[0].label?", id="nested"),
         pytest.param("routes: {a: {}}\n", "gateway.yaml:1: routes.a needs provider", id="route"),
         pytest.param("providers: [x]\n", "providers must be a mapping of names to values", id="not-a-mapping"),
         pytest.param("providers: {x: {accounts: 3}}\n", "providers.x.accounts must be a list", id="not-a-list"),
@@ -351,7 +351,8 @@ def test_order_of_a_worker_survives_the_way_to_it():
         is_loopback=True,
         started_at=datetime(2026, 11, 21, tzinfo=UTC),
     )
-    order = WorkerOrder(settings=Settings(admin_token=Secret("t")), context=context, app="a:b", listen_fds=(3,), ready_fd=4, parent_pid=1)
+    settings = Settings(admin_token=Secret("t"))
+    order = WorkerOrder(settings=settings, context=context, app="a:b", listen_fds=(3,), ready_fd=4, parent_pid=1)
 
     assert read_order(write_order(order)) == order
     assert "u:p" not in repr(order)
