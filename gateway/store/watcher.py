@@ -32,6 +32,9 @@ _REST_SHARE = 4.0
 the process at most."""
 _LONGEST_REST_S = 0.4
 
+_MOST_REPORTED = 20
+"""Log lines about rows after one reload; `problems` of `snapshot.replaced` counts them all, the admin API shows them."""
+
 _log = get_logger()
 
 
@@ -162,15 +165,14 @@ class RegistryWatcher:
             problems=len(snapshot.problems),
             load_s=round(load_s, 4),
         )
-        for problem in snapshot.problems:
-            if problem not in known:
-                _log.warning(
-                    Event.ROW_REPORTED,
-                    table=problem.table,
-                    id=problem.id,
-                    problem=problem.message,
-                    is_skipped=problem.is_skipped,
-                )
+        for problem in [problem for problem in snapshot.problems if problem not in known][:_MOST_REPORTED]:
+            _log.warning(
+                Event.ROW_REPORTED,
+                table=problem.table,
+                id=problem.id,
+                problem=problem.message,
+                is_skipped=problem.is_skipped,
+            )
 
     async def _seal(self, rows: Sequence[UnsealedRow]) -> bool:
         """Whether none is left to seal: else (locked rows, another process at it) the next look tries again."""

@@ -203,6 +203,20 @@ async def renamed_away(server_url: str, name: str) -> AsyncIterator[None]:
         await server.close()
 
 
+async def test_a_flood_of_bad_rows_is_no_flood_of_lines(
+    engine: AsyncEngine, connection: AsyncConnection, cipher: Cipher
+) -> None:
+    await connection.exec_driver_sql(
+        "INSERT INTO client_keys (digest) SELECT sha256(n::text::bytea) FROM generate_series(1, 50) AS n"
+    )
+
+    with capture_logs() as lines:
+        await watcher_of(engine, cipher, Snapshots()).start()
+
+    assert [line["problems"] for line in lines if line["event"] == "snapshot.replaced"] == [50]
+    assert len([line for line in lines if line["event"] == "row.reported"]) == 20
+
+
 async def test_with_postgres_away_the_last_good_snapshot_stays(
     database_url: str, postgres_server_url: str, engine: AsyncEngine, cipher: Cipher
 ) -> None:
