@@ -33,7 +33,7 @@ the process at most."""
 _LONGEST_REST_S = 0.4
 
 _MOST_REPORTED = 20
-"""Log lines about rows after one reload; `problems` of `snapshot.replaced` counts them all, the admin API shows them."""
+"""Lines about rows after one reload; `problems` of `snapshot.replaced` counts them all, the admin API has them."""
 
 _log = get_logger()
 

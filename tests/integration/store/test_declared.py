@@ -191,6 +191,30 @@ async def test_a_credential_exchanged_under_its_label_keeps_the_account(
     assert await serving(engine, cipher) == ["sk-new"]
 
 
+async def test_a_new_label_for_a_known_credential_renames_the_account(
+    engine: AsyncEngine, connection: AsyncConnection, cipher: Cipher
+) -> None:
+    await start(engine, cipher, file=keys(accounts=(DeclaredAccount(label="old", auth_data={"api_key": "sk-a"}),)))
+
+    await start(engine, cipher, file=keys(accounts=(DeclaredAccount(label="new", auth_data={"api_key": "sk-a"}),)))
+
+    assert [row["label"] for row in await rows(connection)] == ["new"]
+
+
+async def test_a_damaged_credential_is_replaced_by_the_declared_one(
+    engine: AsyncEngine, connection: AsyncConnection, cipher: Cipher
+) -> None:
+    declared = keys(accounts=(DeclaredAccount(label="main", auth_data={"api_key": "sk-a"}),))
+    await start(engine, cipher, file=declared)
+    await connection.exec_driver_sql("""UPDATE accounts SET auth_data = auth_data || '{"ct": "AAAA"}'""")
+    assert await serving(engine, cipher) == []
+
+    await start(engine, cipher, file=declared)
+
+    assert await serving(engine, cipher) == ["sk-a"]
+    assert len(await rows(connection)) == 1
+
+
 async def test_a_declaration_may_put_to_rest_and_wake(
     engine: AsyncEngine, connection: AsyncConnection, cipher: Cipher
 ) -> None:

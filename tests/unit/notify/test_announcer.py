@@ -4,6 +4,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 import msgspec
+import pytest
 
 from gateway.core.outcome import OutcomeKind, Scope, ScopeKind
 from gateway.core.parks import Park
@@ -202,3 +203,19 @@ async def test_a_flush_that_is_cancelled_loses_nothing() -> None:
 
     assert postgres.saved == [park("a")]
     assert msgspec.structs.asdict(postgres.sent[0])["sender"] == "me"
+
+
+async def test_closing_gives_up_on_a_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Silent(FakePostgres):
+        async def send(self, payloads: Sequence[str]) -> bool:
+            await asyncio.Event().wait()
+            return False
+
+    monkeypatch.setattr("gateway.notify.announcer.CLOSE_TIMEOUT_S", 0.01)
+    postgres = Silent()
+    announcer = PgAnnouncer(postgres, postgres, sender="me", sleep=FakeClock().sleep)
+    announcer.announce(park("a"))
+
+    await announcer.close()
+
+    assert postgres.is_closed

@@ -49,6 +49,16 @@ def test_every_payload_fits_and_nothing_is_lost(names: list[tuple[str, str]]) ->
     assert [one for message in messages for one in message.recoveries] == scopes
 
 
+def test_many_parks_are_split_and_keep_their_order() -> None:
+    parks = [park(f"model-{number}", holder="group:openai:" + "g" * 50) for number in range(200)]
+
+    payloads = write_messages("me", parks=parks)
+
+    assert 2 < len(payloads) < 10
+    assert all(len(payload) < 8000 for payload in payloads)
+    assert [one for text in payloads if (message := read_message(text)) for one in message.parks] == parks
+
+
 def test_a_scope_with_a_name_of_kilobytes_is_left_out_alone() -> None:
     payloads = write_messages("me", parks=[park("a"), park("b" * 9000), park("c")])
 
