@@ -29,6 +29,7 @@ from gateway.ingress.admin.deps import AdminDeps, VerifyResult
 from gateway.ingress.admin.problems import PROBLEM_HANDLERS
 from gateway.ingress.admin.router import admin_router
 from gateway.ingress.asgi import HangUpWatch
+from gateway.ingress.caller import Callers
 from gateway.ingress.cors import Cors
 from gateway.ingress.openai import DataPlane, data_plane
 from gateway.ingress.ops import DatabaseHealth, OpsDeps, ops_handlers
@@ -276,9 +277,8 @@ class Service:
             hang_ups=HangUpWatch(),
             clock=self.clock,
             rng=self.rng,
-            digests=self.cipher.digests,
+            callers=Callers(self.cipher.digests, needs_key=self.needs_key),
             cors=Cors(frozenset(settings.cors_origins)),
-            needs_key=self.needs_key,
             max_json_bytes=settings.limits.max_json_bytes,
             default_wait_s=settings.waiting.default_s,
             max_wait_s=settings.waiting.max_s,

@@ -9,54 +9,65 @@ from gateway.core.ids import ModelName
 from gateway.core.snapshot import ClientKey, Snapshot
 
 BEARER = b"bearer "
+KEY_HEADERS = (b"x-gateway-key", b"authorization", b"api-key", b"x-api-key")
+"""Where a key may stand; the first of them that is there counts."""
+MAX_REMEMBERED = 10_000
 
 Digests = Callable[[str], tuple[bytes, ...]]
 """Keyed hashes of a text, one for every configured encryption key."""
 
 
-def presented_key(headers: Mapping[bytes, bytes]) -> str | None:
-    """The key a caller shows: `x-gateway-key`, else the bearer token, else `api-key` or `x-api-key`; None without."""
-    text = headers.get(b"x-gateway-key")
-    if text is None:
-        authorization = headers.get(b"authorization")
-        if authorization is not None and authorization[:7].lower() == BEARER:
-            text = authorization[7:]
-        else:
-            text = headers.get(b"api-key") or headers.get(b"x-api-key")
-    return text.strip().decode("latin-1") if text else None
+class Callers:
+    """Finds the key behind a request. One per worker.
 
-
-def caller_of(
-    headers: Mapping[bytes, bytes], snapshot: Snapshot, digests: Digests, *, needs_key: bool, wall_now: datetime
-) -> ClientKey | None:
-    """The key that the request presents; None for a caller without a valid one where calls are open.
-
-    Raises Unauthenticated where a key is needed: a missing, an unknown (or revoked) and an expired one are told apart.
+    A keyed hash costs as much as the rest of the look-up, and callers come back: header values that led to a key are
+    remembered until the snapshot changes, so a revoked key is gone with the snapshot that had it.
     """
-    if not needs_key and not snapshot.keys:
+
+    def __init__(self, digests: Digests, *, needs_key: bool) -> None:
+        self._digests = digests
+        self._needs_key = needs_key
+        self._snapshot: Snapshot | None = None
+        self._known: dict[bytes, ClientKey] = {}
+
+    def caller_of(self, headers: Mapping[bytes, bytes], snapshot: Snapshot, wall_now: datetime) -> ClientKey | None:
+        """The key that the request presents; None for a caller without a valid one where calls are open.
+
+        Raises Unauthenticated where a key is needed: a missing, an unknown (or revoked) and an expired one are told
+        apart.
+        """
+        if snapshot is not self._snapshot:
+            self._snapshot, self._known = snapshot, {}
+        value = next((headers[name] for name in KEY_HEADERS if name in headers), None)
+        key = None if value is None else self._known.get(value) or self._find(value, snapshot)
+        if key is not None and (key.expires_at is None or wall_now < key.expires_at):
+            return key
+        if self._needs_key:
+            raise _why_not(value, key)
         return None
-    text = presented_key(headers)
-    key = None if text is None else _found(text, snapshot, digests)
-    if key is not None and (key.expires_at is None or wall_now < key.expires_at):
-        return key
-    if not needs_key:
+
+    def _find(self, value: bytes, snapshot: Snapshot) -> ClientKey | None:
+        if not snapshot.keys:
+            return None
+        text = value[len(BEARER) :] if value[: len(BEARER)].lower() == BEARER else value
+        for digest in self._digests(text.strip().decode("latin-1")):
+            key = snapshot.keys.get(digest)
+            if key is not None:
+                if len(self._known) < MAX_REMEMBERED:
+                    self._known[value] = key
+                return key
         return None
-    if text is None:
-        raise Unauthenticated(
+
+
+def _why_not(value: bytes | None, key: ClientKey | None) -> Unauthenticated:
+    if value is None:
+        return Unauthenticated(
             "You didn't provide a client key. Send one of this gateway's keys (gw-…) in an Authorization header: "
             "Authorization: Bearer YOUR_KEY.",
         )
     if key is not None:
-        raise Unauthenticated("This client key has expired. Ask the operator of this gateway for a new one.")
-    raise Unauthenticated("Incorrect client key provided. Ask the operator of this gateway for one (gw-…).")
-
-
-def _found(text: str, snapshot: Snapshot, digests: Digests) -> ClientKey | None:
-    for digest in digests(text):
-        key = snapshot.keys.get(digest)
-        if key is not None:
-            return key
-    return None
+        return Unauthenticated("This client key has expired. Ask the operator of this gateway for a new one.")
+    return Unauthenticated("Incorrect client key provided. Ask the operator of this gateway for one (gw-…).")
 
 
 def check_model(key: ClientKey | None, model: ModelName | None) -> None:

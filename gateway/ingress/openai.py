@@ -31,7 +31,7 @@ from gateway.core.outcome import OutcomeKind
 from gateway.core.snapshot import ClientKey
 from gateway.ingress.asgi import HangUp, HangUpWatch, Receive, Scope, Send, send_coming, send_whole
 from gateway.ingress.body import CallerGone, read_body
-from gateway.ingress.caller import Digests, caller_of, check_model
+from gateway.ingress.caller import Callers, check_model
 from gateway.ingress.cors import Cors
 from gateway.providers.base import Headers
 from gateway.relay.answer import Answer, ComingBody
@@ -82,9 +82,8 @@ class DataPlane(msgspec.Struct, frozen=True, kw_only=True):
     hang_ups: HangUpWatch
     clock: Clock
     rng: Random
-    digests: Digests
+    callers: Callers
     cors: Cors
-    needs_key: bool
     max_json_bytes: int
     default_wait_s: float
     max_wait_s: float
@@ -154,13 +153,7 @@ class Exchange:
         """The call, checked as far as it can be without its pool, or the answer of an endpoint that is our own."""
         plane = self._plane
         endpoint = self._endpoint()
-        key = caller_of(
-            self._headers,
-            plane.board.snapshot,
-            plane.digests,
-            needs_key=plane.needs_key,
-            wall_now=plane.clock.wall_now(),
-        )
+        key = plane.callers.caller_of(self._headers, plane.board.snapshot, plane.clock.wall_now())
         if plane.gate.is_draining:
             raise ShuttingDown("The gateway is shutting down. Retry at once: another one serves.", retry_after_s=1.0)
         if endpoint.is_own:

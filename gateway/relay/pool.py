@@ -4,12 +4,16 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
-from gateway.core.attempts import Resting
+from gateway.core.attempts import Plan, Resting
 from gateway.core.cooldown import ScopeNames
-from gateway.core.ids import AccountId, Instant, ModelName
+from gateway.core.ids import FOREVER, AccountId, Instant, ModelName
 from gateway.core.outcome import Scope
 from gateway.core.snapshot import Account, Provider, Validation
 from gateway.providers.base import Destination, ProviderKind
+from gateway.providers.limits import limits_for
+
+ROOM_S = 1.0
+"""Retry-After where all accounts are full."""
 
 
 class Load:
@@ -69,8 +73,8 @@ class Pool:
     """Members for one (provider, model, endpoint) of one snapshot."""
 
     __slots__ = (
-        "clock", "endpoint_name", "fallbacks", "is_model_kept", "key", "kind", "members", "model", "provider", "turn",
-        "validation", "view",
+        "clock", "endpoint_name", "fallbacks", "is_model_kept", "key", "kind", "limits", "members", "model", "provider",
+        "stream_limits", "turn", "validation", "view",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913  # what a pool is, by name
@@ -95,9 +99,11 @@ class Pool:
         self.members = tuple(members)
         self.fallbacks = fallbacks
         self.validation: Validation = provider.settings.validation or kind.validation
+        self.limits = limits_for(provider, model, is_stream=False)
+        self.stream_limits = limits_for(provider, model, is_stream=True)
         self.turn = 0
         """Calls chosen so far: the position of the round robin."""
-        self.clock = 0.0
+        self.clock = max((member.load.served for member in members), default=0.0)
         """The largest virtual time at which a member was chosen: see `core/selection.served_after`."""
         self.view: View | None = None
 
@@ -113,12 +119,21 @@ def candidates_of(view: View, excluded: Collection[AccountId]) -> Sequence[Membe
     return ()
 
 
-def resting_of(view: View, excluded: Collection[AccountId], now: Instant) -> list[Resting]:
-    """Members that may not be tried now but may later: those that rest, and those without room."""
-    full = [
-        Resting(None, now, now)
-        for tier in view.tiers
-        for member in tier
-        if member.account_id not in excluded and not member.has_room()
-    ]
-    return [resting for _, resting in view.resting] + full
+def resting_of(view: View, plan: Plan, now: Instant) -> list[Resting]:
+    """Members that may not be tried now but may later.
+
+    Those that rest, those without room, and those whose rest is over already but which this call has met before it.
+    """
+    resting = [resting for _, resting in view.resting]
+    for tier in view.tiers:
+        for member in tier:
+            if not member.has_room() and (member.account_id not in plan.excluded or member.account_id in plan.parked):
+                resting.append(no_room(now))
+            elif member.account_id in plan.parked:
+                resting.append(Resting(None, now, now))
+    return resting
+
+
+def no_room(now: Instant) -> Resting:
+    """An account that is well but busy: nobody can say until when, so callers are told to come back soon."""
+    return Resting(None, Instant(now + ROOM_S), FOREVER)
