@@ -192,6 +192,7 @@ async def _rest(seconds: float) -> None:
 
 
 async def _play(client: httpx2.AsyncClient, address: str, sandbox: str) -> None:
+    await client.post(f"{sandbox}/_sandbox/reset")  # what the gateway asked while it started is no caller's
     told = Told()
     screen = Screen(address)
     async with asyncio.TaskGroup() as tasks:
