@@ -5,7 +5,6 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.stamp
 SOURCES := gateway scripts tests migrations
-export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run dev demo test test-all check fix lock migrate revision db shell bench docs clean
@@ -25,7 +24,7 @@ dev: $(STAMP) ## serve with one worker and debug logs
 	@GATEWAY_LOG_LEVEL=$${GATEWAY_LOG_LEVEL:-debug} exec $(PY) -m gateway serve --workers 1 $(ARGS)
 
 demo: $(STAMP) ## watch the rotation at work, without an API key
-	@exec $(PY) -m gateway demo $(ARGS)
+	@exec $(PY) scripts/demo.py $(ARGS)
 
 test: $(STAMP) ## all tests (ARGS="tests/unit -k name" picks some)
 	@exec $(PY) -m pytest -n 2 $(ARGS)
@@ -62,7 +61,7 @@ shell: $(STAMP) ## a Python prompt that knows await
 	@exec $(PY) -m asyncio
 
 bench: $(STAMP) ## CPU per call beside nginx and the direct call
-	@exec $(PY) -m tests.bench $(ARGS)
+	@exec $(PY) scripts/bench.py $(ARGS)
 
 docs: $(STAMP) ## check that links in the documentation lead somewhere
 	$(PY) scripts/check_docs.py

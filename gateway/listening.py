@@ -15,6 +15,11 @@ import msgspec
 class CannotListen(Exception):
     """The address cannot be had; the message names it and the setting."""
 
+    def __init__(self, message: str, *, is_taken: bool = False) -> None:
+        """`is_taken`: another program has it, and may let go of it."""
+        super().__init__(message)
+        self.is_taken = is_taken
+
 
 class Listeners(msgspec.Struct, frozen=True):
     """All sockets of a service."""
@@ -116,4 +121,4 @@ def _explained(error: OSError, host: str, port: int) -> CannotListen:
             why = "needs more rights: choose one above 1023 with --port or GATEWAY_SERVER__PORT"
         case _:
             return CannotListen(f"cannot listen on {host} port {port}: {error.strerror} (server.host, server.port)")
-    return CannotListen(f"port {port} on {host} {why}")
+    return CannotListen(f"port {port} on {host} {why}", is_taken=error.errno == errno.EADDRINUSE)

@@ -39,6 +39,7 @@ APP = "gateway.app:build_app"
 CHECK_POSTGRES_S = 0.5
 KILL_MARGIN_S = 8.0
 """Beyond `drain_s`: the workers' own last writes."""
+PORT_PATIENCE_S = 1.5
 HURRY_S = 3.0
 """What is left after a second signal."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -107,7 +108,7 @@ class Supervisor:
         server = self._settings.server
         count = server.workers or cores()
         with contextlib.ExitStack() as stack:
-            listeners = bind(server.host, server.port, count)
+            listeners = await self._bound(server.host, server.port, count)
             stack.callback(listeners.close)
             postgres = embedded_postgres(self._settings)
             if postgres is not None:
@@ -122,6 +123,17 @@ class Supervisor:
         self._log.info(
             Event.SERVICE_STOPPED, uptime_s=round((self._clock.wall_now() - self._started_at).total_seconds(), 3)
         )
+
+    async def _bound(self, host: str, port: int, count: int) -> Listeners:
+        """Workers of a gateway that was killed let go of the port a moment after it."""
+        deadline = self._clock.now() + PORT_PATIENCE_S
+        while True:
+            try:
+                return bind(host, port, count)
+            except CannotListen as error:
+                if not error.is_taken or self._clock.now() >= deadline:
+                    raise
+            await self._clock.sleep(0.1)
 
     async def _prepared(self, postgres: EmbeddedPostgres | None) -> Prepared | None:
         """None when it was told to stop meanwhile."""
