@@ -7,14 +7,12 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.store.declarations import Reconciled, Source
-from gateway.store.row_checks import Row
-
-_RETIRED = ":retired"
+from gateway.store.row_checks import RETIRED, Row, is_retired
 
 
 def retired(source: Source) -> str:
     """The mark of a row that rests because of its declaration, not because somebody paused it."""
-    return source.value + _RETIRED
+    return source.value + RETIRED
 
 
 def is_ours(row: Row, source: Source) -> bool:
@@ -22,7 +20,7 @@ def is_ours(row: Row, source: Source) -> bool:
     file declares it too.
     """
     mark = row["managed_by"] or ""
-    return mark == source or mark.endswith(_RETIRED) or (source is Source.FILE and mark == Source.ENV)
+    return mark == source or is_retired(row) or (source is Source.FILE and mark == Source.ENV)
 
 
 def standing(row: Row | None, source: Source, *, is_active: bool) -> dict[str, object]:
@@ -32,7 +30,7 @@ def standing(row: Row | None, source: Source, *, is_active: bool) -> dict[str, o
     """
     if not is_active:
         return {"managed_by": retired(source), "is_active": False}
-    if row is None or (row["managed_by"] or "").endswith(_RETIRED):
+    if row is None or is_retired(row):
         return {"managed_by": source.value, "is_active": True}
     return {"managed_by": source.value}
 

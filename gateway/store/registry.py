@@ -17,6 +17,7 @@ from gateway.store.row_checks import (
     RowRefused,
     account_doubts,
     account_of,
+    is_retired,
     key_of,
     provider_doubts,
     provider_of,
@@ -131,7 +132,8 @@ def read_tables(
     """The pure part of `load_snapshot`."""
     reading = _Reading(cipher)
     providers = _providers(reading, tables.providers, kinds)
-    accounts = _accounts(reading, tables.accounts, providers)
+    resting = frozenset(row["id"] for row in tables.providers if is_retired(row) and not row["is_active"])
+    accounts = _accounts(reading, tables.accounts, providers, resting)
     routes = _routes(reading, tables.routes)
     keys = _keys(reading, tables.keys)
     if default_provider is not None and default_provider not in providers:
@@ -158,11 +160,22 @@ def _providers(reading: _Reading, rows: Sequence[Row], kinds: frozenset[str]) ->
     return kept
 
 
-def _accounts(reading: _Reading, rows: Sequence[Row], providers: dict[ProviderId, Provider]) -> list[Account]:
+def _accounts(
+    reading: _Reading, rows: Sequence[Row], providers: dict[ProviderId, Provider], resting: frozenset[str]
+) -> list[Account]:
+    """`resting`: providers that rest only because nobody declares them any more."""
+
     def read(row: Row) -> Account | None:
         auth_data = reading.opened(row)
+        if not row["is_active"]:
+            return None
+        if row["provider_id"] in resting:
+            raise RowRefused(
+                "provider_id names a provider that rests since it is no longer declared: "
+                "set is_active of the provider to true"
+            )
         provider = providers.get(ProviderId(row["provider_id"]))
-        return account_of(row, auth_data, provider.auth_strategy) if provider and row["is_active"] else None
+        return account_of(row, auth_data, provider.auth_strategy) if provider else None
 
     kept: list[Account] = []
     for row, account in reading.kept("accounts", rows, read):

@@ -33,8 +33,16 @@ _POSITIVE_SETTINGS = ("timeout_s", "connect_timeout_s", "first_token_timeout_s",
 _POSITIVE_COLUMNS = ("max_concurrency", "rpm_limit", "tpm_limit")
 
 
+RETIRED = ":retired"
+"""End of `managed_by` where a row rests because of its declaration, not because somebody paused it."""
+
+
 class RowRefused(Exception):
     """The row makes no sense. The message names the column and what is expected."""
+
+
+def is_retired(row: Row) -> bool:
+    return (row["managed_by"] or "").endswith(RETIRED)
 
 
 def provider_of(row: Row, kinds: frozenset[str]) -> Provider:

@@ -83,7 +83,13 @@ async def test_json_of_every_odd_shape_loads_what_is_sound(connection: AsyncConn
 
 async def test_five_hundred_accounts_cost_some_milliseconds_of_cpu(engine: AsyncEngine, cipher: Cipher) -> None:
     provider = {"id": "openai", "name": "", "base_url": "https://x.example", "auth_type": "api_key", "kind": "openai"}
-    provider |= {"auth_strategy": "api_key", "supported_models": [], "settings": {}, "is_active": True}
+    provider |= {
+        "auth_strategy": "api_key",
+        "supported_models": [],
+        "settings": {},
+        "is_active": True,
+        "managed_by": None,
+    }
     blank = {"quota_group": None, "tier": 0, "weight": 1.0, "max_concurrency": None, "rpm_limit": None}
     blank |= {"tpm_limit": None, "supported_models": None, "is_active": True, "provider_id": "openai"}
     rows = [

@@ -27,6 +27,7 @@ def provider(**changes: Any) -> dict[str, Any]:
         "supported_models": [],
         "settings": {},
         "is_active": True,
+        "managed_by": None,
     }
     return {**row, **changes}
 
@@ -243,6 +244,17 @@ def test_inactive_rows_are_as_if_they_were_not_there_but_their_secrets_are_seale
     assert loaded.snapshot.accounts == {}
     assert [problem.id for problem in loaded.snapshot.problems] == [str(UUID(int=3))]
     assert [row.id for row in loaded.plain] == [str(UUID(int=number)) for number in (1, 2, 3)]
+
+
+def test_an_account_under_a_provider_that_is_no_longer_declared_says_why_it_rests() -> None:
+    retired = provider(is_active=False, managed_by="env:retired")
+    paused = provider(id="paused", is_active=False)
+
+    loaded = load(providers=[retired, paused], accounts=[account(1), account(2, provider_id="paused")])
+
+    (problem,) = loaded.snapshot.problems
+    assert (problem.table, problem.id) == ("accounts", str(UUID(int=1)))
+    assert "no longer declared" in problem.message
 
 
 def test_only_plain_rows_are_sealed_and_rows_of_older_keys_wait_for_a_start() -> None:
