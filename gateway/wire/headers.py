@@ -14,6 +14,7 @@ here; so it is towards the client. What is held back, and why:
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 from gateway.core.errors import InvalidCall
@@ -104,20 +105,14 @@ _DELAYS: Final = frozenset({b"retry-after", b"retry-after-ms", b"x-should-retry"
 
 _CLIENT_TIMEOUTS: Final = (b"x-stainless-read-timeout", b"x-stainless-timeout")
 """Python's and node's, in seconds."""
+_NAMES_KEPT: Final = 1024
 _SHARE_OF_TIMEOUT: Final = 0.8
 """Of a client's timeout, what a call may wait for an account: the answer needs time too."""
 
 
 def request_headers(headers: _AnyHeaders) -> _Headers:
     """A caller's headers that go upstream."""
-    passed = tuple(
-        [  # a list is filled faster than a generator is asked
-            header
-            for header in headers
-            if header[0] not in _NOT_UPSTREAM and not header[0].startswith(_NOT_UPSTREAM_PREFIXES)
-        ]
-    )
-    return _without_named(headers, passed)
+    return _without_named(headers, [header for header in headers if _goes_upstream(header[0])])
 
 
 def answer_headers(headers: _AnyHeaders, *, is_passed_error: bool = False) -> _Headers:
@@ -125,16 +120,26 @@ def answer_headers(headers: _AnyHeaders, *, is_passed_error: bool = False) -> _H
 
     `content-length` is among them: whoever changes the body drops it.
     """
-    passed = tuple(
-        [
-            header
-            for header in headers
-            if header[0] not in _NOT_TO_CLIENT
-            and not header[0].startswith(_NOT_TO_CLIENT_PREFIXES)
-            and (is_passed_error or header[0] not in _DELAYS)
-        ]
-    )
-    return _without_named(headers, passed)
+    goes = _goes_to_client if not is_passed_error else _goes_to_client_with_error
+    return _without_named(headers, [header for header in headers if goes(header[0])])
+
+
+# The same names come in every request and every answer: a verdict is kept, for a bounded number of names.
+
+
+@lru_cache(maxsize=_NAMES_KEPT)
+def _goes_upstream(name: bytes) -> bool:
+    return name not in _NOT_UPSTREAM and not name.startswith(_NOT_UPSTREAM_PREFIXES)
+
+
+@lru_cache(maxsize=_NAMES_KEPT)
+def _goes_to_client(name: bytes) -> bool:
+    return name not in _DELAYS and _goes_to_client_with_error(name)
+
+
+@lru_cache(maxsize=_NAMES_KEPT)
+def _goes_to_client_with_error(name: bytes) -> bool:
+    return name not in _NOT_TO_CLIENT and not name.startswith(_NOT_TO_CLIENT_PREFIXES)
 
 
 def client_timeout_s(headers: Mapping[bytes, bytes]) -> float | None:
@@ -162,14 +167,16 @@ def max_wait_s(headers: Mapping[bytes, bytes], default_s: float, ceiling_s: floa
     return min(wait_s, ceiling_s, math.inf if timeout_s is None else timeout_s * _SHARE_OF_TIMEOUT)
 
 
-def _without_named(headers: _AnyHeaders, passed: _Headers) -> _Headers:
+def _without_named(headers: _AnyHeaders, passed: list[tuple[bytes, bytes]]) -> _Headers:
     """`passed` without the headers that a `Connection` among `headers` names as its own."""
-    named = {
-        option.strip() for name, value in headers if name == b"connection" for option in value.lower().split(b",")
-    } - _USUAL_OPTIONS
-    return tuple(header for header in passed if header[0] not in named) if named else passed
+    values = [value for name, value in headers if name == b"connection"]
+    if values in _USUAL_CONNECTIONS:
+        return tuple(passed)
+    named = {option.strip() for value in values for option in value.lower().split(b",")} - _USUAL_OPTIONS
+    return tuple([header for header in passed if header[0] not in named])
 
 
+_USUAL_CONNECTIONS: Final = ([], [b"keep-alive"], [b"close"])
 _USUAL_OPTIONS: Final = frozenset({b"keep-alive", b"close", b"upgrade", b"te", b"content-type", b""})
 """Options that name no header that passes; and the one that no sender may make us lose."""
 
