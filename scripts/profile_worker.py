@@ -16,6 +16,7 @@ BENCH = Path(__file__).with_name("bench")
 sys.path.insert(0, str(BENCH))
 
 from loads import LOADS  # noqa: E402  # the bench's modules are found in its folder
+from procfs import command_of  # noqa: E402
 from programs import built, mock_upstream, run_load  # noqa: E402
 from targets import gateway  # noqa: E402
 
@@ -57,7 +58,7 @@ def _write_samples(prefix: Path, pid: int) -> dict:  # type: ignore[type-arg]  #
             return json.loads(path.read_text())  # type: ignore[no-any-return]  # JSON of the sampler
         except (OSError, ValueError):  # not there yet, or half written
             time.sleep(0.05)  # a program of its own, no tests move its time
-    raise SystemExit("profile: the worker wrote no samples")
+    raise SystemExit(f"profile: {pid} wrote no samples: {command_of(pid)}")
 
 
 def _short(name: str) -> str:

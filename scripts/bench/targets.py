@@ -91,7 +91,7 @@ def gateway(folder: Path, upstream: int, extra_env: Sequence[str] = ()) -> Itera
         key = register(port, token, f"http://127.0.0.1:{upstream}")
         worker = worker_of(process.pid)
         move_postgres_away(process.pid)
-        wait_until_served(port, key)
+        wait_until_served(port, key, home / "log")
         yield Target("gateway", port, worker, process.pid, key)
 
 
@@ -150,16 +150,16 @@ def ask(port: int, method: str, path: str, token: str, body: object | None = Non
         ) from error
 
 
-def wait_until_served(port: int, key: str, limit_s: float = 10.0) -> None:
+def wait_until_served(port: int, key: str, log: Path, limit_s: float = 10.0) -> None:
     """Until a call goes through: rows take a moment to reach the worker's snapshot."""
     body = {"model": "gpt-4", "messages": [{"role": "user", "content": "hello"}]}
     deadline = time.monotonic() + limit_s
     while True:
         try:
             ask(port, "POST", "/v1/chat/completions", key, body)
-        except SystemExit:
+        except SystemExit as error:
             if time.monotonic() > deadline:
-                raise
+                raise SystemExit(f"{error}\n{log.read_text(errors='replace')[-3_000:]}") from error
             pause(0.1)
         else:
             return

@@ -36,9 +36,9 @@ def _sample(_number: int, frame: FrameType | None) -> None:
 
 
 def _write(_number: int, _frame: FrameType | None) -> None:
-    found = {"samples": sum(_own.values()), "own": _own, "inclusive": _inclusive, "lines": _lines}
+    own, inclusive, lines = dict(_own), dict(_inclusive), dict(_lines)  # a sample may be taken while we write
     with open(f"{os.environ['BENCH_PROFILE']}.{os.getpid()}", "w") as file:  # noqa: PTH123  # no imports that the process itself has not
-        json.dump(found, file)
+        json.dump({"samples": sum(own.values()), "own": own, "inclusive": inclusive, "lines": lines}, file)
     for counter in (_own, _inclusive, _lines):
         counter.clear()
 
