@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -40,7 +41,10 @@ def main(words: list[str]) -> int:
             result = ask(seconds=seconds)
             found = _write_samples(prefix, pid)
     print(f"{load.name}: {result.calls / result.seconds:,.0f} calls/s, {found['samples']} samples")
-    for kind in ("inclusive", "own", "lines"):
+    found["own, by part"] = Counter()
+    for name, count in found["own"].items():
+        found["own, by part"][_part(name)] += count
+    for kind in ("own, by part", "inclusive", "own", "lines"):
         print(f"\n{kind}")
         ranked = sorted(found[kind].items(), key=lambda item: -item[1])[:ROWS]
         for name, count in ranked:
@@ -59,6 +63,12 @@ def _write_samples(prefix: Path, pid: int) -> dict:  # type: ignore[type-arg]  #
         except (OSError, ValueError):  # not there yet, or half written
             time.sleep(0.05)  # a program of its own, no tests move its time
     raise SystemExit(f"profile: {pid} wrote no samples: {command_of(pid)}")
+
+
+def _part(name: str) -> str:
+    """`gateway/relay`, `uvicorn`, `asyncio`: the package that a function belongs to."""
+    path = Path(_short(name).split(":")[0])
+    return "/".join(path.parts[:2]) if path.parts[0] == "gateway" else path.parent.name or path.name
 
 
 def _short(name: str) -> str:

@@ -37,7 +37,8 @@ class LineWriter:
         self._max_bytes = max_bytes
         self._flush_bytes = flush_bytes
         self._interval_s = interval_s
-        self._state = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._state = threading.Condition(self._lock)
         self._lines: list[bytes] = []
         self._held = 0
         """Bytes in `_lines` and in the write that is under way."""
@@ -50,7 +51,7 @@ class LineWriter:
     def write(self, line: bytes) -> None:
         """Takes one line, its newline included. Drops it when there is no room, or after `close`."""
         size = len(line)
-        with self._state:
+        with self._lock:  # the condition's own, without its detour through Python
             if self._held + size > self._max_bytes or self._is_closed:
                 self.dropped += 1
                 return
