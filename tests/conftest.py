@@ -1,13 +1,20 @@
 """Fixtures of all tests: a PostgreSQL server per session, and a database per test."""
 
 import asyncio
+import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
+import hypothesis
 import pytest
 
 from tests.databases import chosen_source, running_server, sibling_url
+
+hypothesis.settings.register_profile("same", derandomize=True, database=None, deadline=None)
+"""The same examples each time, whatever the machine's speed; nothing is written into the checkout."""
+hypothesis.settings.register_profile("explore", deadline=None, max_examples=2_000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 def pytest_report_header() -> str:
