@@ -7,6 +7,7 @@ import httpx2
 import msgspec
 import pytest
 from litestar import Litestar
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.core.cooldown import Phase
@@ -22,7 +23,14 @@ from gateway.store.cipher import Cipher, new_key, parse_keys
 from gateway.store.engine import make_engine
 
 TOKEN = "token-of-the-administrator"  # noqa: S105  # a test value
+KEY = "sk-proj-0123456789abcdefgh"
+OTHER = "sk-proj-9876543210zyxwvuts"
 KINDS = frozenset({"openai", "openai_compatible"})
+
+
+async def rows_of(engine: AsyncEngine, statement: str) -> list[dict]:
+    async with engine.connect() as connection:
+        return [dict(row) for row in (await connection.execute(text(statement))).mappings()]
 
 
 def scope_status(state: Phase, kind: ScopeKind = ScopeKind.ACCOUNT, what: str = "", reason: OutcomeKind | None = None):

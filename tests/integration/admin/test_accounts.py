@@ -1,24 +1,13 @@
+import asyncio
 import json
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from gateway.core.cooldown import Phase
-from gateway.core.outcome import OutcomeKind, ScopeKind
-from gateway.core.snapshot import RowProblem, Snapshot
-from gateway.ingress.admin.deps import VerifyResult
 from gateway.store.auth_data import credential_text
 from gateway.store.cipher import Cipher, new_key, parse_keys
-from tests.integration.admin.conftest import Admin, admin_of, scope_status
-
-KEY = "sk-proj-0123456789abcdefgh"
-OTHER = "sk-proj-9876543210zyxwvuts"
-
-
-async def rows_of(engine: AsyncEngine, statement: str) -> list[dict]:
-    async with engine.connect() as connection:
-        return [dict(row) for row in (await connection.execute(text(statement))).mappings()]
+from tests.integration.admin.conftest import KEY, OTHER, Admin, admin_of, rows_of
 
 
 async def test_the_documented_body_makes_an_account(admin: Admin):
@@ -291,151 +280,6 @@ async def test_bad_query_is_refused_with_its_parameter_named(admin: Admin, query
     assert response.json()["errors"][0]["where"] == f"query.{query.partition('=')[0]}"
 
 
-async def test_import_answers_for_each_line(admin: Admin, engine: AsyncEngine):
-    await admin.add_provider()
-    await admin.add_account(KEY)
-    keys = f"{OTHER}\n\n# a comment\n{KEY}\nsk-admin-00000000000\n{OTHER}\n"
-
-    response = await admin.call("POST", "/accounts/import", {"provider_id": "openai", "keys": keys})
-
-    answer = response.json()
-    assert response.status_code == 200
-    assert [(key["line"], key["result"]) for key in answer["keys"]] == [
-        (1, "created"),
-        (4, "duplicate"),
-        (5, "invalid"),
-        (6, "duplicate"),
-    ]
-    assert (answer["created"], answer["duplicate"], answer["invalid"]) == (1, 2, 1)
-    assert answer["keys"][0]["key"] == "sk-…vuts"
-    assert len(await rows_of(engine, "SELECT id FROM accounts")) == 2
-
-
-async def test_import_takes_a_list_as_well(admin: Admin):
-    await admin.add_provider()
-
-    response = await admin.call("POST", "/accounts/import", {"provider_id": "openai", "keys": [KEY, OTHER]})
-
-    assert response.json()["created"] == 2
-
-
-@pytest.mark.parametrize(
-    ("body", "where"),
-    [
-        ({"provider_id": "openai", "keys": "\n"}, "body.keys"),
-        ({"provider_id": "openai", "keys": ["sk-x"] * 1001}, "body.keys"),
-        ({"provider_id": "nobody", "keys": "sk-x"}, "body.provider_id"),
-        ({"provider_id": "openai"}, "body"),
-    ],
-)
-async def test_import_that_cannot_begin_is_refused(admin: Admin, body: dict, where: str):
-    await admin.add_provider()
-
-    response = await admin.call("POST", "/accounts/import", body)
-
-    assert response.status_code == 400
-    assert response.json()["errors"][0]["where"] == where
-
-
-async def test_status_shows_the_scopes_that_rest(admin: Admin):
-    await admin.add_provider()
-    account = await admin.add_account(KEY)
-    ready = (await admin.call("GET", f"/accounts/{account['id']}/status")).json()
-    resting = scope_status(Phase.COOLING, ScopeKind.HOLDER, reason=OutcomeKind.OUT_OF_QUOTA)
-    admin.health.scopes[account["id"]] = [resting]
-
-    cooling = (await admin.call("GET", f"/accounts/{account['id']}/status")).json()
-
-    assert (ready["state"], ready["scopes"]) == ("ready", [])
-    assert (cooling["state"], cooling["in_flight"]) == ("cooling", 1)
-    assert cooling["scopes"][0]["reason"] == "out_of_quota"
-
-
-async def test_account_whose_model_rests_is_ready_as_a_whole(admin: Admin):
-    await admin.add_provider()
-    account = await admin.add_account(KEY)
-    admin.health.scopes[account["id"]] = [scope_status(Phase.COOLING, ScopeKind.HOLDER_MODEL, "gpt-4")]
-
-    status = (await admin.call("GET", f"/accounts/{account['id']}/status")).json()
-
-    assert (status["state"], status["scopes"][0]["what"]) == ("ready", "gpt-4")
-
-
-async def test_clear_cooldown_reaches_the_board_and_the_audit(admin: Admin, engine: AsyncEngine):
-    await admin.add_provider()
-    account = await admin.add_account(KEY)
-    admin.health.scopes[account["id"]] = [scope_status(Phase.REJECTED)]
-
-    response = await admin.call("POST", f"/accounts/{account['id']}/clear-cooldown")
-
-    assert (response.status_code, response.json()["state"]) == (200, "ready")
-    assert admin.health.cleared == [account["id"]]
-    [row] = await rows_of(engine, "SELECT actor, row_id FROM audit_log WHERE action = 'cooldown cleared'")
-    assert row == {"actor": "admin from 127.0.0.1", "row_id": account["id"]}
-
-
-async def test_verify_tries_the_opened_credential_even_of_a_paused_account(admin: Admin):
-    await admin.add_provider()
-    account = await admin.add_account(KEY, is_active=False)
-
-    response = await admin.call("POST", f"/accounts/{account['id']}/verify")
-
-    assert response.json() == {"is_ok": True, "outcome": "ok", "status": 200, "message": ""}
-    [(provider, tried)] = admin.verify.seen
-    assert provider.base_url == "https://api.openai.com/v1"
-    assert tried.credential.secret.reveal() == KEY
-
-
-async def test_verified_account_is_no_longer_rejected_and_a_refused_one_stays(admin: Admin):
-    await admin.add_provider()
-    account = await admin.add_account(KEY)
-    admin.health.scopes[account["id"]] = [scope_status(Phase.REJECTED)]
-    admin.verify.result = VerifyResult(is_ok=False, outcome=OutcomeKind.CREDENTIAL_REJECTED, status=401)
-    await admin.call("POST", f"/accounts/{account['id']}/verify")
-    assert admin.health.cleared == []
-
-    admin.verify.result = VerifyResult(is_ok=True, outcome=OutcomeKind.OK, status=200)
-    await admin.call("POST", f"/accounts/{account['id']}/verify")
-
-    assert admin.health.cleared == [account["id"]]
-
-
-async def test_row_that_no_key_opens_is_shown_without_its_credential(admin: Admin, engine: AsyncEngine):
-    await admin.add_provider()
-    account = await admin.add_account(KEY)
-    async with admin_of(engine, Cipher(parse_keys(new_key("k9")))) as stranger:
-        shown = await stranger.call("GET", f"/accounts/{account['id']}")
-        tried = await stranger.call("POST", f"/accounts/{account['id']}/verify")
-        paused = await stranger.call("PATCH", f"/accounts/{account['id']}", {"is_active": False})
-
-    assert shown.json()["auth_data"] is None
-    assert tried.json()["is_ok"] is False
-    assert "k1" in tried.json()["message"]
-    assert paused.status_code == 200
-
-
-async def test_problems_of_the_snapshot_are_shown_with_their_rows(engine: AsyncEngine, cipher: Cipher):
-    async with admin_of(engine, cipher) as first:
-        await first.add_provider()
-        account = await first.add_account(KEY)
-    problem = RowProblem("accounts", account["id"], "weight must be greater than 0")
-
-    async with admin_of(engine, cipher, snapshot=Snapshot(version=7, problems=(problem,))) as admin:
-        shown = (await admin.call("GET", f"/accounts/{account['id']}")).json()
-        status = (await admin.call("GET", f"/accounts/{account['id']}/status")).json()
-        problems = (await admin.call("GET", "/problems")).json()
-
-    assert shown["problem"] == problem.message
-    assert (status["state"], status["problem"]) == ("skipped", problem.message)
-    assert problems == {
-        "data": [
-            {"table": "accounts", "id": account["id"], "message": problem.message, "is_skipped": True},
-        ],
-        "total": 1,
-        "snapshot_version": 7,
-    }
-
-
 async def test_no_answer_and_no_audit_row_holds_a_credential(admin: Admin, engine: AsyncEngine, caplog):
     secrets = [KEY, OTHER, "sk-admin-secretsecret", "bad secret\nsecret", "nested-secret-value"]
     await admin.add_provider(settings={"headers": {"x-api-key": "nested-secret-value"}})
@@ -460,3 +304,26 @@ async def test_no_answer_and_no_audit_row_holds_a_credential(admin: Admin, engin
     assert len(audit) >= 4
     for secret in [*secrets, "secret\\nsecret"]:
         assert secret not in said
+
+
+async def test_credential_that_comes_many_times_at_once_is_kept_once(admin: Admin, engine: AsyncEngine):
+    await admin.add_provider()
+    bodies = [{"provider_id": "openai", "label": f"a{number}", "auth_data": {"api_key": KEY}} for number in range(8)]
+
+    responses = await asyncio.gather(*(admin.call("POST", "/accounts", body) for body in bodies))
+
+    assert sorted(response.status_code for response in responses) == [201, *[409] * 7]
+    assert len(await rows_of(engine, "SELECT id FROM accounts")) == 1
+
+
+async def test_body_is_read_as_json_whatever_it_is_called(admin: Admin):
+    """`curl -d` without a header says that it sends a form."""
+    await admin.add_provider()
+    body = json.dumps({"provider_id": "openai", "auth_data": {"api_key": KEY}}).encode()
+
+    for content_type in ("application/x-www-form-urlencoded", "text/plain", "application/json; charset=utf-8"):
+        await admin.client.delete("/api/v1/providers/openai")
+        await admin.add_provider()
+        response = await admin.client.post("/api/v1/accounts", content=body, headers={"content-type": content_type})
+
+        assert response.status_code == 201, (content_type, response.text)
