@@ -28,6 +28,9 @@ ACCOUNT_FAULTS = frozenset(
 )
 """Faults of the account: every other healthy account is tried, free of any budget; no caller meets them."""
 
+WORTH_WAITING = ACCOUNT_FAULTS | {OutcomeKind.OVERLOADED}
+"""Faults that park: the call waits for the end of a rest if that is within its patience."""
+
 MAX_ATTEMPTS: Mapping[OutcomeKind, int] = {
     OutcomeKind.TOO_LARGE: 2,  # one more account may have a larger limit
     OutcomeKind.FORBIDDEN: 3,  # at most two other accounts
@@ -71,6 +74,8 @@ class Plan(msgspec.Struct, frozen=True):
     """Not to be tried again."""
     failed: frozenset[AccountId] = frozenset()
     """Met a fault of the upstream: may be tried again after a backoff."""
+    parked: frozenset[AccountId] = frozenset()
+    """Those of `tried` that were at fault themselves: once their rest is over they may be tried again."""
     counts: dict[OutcomeKind, int] = {}
     last: Outcome | None = None
     is_over: bool = False
@@ -86,6 +91,7 @@ class Plan(msgspec.Struct, frozen=True):
         return Plan(
             tried=self.tried if is_upstream_fault else self.tried | {account_id},
             failed=self.failed | {account_id} if is_upstream_fault else self.failed,
+            parked=self.parked | {account_id} if outcome.kind in ACCOUNT_FAULTS else self.parked,
             counts=counts,
             last=outcome,
             is_over=not (retryable and is_safe),
@@ -105,18 +111,18 @@ class Plan(msgspec.Struct, frozen=True):
 
     def recovered(self) -> "Plan":
         """After waiting for a recovery: an account that was parked by this very call may be tried again."""
-        return msgspec.structs.replace(self, tried=frozenset(), failed=frozenset())
+        return msgspec.structs.replace(self, tried=self.tried - self.parked, failed=frozenset(), parked=frozenset())
 
 
 class Resting(msgspec.Struct, frozen=True):
     """A member of the pool that may not be tried now, and why."""
 
     reason: OutcomeKind | None
-    """None: it is full (`max_concurrency`)."""
+    """None: it is well, but full (`max_concurrency`), or others have come first."""
     until: Instant
     """When it is believed to serve again, for Retry-After; FOREVER when nobody can say."""
     wake_at: Instant
-    """When it may be tried next: earlier than `until` where a probe goes first."""
+    """When it may be tried next: earlier than `until` where a probe goes first; FOREVER when an event will tell."""
 
 
 def next_step(
@@ -138,13 +144,15 @@ def next_step(
 
 
 def _wait_or_stop(plan: Plan, resting: Sequence[Resting], now: Instant, wait_until: Instant) -> Wait | Stop:
-    if plan.last is not None and plan.last.kind not in ACCOUNT_FAULTS and not _may_yet_serve(plan, resting):
+    if plan.last is not None and plan.last.kind not in WORTH_WAITING and not _may_yet_serve(plan, resting):
         return Stop()
     soonest = min((rest.wake_at for rest in resting), default=FOREVER)
     if any(rest.reason is None for rest in resting):
-        soonest = min(soonest, wait_until)  # a full account may have room at any moment
+        soonest = min(soonest, wait_until)  # it may have room at any moment
     if now < wait_until and soonest <= wait_until:
         return Wait(Instant(max(soonest, now)))
+    if plan.last is not None and plan.last.kind is OutcomeKind.OVERLOADED and not resting:
+        return Stop()
     return Stop(why_none(resting, now))
 
 

@@ -2,7 +2,7 @@
 
 Rules of this file:
 - one burst of failures is one strike: what was already in flight when a rest began adds none;
-- the later deadline wins; a stale success does not heal;
+- the later deadline wins; an attempt older than the last rest neither heals nor, once that is over, harms;
 - after a rest one probe goes first (`may_probe`); if it passes the scope is ready; a success ends its strikes.
 
     ready ──park──▶ cooling ──until──▶ due ──probe passes──▶ ready
@@ -71,7 +71,9 @@ class Rest(msgspec.Struct, frozen=True):
     named_cap_s: float = 0.0
     """…and cut to this; 0 means `cap_s`."""
     suspicions: int = 0
-    """How many failures in a row pass before one parks; a named delay parks at once."""
+    """How many failures in a row pass before one parks."""
+    is_sure_when_named: bool = False
+    """A failure that names a delay parks at once."""
     rejects_after: int = 0
     """Strikes after which the scope is rejected; 0: never."""
 
@@ -85,7 +87,7 @@ RESTS: Mapping[OutcomeKind, Rest] = {  # SPEC §4, column "How long"
     OutcomeKind.MISSING_PERMISSION: Rest(10 * MINUTE, 6 * HOUR, named_floor_s=10 * MINUTE),
     OutcomeKind.NO_ACCESS_TO_MODEL: Rest(10 * MINUTE, 6 * HOUR, named_floor_s=10 * MINUTE),
     OutcomeKind.FORBIDDEN: Rest(MINUTE, HOUR, named_floor_s=MINUTE, suspicions=1),
-    OutcomeKind.OVERLOADED: Rest(1.0, 30.0, suspicions=2),
+    OutcomeKind.OVERLOADED: Rest(1.0, 30.0, suspicions=2, is_sure_when_named=True),
 }
 NEVER_SERVED_REST = Rest(MINUTE, MINUTE)
 """No access to a model that nobody ever served: most likely a typing mistake, so it is forgotten soon."""
@@ -147,7 +149,7 @@ def after(
     that the upstream named is lengthened by a tenth, 1 s at most. `is_model_known`: the model was served once.
     """
     if outcome.kind is OutcomeKind.OK:
-        return healed(health) if started >= health.since else health  # a stale witness does not heal
+        return healed(health) if started > health.since else health  # a stale witness does not heal
     rest = RESTS.get(outcome.kind)
     if outcome.kind is OutcomeKind.NO_ACCESS_TO_MODEL and not is_model_known:
         rest = NEVER_SERVED_REST
@@ -155,18 +157,23 @@ def after(
         health = msgspec.structs.replace(health, dimmed_until=Instant(max(health.dimmed_until, now + DIM_S)))
     if rest is None or health.phase is Phase.REJECTED:
         return health
-    if health.suspicions < rest.suspicions and outcome.retry_after_s is None and health.phase is Phase.READY:
+    if health.phase is Phase.READY and started < health.since:
+        return health  # nor does it harm: it speaks of a credential or a limit of before
+    is_sure = rest.is_sure_when_named and bool(outcome.retry_after_s)
+    if health.suspicions < rest.suspicions and health.phase is Phase.READY and not is_sure:
         return msgspec.structs.replace(health, suspicions=health.suspicions + 1)
     return _parked(health, outcome, rest, started=started, now=now, jitter=jitter)
 
 
 def _parked(health: Health, outcome: Outcome, rest: Rest, *, started: Instant, now: Instant, jitter: float) -> Health:
-    is_new = started >= health.since  # what was in flight when the rest began belongs to the same burst
+    is_new = started > health.since  # what was in flight when the rest began belongs to the same burst
     strikes = health.strikes + 1 if is_new else max(health.strikes, 1)
     if rest.rejects_after and strikes >= rest.rejects_after:
         return Health(Phase.REJECTED, strikes, 0, now, FOREVER, FOREVER, health.dimmed_until, outcome.kind)
-    until = Instant(max(health.until, now + rest_s(outcome, rest, strikes, jitter)))
-    probe_at = Instant(min(until, now + DAY_LIMIT_PROBE_S)) if outcome.span is LimitSpan.DAY else until
+    own_until = now + rest_s(outcome, rest, strikes, jitter)
+    own_probe_at = min(own_until, now + DAY_LIMIT_PROBE_S) if outcome.span is LimitSpan.DAY else own_until
+    until = Instant(max(health.until, own_until))
+    probe_at = Instant(max(health.probe_at, own_probe_at))
     since = now if is_new or health.phase is Phase.READY else health.since
     reason = outcome.kind if until > health.until or health.reason is None else health.reason
     return Health(Phase.COOLING, strikes, 0, since, until, probe_at, health.dimmed_until, reason)

@@ -13,7 +13,6 @@ from gateway.core.ids import Instant
 from gateway.core.masking import masked_identifiers_in_bytes
 from gateway.core.outcome import ErrorBody, Fault, Outcome, OutcomeKind
 from gateway.providers.base import Headers
-from gateway.providers.limits import limits_for
 from gateway.relay.answer import Answer
 from gateway.relay.board import Board, Lease
 from gateway.relay.job import Job
@@ -81,7 +80,7 @@ class Attempts:
 
     async def _made(self, lease: Lease, job: Job, deadline: Instant) -> Begun | Failed:
         pool, call = job.pool, job.call
-        limits = limits_for(pool.provider, pool.model, is_stream=call.is_stream)
+        limits = pool.stream_limits if call.is_stream else pool.limits
         left_s = deadline - lease.started
         if left_s < limits.headers_s:
             limits = msgspec.structs.replace(limits, headers_s=max(left_s, 0.001))
@@ -90,7 +89,8 @@ class Attempts:
         if isinstance(answer, Fault):
             return Failed(classify_fault(answer), _error_of(answer))
         try:
-            result = await self._read(answer, lease, job, Instant(lease.started + limits.first_event_s))
+            first_event_by = Instant(min(lease.started + limits.first_event_s, deadline))
+            result = await self._read(answer, lease, job, first_event_by)
         except BaseException:
             answer.close()
             raise
@@ -118,7 +118,7 @@ class Attempts:
             board=self._board,
             clock=self._clock,
             progress=job.progress,
-            stall_s=limits_for(job.pool.provider, job.pool.model, is_stream=False).stall_s,
+            stall_s=job.pool.limits.stall_s,
         )
         return Begun(Outcome(OutcomeKind.OK, status), Answer(status, answer_headers(answer.headers), coming=body))
 
@@ -133,7 +133,7 @@ class Attempts:
             board=self._board,
             clock=self._clock,
             progress=job.progress,
-            stall_s=limits_for(pool.provider, pool.model, is_stream=True).stall_s,
+            stall_s=pool.stream_limits.stall_s,
         )
         outcome = await body.open(first_event_by)
         if outcome is not None:

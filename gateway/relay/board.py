@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.core.attempts import Resting
 from gateway.core.call import Call
-from gateway.core.cooldown import BLANK, NEVER, Health, Phase, ScopeNames, after, scope_hit, told
+from gateway.core.cooldown import BLANK, NEVER, Health, Phase, ScopeNames, after, probe_passed, scope_hit, told
 from gateway.core.ids import FOREVER, AccountId, Instant, ModelName, ProviderId
 from gateway.core.outcome import Outcome, OutcomeKind, Scope, ScopeKind
 from gateway.core.parks import Park
@@ -20,6 +20,7 @@ from gateway.core.routing import targets_for
 from gateway.core.selection import served_after
 from gateway.core.snapshot import Account, Snapshot
 from gateway.providers.base import Destination, ProviderKind
+from gateway.relay.job import Job
 from gateway.relay.pool import Load, Member, Pool, View
 from gateway.relay.ports import Announcer, Clock
 
@@ -34,6 +35,8 @@ STALE_WITNESS_S = 900.0
 FORGET_S = 6 * 3600.0
 """How long strikes outlive the end of a rest that nobody probed."""
 MAX_LIMIT_NAMES = 4096
+MAX_NAMES_OF_ONE = 4
+"""Names under which an upstream was seen to count one model."""
 MAX_SERVED_MODELS = 10_000
 
 
@@ -58,12 +61,12 @@ class Lease:
 
     __slots__ = ("_board", "_is_released", "member", "probes", "started")
 
-    def __init__(self, board: "Board", member: Member, started: Instant, probes: tuple[Scope, ...]) -> None:
+    def __init__(self, board: "Board", member: Member, started: Instant) -> None:
         self._board = board
         self._is_released = False
         self.member = member
         self.started = started
-        self.probes = probes
+        self.probes: tuple[Scope, ...] = ()
         """Scopes for which this attempt is the probe."""
 
     def release(self) -> None:
@@ -92,11 +95,11 @@ class Board:
         self.on_cooled: Callable[[ProviderId, OutcomeKind], None] = lambda _provider, _reason: None
         self._healths: dict[Scope, Health] = {}
         self._errors: dict[Scope, str] = {}
-        self._probes: dict[Scope, Instant] = {}
+        self._probes: dict[Scope, Lease] = {}
         self._loads: dict[AccountId, Load] = {}
         self._destinations: dict[AccountId, Destination] = {}
         self._pools: dict[tuple[str, str, str], Pool] = {}
-        self._limit_names: dict[tuple[ProviderId, str], str] = {}
+        self._limit_names: dict[tuple[ProviderId, str], tuple[str, ...]] = {}
         self._used: dict[ProviderId, Instant] = {}
         self._served_models: set[tuple[ProviderId, str]] = set()
 
@@ -104,14 +107,13 @@ class Board:
 
     def replace_snapshot(self, snapshot: Snapshot) -> None:
         """Takes a new snapshot. Health stays, but an account with a new credential, or that came back, starts anew."""
-        for account_id, account in snapshot.accounts.items():
-            before = self.snapshot.accounts.get(account_id)
-            if before is None or before.credential != account.credential:
-                self._forget(
-                    scope
-                    for scope in list(self._healths)
-                    if scope.kind is ScopeKind.ACCOUNT and scope.holder == account_id
-                )
+        before = self.snapshot.accounts
+        renewed = {
+            str(account.id)
+            for account in snapshot.accounts.values()
+            if account.id not in before or before[account.id].credential != account.credential
+        }
+        self._forget([scope for scope in self._healths if scope.holder in renewed], is_told=True)
         self._loads = {account_id: self._loads.get(account_id) or Load() for account_id in snapshot.accounts}
         self.snapshot = snapshot
         self._destinations = {}
@@ -128,6 +130,20 @@ class Board:
                 self._pools.clear()
             self._pools[key] = pool
         return pool
+
+    def refreshed(self, job: Job) -> Job:
+        """The job with the pool as it is now: accounts may have come or gone since, or a limit's name been learned.
+
+        A pool of another provider or model than the job was prepared for is left aside.
+        """
+        old = job.pool
+        if self._pools.get(old.key) is old:
+            return job
+        pool = self.pool_for(job.call)
+        is_fit = (
+            pool.provider.id == old.provider.id and pool.kind is old.kind and pool.model.lower() == old.model.lower()
+        )
+        return msgspec.structs.replace(job, pool=pool) if is_fit else job
 
     def _pool_of(self, call: Call, key: tuple[str, str, str]) -> Pool:
         targets = targets_for(self.snapshot, call)
@@ -148,8 +164,11 @@ class Board:
     def _member(self, account: Account, model: ModelName, endpoint: str, kind: ProviderKind) -> Member:
         name = model.lower()
         names = ScopeNames(str(account.id), account.holder, name, endpoint)
-        limit = self._limit_names.get((account.provider_id, name))
-        scopes = tuple(names.scope(scope_kind, limit=limit) for scope_kind in ScopeKind)
+        limits = self._limit_names.get((account.provider_id, name), ())
+        scopes = (
+            *(names.scope(scope_kind) for scope_kind in ScopeKind),
+            *(names.scope(ScopeKind.HOLDER_MODEL, limit=limit) for limit in limits),
+        )
         destination = self._destinations.get(account.id)
         if destination is None:
             provider = self.snapshot.providers[account.provider_id]
@@ -198,14 +217,19 @@ class Board:
             if health is None or health.phase is Phase.READY:
                 continue
             wake_at = health.probe_at
-            probing_since = self._probes.get(scope)
             if health.may_probe(now):
-                wake_at = now if probing_since is None else Instant(probing_since + PROBE_PASSES_S)
-                if wake_at <= now:
+                probe = self._probe_of(scope, health)
+                if probe is None or probe.started + PROBE_PASSES_S <= now:
                     continue
+                wake_at = Instant(probe.started + PROBE_PASSES_S)
             if worst is None or wake_at > worst.wake_at:
                 worst = Resting(health.reason, Instant(max(health.until, wake_at)), wake_at)
         return worst, FOREVER if worst is None else worst.wake_at
+
+    def _probe_of(self, scope: Scope, health: Health) -> Lease | None:
+        """The attempt that tries a scope which is due. One from before the last rest began is none for this one."""
+        probe = self._probes.get(scope)
+        return probe if probe is not None and probe.started > health.since else None
 
     def _dimmed_until(self, member: Member) -> Instant:
         return Instant(
@@ -223,18 +247,19 @@ class Board:
         load.in_flight += 1
         self.in_flight_calls += 1
         self._used[pool.provider.id] = now
-        return Lease(self, member, now, self._start_probes(member, now) if self._healths else ())
+        lease = Lease(self, member, now)
+        if self._healths:
+            self._start_probes(lease, now)
+        return lease
 
-    def _start_probes(self, member: Member, now: Instant) -> tuple[Scope, ...]:
-        due = []
-        for scope in member.scopes:
+    def _start_probes(self, lease: Lease, now: Instant) -> None:
+        for scope in lease.member.scopes:
             health = self._healths.get(scope)
-            if health is not None and health.may_probe(now) and scope not in self._probes:
-                self._probes[scope] = now
-                due.append(scope)
-        if due:
+            if health is not None and health.may_probe(now) and self._probe_of(scope, health) is None:
+                self._probes[scope] = lease
+                lease.probes += (scope,)
+        if lease.probes:
             self.epoch += 1
-        return tuple(due)
 
     def released(self, lease: Lease) -> None:
         """Called by the lease, once."""
@@ -242,9 +267,17 @@ class Board:
         load.in_flight -= 1
         self.in_flight_calls -= 1
         for scope in lease.probes:
-            self._probes.pop(scope, None)
+            if self._probes.get(scope) is lease:
+                self._end_probe(scope, lease)
         if lease.probes or lease.member.account.max_concurrency is not None:
             self._changed()
+
+    def _end_probe(self, scope: Scope, lease: Lease) -> None:
+        """One that was not refused in time has passed, whatever it came to; one that ended before it says nothing."""
+        del self._probes[scope]
+        health, now = self._healths.get(scope, BLANK), self._clock.now()
+        if health.may_probe(now) and lease.started > health.since and lease.started + PROBE_PASSES_S <= now:
+            self._put(scope, probe_passed(health))
 
     def observe(self, lease: Lease, outcome: Outcome, now: Instant) -> None:
         """Lets the scopes of the attempt's account feel what it came to."""
@@ -254,8 +287,8 @@ class Board:
             if self._healths:
                 self._heal(lease, outcome, now)
             return
-        if outcome.limit_name is not None:
-            self._learn_limit_name(member, outcome.limit_name)
+        if outcome.limit_name is not None and not self._learn_limit_name(member, outcome.limit_name):
+            outcome = msgspec.structs.replace(outcome, limit_name=None)
         scope = scope_hit(outcome, member.names)
         if scope is None:
             return
@@ -269,9 +302,10 @@ class Board:
         self._healths[scope] = health
         self.epoch += 1
         self._bound_healths(now)
-        if health.phase is not Phase.READY and health != before:
+        if health.phase is not Phase.READY and (health.until > before.until or before.phase is Phase.READY):
             self._errors[scope] = outcome.message
-            self.on_cooled(member.account.provider_id, outcome.kind)
+            if health.since != before.since:
+                self.on_cooled(member.account.provider_id, outcome.kind)
             if outcome.kind is not OutcomeKind.NO_ACCESS_TO_MODEL or is_known:
                 self._announce(scope, health)
 
@@ -284,7 +318,6 @@ class Board:
             if health is before:
                 continue
             self._put(scope, health)
-            self._probes.pop(scope, None)
             if before.phase is not Phase.READY and self._announcer is not None:
                 self._announcer.announce_recovery(scope)
             self._changed()
@@ -303,22 +336,28 @@ class Board:
     def _is_known(self, member: Member) -> bool:
         return (member.account.provider_id, member.names.model) in self._served_models
 
-    def _learn_limit_name(self, member: Member, limit: str) -> None:
-        """The upstream counts this model under another name: from now on the model's calls look at that scope too."""
+    def _learn_limit_name(self, member: Member, limit: str) -> bool:
+        """The upstream counts this model under another name: from now on the model's calls look at that scope too.
+
+        False where there is no room to remember it.
+        """
         key = (member.account.provider_id, member.names.model)
-        if limit == member.names.model or self._limit_names.get(key) == limit:
-            return
-        if len(self._limit_names) < MAX_LIMIT_NAMES:
-            self._limit_names[key] = limit
-            self._pools = {}
+        known = self._limit_names.get(key, ())
+        if limit == member.names.model or limit in known:
+            return True
+        if len(known) >= MAX_NAMES_OF_ONE or (not known and len(self._limit_names) >= MAX_LIMIT_NAMES):
+            return False
+        self._limit_names[key] = (*known, limit)
+        self._pools = {}
+        return True
 
     def _bound_healths(self, now: Instant) -> None:
         if len(self._healths) > MAX_HEALTHS:
-            self._healths = {
-                scope: health
-                for scope, health in self._healths.items()
-                if health.phase is not Phase.READY and health.until > now
-            }
+            resting = [
+                item for item in self._healths.items() if item[1].phase is not Phase.READY and item[1].until > now
+            ]
+            resting.sort(key=lambda item: item[1].until)  # those that come back first are the least loss
+            self._healths = dict(resting[-MAX_HEALTHS * 3 // 4 :])
 
     def tidy(self) -> None:
         """Drops what no longer says anything, so that memory stays flat and the usual call meets an empty table."""
@@ -371,23 +410,23 @@ class Board:
 
     def hear_recoveries(self, scopes: Iterable[Scope]) -> None:
         """Another process saw these scopes serve, or an operator cleared them."""
-        self._forget(scopes)
+        self._forget(scopes, is_told=False)
         self._changed()
 
-    def _forget(self, scopes: Iterable[Scope]) -> None:
+    def _forget(self, scopes: Iterable[Scope], *, is_told: bool) -> None:
+        """Nothing is held against them, and what is still under way does not count. `is_told`: to the others, too."""
         now = self._clock.now()
         for scope in scopes:
-            if self._healths.pop(scope, None) is not None:
+            if scope in self._healths:
                 self._healths[scope] = Health(since=now)
             self._errors.pop(scope, None)
+            if is_told and self._announcer is not None:
+                self._announcer.announce_recovery(scope)
 
     def clear(self, account_id: AccountId) -> None:
         """An operator says that the account is well: all its rests end, here and in every other process."""
         scopes = [scope for scope in self._healths if scope.holder in self._holders(account_id)]
-        self._forget(scopes)
-        if self._announcer is not None:
-            for scope in scopes:
-                self._announcer.announce_recovery(scope)
+        self._forget(scopes, is_told=True)
         self._changed()
 
     def _holders(self, account_id: AccountId) -> set[str]:
@@ -446,4 +485,7 @@ def _is_stale(health: Health, now: Instant) -> bool:
     """Ready with nothing against it for longer than an attempt lives, or rested out long ago and never asked since."""
     if health.phase is Phase.READY and not health.strikes and not health.suspicions:
         return now > max(health.since, health.dimmed_until) + STALE_WITNESS_S
-    return health.phase is not Phase.REJECTED and now > max(health.until, health.since, health.dimmed_until) + FORGET_S
+    last = max(health.until, health.since, health.dimmed_until)
+    if last == NEVER:
+        return False  # a suspicion has no time: it ends with the next success
+    return health.phase is not Phase.REJECTED and now > last + FORGET_S

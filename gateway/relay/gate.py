@@ -40,6 +40,7 @@ class Gate:
             cut = list(self._tasks)
             for task in cut:
                 task.cancel()
-            await asyncio.wait(cut, timeout=1.0)
+            if cut:  # the last may have left in the very moment in which the time ran out
+                await asyncio.wait(cut, timeout=1.0)
             return len(cut)
         return 0

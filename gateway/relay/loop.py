@@ -10,8 +10,8 @@ next_step ─▶ Try ──▶ attempt ──▶ the answer began: return it (th
 from collections.abc import Sequence
 from random import Random
 
-from gateway.core.attempts import UPSTREAM_FAULTS, Plan, Resting, Step, Stop, Try, Wait, next_step
-from gateway.core.errors import AllRateLimited, NoAccountAvailable
+from gateway.core.attempts import ACCOUNT_FAULTS, UPSTREAM_FAULTS, Plan, Resting, Step, Stop, Try, Wait, next_step
+from gateway.core.errors import AllRateLimited, NoAccountAvailable, UpstreamTimedOut
 from gateway.core.ids import Instant
 from gateway.core.retry_budget import may_retry
 from gateway.core.selection import choose
@@ -19,7 +19,7 @@ from gateway.relay.answer import Answer
 from gateway.relay.attempt import Attempts, Failed
 from gateway.relay.board import Board
 from gateway.relay.job import Job
-from gateway.relay.pool import Member, Pool, View, candidates_of, resting_of
+from gateway.relay.pool import Member, Pool, View, candidates_of, no_room, resting_of
 from gateway.relay.ports import Clock
 from gateway.relay.waiting import Ticket, Waiting
 
@@ -51,16 +51,17 @@ class Relay:
 
     async def relay_call(self, job: Job) -> Answer:
         """The answer of the first account that gives one, or the last refusal as it came. Raises GatewayError else."""
-        pool = job.pool
         arrived = job.progress.arrived
-        deadline = Instant(arrived + pool.provider.settings.timeout_s)
+        deadline = Instant(arrived + job.pool.provider.settings.timeout_s)
         run = _Run(deadline, Instant(min(arrived + job.call.max_wait_s, deadline)))
         try:
             while True:
                 now = self._clock.now()
-                view = self._board.view(pool, now)
-                found = () if self._stands_behind(pool, run) else candidates_of(view, run.plan.excluded)
-                match self._step(run, view, found, now):
+                job = self._board.refreshed(job)
+                view = self._board.view(job.pool, now)
+                found = candidates_of(view, run.plan.excluded)
+                is_behind = bool(found) and self._stands_behind(job.pool, run)
+                match self._step(run, view, () if is_behind else found, now, is_behind=is_behind):
                     case Try():
                         self._leave_line(run)
                         answer = await self._try(self._choose(view, found, job), job, run)
@@ -75,15 +76,17 @@ class Relay:
         finally:
             self._leave_line(run)
 
-    def _step(self, run: _Run, view: View, found: Sequence[Member], now: Instant) -> Step:
+    def _step(self, run: _Run, view: View, found: Sequence[Member], now: Instant, *, is_behind: bool) -> Step:
         plan = run.plan
         if not found and plan.last is None and not view.tiers and not view.resting:
             return Stop(
                 NoAccountAvailable("No account is configured for this model. Tell the operator of this gateway.")
             )
-        resting: Sequence[Resting] = ()
+        resting: list[Resting] = []
         if not found:
-            resting = resting_of(view, plan.excluded, now) or [Resting(None, now, now)]
+            resting = resting_of(view, plan, now)
+        if is_behind:
+            resting.append(no_room(now))
         return next_step(
             plan,
             has_candidate=bool(found),
@@ -135,7 +138,7 @@ class Relay:
         if is_backoff:
             stretch = (until - began) * self._rng.random() / 2
             await self._clock.sleep(min(until - began + stretch, max(run.deadline - began, 0.0)))
-            run.plan = run.plan.rested()
+            run.plan = run.plan.rested() if self._clock.now() < run.deadline else run.plan.ended()
             return
         if run.ticket is None:
             run.ticket = self._waiting.join(job.pool.key, len(job.body), is_first=run.plan.last is not None)
@@ -154,6 +157,8 @@ class Relay:
 def _as_it_came(failed: Failed | None) -> Answer:
     if failed is None:
         raise NoAccountAvailable("No account can serve this call. Tell the operator of this gateway.")
+    if failed.outcome.kind in ACCOUNT_FAULTS:
+        raise UpstreamTimedOut("No account could serve the call in time.")  # an upstream's 401 is no caller's business
     if isinstance(failed.refusal, Answer):
         return failed.refusal
     raise failed.refusal

@@ -50,6 +50,9 @@ class StreamingBody:
         self._stall_s = stall_s
         self._held: list[bytes] = []
         self._held_since: Instant | None = None
+        self._patience_s = stall_s
+        """What is left of the stall limit: spent by waiting alone, given back by an event. Comments give nothing."""
+        self._events = 0
         self._pending: asyncio.Task[bytes | Fault] | None = None
         """A read that the hold did not wait for."""
         self._is_over = False
@@ -120,6 +123,7 @@ class StreamingBody:
         if self._held:
             return self._opening_piece()
         while not self._is_over:
+            began = self._clock.now()
             chunk = await self._next_chunk()
             if isinstance(chunk, Fault):
                 return self._sent(self._failed(classify_fault(chunk), _error_of(chunk)))
@@ -128,6 +132,11 @@ class StreamingBody:
             piece = self._reader.feed(chunk)
             if self._reader.is_over:
                 piece += self._over()
+            elif self._reader.events != self._events:
+                self._events = self._reader.events
+                self._patience_s = self._stall_s
+            else:
+                self._patience_s -= self._clock.now() - began
             if piece:
                 return self._sent(piece)
         return b""
@@ -143,7 +152,7 @@ class StreamingBody:
     async def _next_chunk(self) -> bytes | Fault:
         pending = self._pending
         if pending is None:
-            return await self._answer.next_chunk(self._stall_s)
+            return await self._answer.next_chunk(max(self._patience_s, 0.001))
         try:
             return await pending
         finally:
@@ -165,8 +174,10 @@ class StreamingBody:
         """The body's clean end, with no `[DONE]` before it."""
         added = self._reader.finish()
         if added is None:
-            error = self._reader.error or UpstreamFailed("The upstream ended the stream before the answer was whole.")
-            return self._failed(BROKEN, error)
+            error = self._reader.error
+            if error is not None:
+                return self._failed(classify_stream_error(error), error)
+            return self._failed(BROKEN, UpstreamFailed("The upstream ended the stream before the answer was whole."))
         self._is_over = True
         self._end = OutcomeKind.OK
         return added
