@@ -31,6 +31,7 @@ from gateway.ingress.admin.router import admin_router
 from gateway.ingress.asgi import HangUpWatch
 from gateway.ingress.caller import Callers
 from gateway.ingress.cors import Cors
+from gateway.ingress.front import Front
 from gateway.ingress.openai import DataPlane, data_plane
 from gateway.ingress.ops import DatabaseHealth, OpsDeps, ops_handlers
 from gateway.ingress.schema import schema_config
@@ -312,12 +313,11 @@ def _let_in(_connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRoute
     return
 
 
-def build_app(settings: Settings, context: WorkerContext) -> Litestar:
+def build_app(settings: Settings, context: WorkerContext) -> Front:
     """The worker's ASGI application. `app.state.drain` ends its calls before the server ends."""
     service = Service(settings, context)
-    app = Litestar(
+    pages = Litestar(
         route_handlers=[
-            data_plane(service.data_plane()),
             admin_router(service.admin_deps()),
             *ops_handlers(service.ops_deps()),
         ],
@@ -326,5 +326,5 @@ def build_app(settings: Settings, context: WorkerContext) -> Litestar:
         lifespan=[service.running],
         logging_config=None,
     )
-    app.state.drain = service.drain
-    return app
+    pages.state.drain = service.drain
+    return Front(data_plane=data_plane(service.data_plane()), pages=pages)

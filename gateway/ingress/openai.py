@@ -1,15 +1,13 @@
 """The data plane under /v1: one handler for every row of `wire/endpoints`.
 
-A mounted ASGI handler: bytes in, bytes out. The walk of a call: find the row, know the caller, read the body, read the
-call, find its pool, check it, relay it, send the answer.
+A plain ASGI application: bytes in, bytes out. The walk of a call: find the row, know the caller, read the body, read
+the call, find its pool, check it, relay it, send the answer.
 """
 
 import asyncio
 from random import Random
 
 import msgspec
-from litestar import asgi
-from litestar.handlers import ASGIRouteHandler
 
 from gateway.core.call import Call, Endpoint
 from gateway.core.errors import (
@@ -33,6 +31,7 @@ from gateway.ingress.asgi import HangUp, HangUpWatch, Receive, Scope, Send, send
 from gateway.ingress.body import CallerGone, read_body
 from gateway.ingress.caller import Callers, check_model
 from gateway.ingress.cors import Cors
+from gateway.ingress.front import DataPlaneApp
 from gateway.providers.base import Headers
 from gateway.relay.answer import Answer, ComingBody
 from gateway.relay.board import Board
@@ -89,10 +88,9 @@ class DataPlane(msgspec.Struct, frozen=True, kw_only=True):
     max_wait_s: float
 
 
-def data_plane(plane: DataPlane) -> ASGIRouteHandler:
-    """The handler, to be mounted by app.py."""
+def data_plane(plane: DataPlane) -> DataPlaneApp:
+    """The ASGI application of /v1, for `front.Front`."""
 
-    @asgi("/v1", is_mount=True, copy_scope=False)
     async def relay_endpoint(scope: Scope, receive: Receive, send: Send) -> None:
         await Exchange(plane, scope, receive, send).run()
 

@@ -176,7 +176,7 @@ def _without_named(headers: _AnyHeaders, passed: list[tuple[bytes, bytes]]) -> _
     return tuple([header for header in passed if header[0] not in named])
 
 
-_USUAL_CONNECTIONS: Final = ([], [b"keep-alive"], [b"close"])
+_USUAL_CONNECTIONS: Final[tuple[list[bytes], ...]] = ([], [b"keep-alive"], [b"close"])
 _USUAL_OPTIONS: Final = frozenset({b"keep-alive", b"close", b"upgrade", b"te", b"content-type", b""})
 """Options that name no header that passes; and the one that no sender may make us lose."""
 
