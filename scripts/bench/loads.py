@@ -32,7 +32,7 @@ class Load:
 
 LOADS = (
     Load("c32", 32),
-    Load("burst", 8, is_stream=True),
+    Load("burst", 4, is_stream=True),
     Load("paced", 24, is_stream=True, marker="bench-paced"),
 )
 MORE_LOADS = (Load("c128", 128), Load("light60", 32, rate=60), Load("c1", 1))

@@ -1,9 +1,10 @@
 /* An instant OpenAI: answers every POST with 583 bytes of JSON and 19 headers, or with 100 SSE events.
  *
  * One thread, epoll, keep-alive; about 6 us a request, so that it is never the limit of what stands before it.
- * A body with "stream":true gets 100 events of 294 bytes, each an HTTP chunk and a packet of its own: without a pause, or,
- * when the body also holds `bench-paced`, one each 10 ms. With "include_usage":true it does as OpenAI does: every event has
- * a member "usage":null more, and one with the usage stands before [DONE].
+ * A body with "stream":true gets 100 events of 294 bytes, each an HTTP chunk and a packet of its own: without a pause (all
+ * running streams in turn, one event each), or, when the body also holds `bench-paced`, one each 10 ms. With
+ * "include_usage":true it does as OpenAI does: every event has a member "usage":null more, and one with the usage stands
+ * before [DONE].
  *
  * Prints "port N" and serves until it is killed. Listens on loopback only.
  */
@@ -27,12 +28,12 @@ struct connection {
     int used;              /* bytes in `buffer` */
     int sent;              /* events of the running stream that went out; -1: no stream runs */
     int is_paced, has_usage;
-    long next_ns;          /* when the next paced event is due */
+    long next_ns;          /* when the next event is due */
     char buffer[BUFFER];
 };
 
 static struct connection *connections[MAX_CONNECTIONS];
-static int paced[MAX_CONNECTIONS], paced_count; /* descriptors of running paced streams */
+static int running[MAX_CONNECTIONS], running_count; /* descriptors of running streams */
 static char answer[2048], head[1024], event_plain[512], event_null[512], last_usage[512];
 static int answer_bytes, head_bytes, event_plain_bytes, event_null_bytes, last_usage_bytes;
 static const char END[] = "e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n";
@@ -98,9 +99,9 @@ static void make_texts(void) {
 }
 
 static void forget(int fd) {
-    for (int i = 0; i < paced_count; i++)
-        if (paced[i] == fd) {
-            paced[i] = paced[--paced_count];
+    for (int i = 0; i < running_count; i++)
+        if (running[i] == fd) {
+            running[i] = running[--running_count];
             break;
         }
     free(connections[fd]);
@@ -135,13 +136,8 @@ static int put_event(int fd, struct connection *c) {
 static int begin_stream(int fd, struct connection *c) {
     c->sent = 0;
     if (!put(fd, head, head_bytes)) return 0;
-    if (c->is_paced) {
-        paced[paced_count++] = fd;
-        c->next_ns = now_ns();
-        return 1;
-    }
-    while (c->sent >= 0)
-        if (!put_event(fd, c)) return 0;
+    running[running_count++] = fd;
+    c->next_ns = now_ns();
     return 1;
 }
 
@@ -175,11 +171,11 @@ static int take(int fd, struct connection *c) {
     return serve(fd, c);
 }
 
-/* Sends what is due; gives the milliseconds until the next event is, -1 for none. */
+/* Sends every running stream one event that is due; gives the milliseconds until the next event is, -1 for none. */
 static int pace(void) {
     long now = now_ns(), soonest = -1;
-    for (int i = paced_count - 1; i >= 0; i--) {
-        int fd = paced[i];
+    for (int i = running_count - 1; i >= 0; i--) {
+        int fd = running[i];
         struct connection *c = connections[fd];
         if (c->next_ns <= now) {
             if (!put_event(fd, c)) {
@@ -187,11 +183,11 @@ static int pace(void) {
                 continue;
             }
             if (c->sent < 0) {
-                paced[i] = paced[--paced_count];
+                running[i] = running[--running_count];
                 if (!serve(fd, c)) forget(fd);
                 continue;
             }
-            c->next_ns += PACE_NS;
+            if (c->is_paced) c->next_ns += PACE_NS;
         }
         if (soonest < 0 || c->next_ns < soonest) soonest = c->next_ns;
     }
