@@ -34,7 +34,7 @@ class Health(msgspec.Struct, frozen=True):
 
     phase: Phase = Phase.READY
     strikes: int = 0
-    """Rests in a row with no success between; each doubles the next guess."""
+    """Rests in a row for the same reason with no success between; each doubles the next guess."""
     suspicions: int = 0
     """Failures in a row that park only when they repeat (403 walls, overloads)."""
     since: Instant = NEVER
@@ -167,8 +167,11 @@ def after(
 
 def _parked(health: Health, outcome: Outcome, rest: Rest, *, started: Instant, now: Instant, jitter: float) -> Health:
     is_new = started > health.since  # what was in flight when the rest began belongs to the same burst
-    strikes = health.strikes + 1 if is_new else max(health.strikes, 1)
-    if rest.rejects_after and strikes >= rest.rejects_after:
+    if is_new:
+        strikes = health.strikes + 1 if health.reason is outcome.kind else 1
+    else:
+        strikes = max(health.strikes, 1)
+    if is_new and rest.rejects_after and strikes >= rest.rejects_after:
         return Health(Phase.REJECTED, strikes, 0, now, FOREVER, FOREVER, health.dimmed_until, outcome.kind)
     own_until = now + rest_s(outcome, rest, strikes, jitter)
     own_probe_at = min(own_until, now + DAY_LIMIT_PROBE_S) if outcome.span is LimitSpan.DAY else own_until

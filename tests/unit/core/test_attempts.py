@@ -1,0 +1,288 @@
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.attempts import (
+    ACCOUNT_FAULTS,
+    UPSTREAM_FAULTS,
+    Plan,
+    Resting,
+    Stop,
+    Try,
+    Wait,
+    next_step,
+    why_none,
+)
+from gateway.core.errors import (
+    AllOutOfQuota,
+    AllOverloaded,
+    AllRateLimited,
+    ModelNotFound,
+    NoAccountAvailable,
+)
+from gateway.core.ids import FOREVER, AccountId, Instant
+from gateway.core.outcome import Outcome, OutcomeKind
+
+NOW = Instant(1000.0)
+A, B, C = (AccountId(name) for name in "abc")
+KINDS = [kind for kind in OutcomeKind if kind not in {OutcomeKind.OK, OutcomeKind.CANCELLED}]
+
+
+def outcome(kind, *, is_definite=True):
+    return Outcome(kind, is_definite_refusal=is_definite)
+
+
+def plan_of(*kinds, **options):
+    """A plan after one attempt of each kind, each on an account of its own."""
+    plan = Plan()
+    for number, kind in enumerate(kinds):
+        plan = plan.after(AccountId(f"a{number}"), outcome(kind), **options)
+    return plan
+
+
+def step(plan, *, has_candidate=True, resting=(), wait_s=10.0, may_retry=True):
+    return next_step(
+        plan,
+        has_candidate=has_candidate,
+        resting=resting,
+        now=NOW,
+        wait_until=Instant(NOW + wait_s),
+        may_retry=may_retry,
+    )
+
+
+def rests(reason, seconds, *, wakes_in=None):
+    until = Instant(NOW + seconds)
+    return Resting(reason, until, until if wakes_in is None else Instant(NOW + wakes_in))
+
+
+FULL = Resting(None, Instant(NOW + 1), FOREVER)
+LIMITED = OutcomeKind.RATE_LIMITED
+
+
+# -- how many attempts -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", sorted(ACCOUNT_FAULTS))
+def test_faults_of_accounts_never_end_a_call_while_another_account_is_left(kind):
+    plan = plan_of(*[kind] * 200)
+
+    assert step(plan, may_retry=False) == Try()
+    assert len(plan.excluded) == 200
+
+
+@pytest.mark.parametrize(
+    ("kind", "most"),
+    [
+        (OutcomeKind.OVERLOADED, 4),
+        (OutcomeKind.UPSTREAM_ERROR, 4),
+        (OutcomeKind.UNREACHABLE, 4),
+        (OutcomeKind.TIMED_OUT, 2),
+        (OutcomeKind.FORBIDDEN, 3),
+        (OutcomeKind.NO_ACCESS_TO_MODEL, 3),
+        (OutcomeKind.TOO_LARGE, 2),
+        (OutcomeKind.CALLER_FAULT, 1),
+    ],
+)
+def test_other_faults_end_it_after_so_many_attempts_as_the_last_one_came(kind, most):
+    assert step(plan_of(*[kind] * (most - 1))) == Try()
+    assert step(plan_of(*[kind] * most)) == Stop()
+
+
+def test_faults_of_the_upstream_are_counted_together():
+    kinds = [OutcomeKind.OVERLOADED, OutcomeKind.UNREACHABLE, OutcomeKind.UPSTREAM_ERROR]
+
+    assert step(plan_of(*kinds)) == Try()
+    assert step(plan_of(*kinds, OutcomeKind.OVERLOADED)) == Stop()
+
+
+def test_faults_of_accounts_between_cost_the_upstream_nothing():
+    kinds = [OutcomeKind.UPSTREAM_ERROR, LIMITED, OutcomeKind.UPSTREAM_ERROR, LIMITED, OutcomeKind.UPSTREAM_ERROR]
+
+    assert step(plan_of(*kinds)) == Try()
+
+
+@pytest.mark.parametrize("kind", sorted(UPSTREAM_FAULTS))
+def test_spent_retry_budget_ends_a_call_after_a_fault_of_the_upstream(kind):
+    assert step(plan_of(kind), may_retry=False) == Stop()
+
+
+def test_deadline_ends_a_call():
+    assert step(plan_of(LIMITED).ended()) == Stop()
+
+
+# -- creating calls ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_creating_call_is_repeated_only_after_a_definite_refusal(kind):
+    refused = Plan().after(A, outcome(kind), is_creating=True)
+    unsure = Plan().after(A, outcome(kind, is_definite=False), is_creating=True)
+
+    assert step(refused) == (Stop() if kind is OutcomeKind.CALLER_FAULT else Try())
+    assert step(unsure) == Stop()
+
+
+# -- backoff -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("failures", "pause_s"), [(1, 0.1), (2, 0.2), (3, 0.4)])
+def test_only_account_is_tried_again_after_a_backoff_that_doubles(failures, pause_s):
+    plan = Plan()
+    for _ in range(failures):
+        plan = plan.rested().after(A, outcome(OutcomeKind.UPSTREAM_ERROR))
+
+    wait = step(plan, has_candidate=False)
+
+    assert isinstance(wait, Wait)
+    assert wait.is_backoff
+    assert wait.until - NOW == pytest.approx(pause_s)
+    assert A not in plan.rested().excluded
+
+
+def test_backoff_goes_before_waiting_for_others():
+    plan = Plan().after(A, outcome(OutcomeKind.UPSTREAM_ERROR))
+
+    assert step(plan, has_candidate=False, resting=[rests(LIMITED, 0.01)]).is_backoff
+
+
+# -- waiting -----------------------------------------------------------------------------------------------------
+
+
+def test_call_waits_for_the_soonest_chance_and_a_probe_is_one():
+    resting = [rests(LIMITED, 8.0), rests(LIMITED, 3600.0, wakes_in=2.0)]
+
+    assert step(Plan(), has_candidate=False, resting=resting) == Wait(Instant(NOW + 2.0))
+
+
+def test_call_does_not_wait_beyond_its_patience():
+    stop = step(Plan(), has_candidate=False, resting=[rests(LIMITED, 8.0)], wait_s=7.9)
+
+    assert isinstance(stop.error, AllRateLimited)
+    assert stop.error.retry_after_s == pytest.approx(8.0)
+
+
+def test_call_without_patience_never_waits():
+    assert isinstance(step(Plan(), has_candidate=False, resting=[FULL], wait_s=0.0), Stop)
+
+
+def test_full_account_is_waited_for_as_long_as_the_call_may():
+    assert step(Plan(), has_candidate=False, resting=[FULL]) == Wait(Instant(NOW + 10.0))
+    assert step(Plan(), has_candidate=False, resting=[FULL, rests(LIMITED, 3.0)]) == Wait(Instant(NOW + 3.0))
+    assert step(Plan(), has_candidate=False, resting=[FULL, rests(LIMITED, 60.0)]) == Wait(Instant(NOW + 10.0))
+
+
+@pytest.mark.parametrize("kind", sorted(ACCOUNT_FAULTS | {OutcomeKind.OVERLOADED}))
+def test_call_whose_account_was_parked_waits_for_it(kind):
+    plan = Plan().after(A, outcome(kind)).rested()
+
+    assert step(plan, has_candidate=False, resting=[rests(kind, 3.0)]) == Wait(Instant(NOW + 3.0))
+
+
+@pytest.mark.parametrize("kind", [OutcomeKind.FORBIDDEN, OutcomeKind.TIMED_OUT, OutcomeKind.TOO_LARGE])
+def test_refusal_that_no_waiting_mends_goes_back_as_it_came(kind):
+    plan = Plan().after(A, outcome(kind))
+
+    assert step(plan, has_candidate=False, resting=[rests(LIMITED, 1.0)]) == Stop()
+
+
+def test_missing_model_may_yet_be_at_an_account_that_rests():
+    plan = Plan().after(A, outcome(OutcomeKind.NO_ACCESS_TO_MODEL))
+
+    assert step(plan, has_candidate=False, resting=[rests(LIMITED, 1.0)]) == Wait(Instant(NOW + 1.0))
+    assert step(plan, has_candidate=False, resting=[rests(OutcomeKind.NO_ACCESS_TO_MODEL, 1.0)]) == Stop()
+
+
+def test_overload_with_nobody_left_goes_back_as_it_came():
+    plan = Plan().after(A, outcome(OutcomeKind.OVERLOADED)).rested()
+
+    assert step(plan, has_candidate=False, resting=[]) == Stop()
+
+
+def test_recovery_lets_parked_accounts_be_tried_again_but_no_others():
+    plan = Plan().after(A, outcome(LIMITED)).after(B, outcome(OutcomeKind.FORBIDDEN))
+    plan = plan.after(C, outcome(OutcomeKind.UPSTREAM_ERROR))
+
+    assert plan.excluded == {A, B, C}
+    assert plan.rested().excluded == {A, B}
+    assert plan.recovered().excluded == {B}
+
+
+# -- why none ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("reasons", "error"),
+    [
+        ([LIMITED, OutcomeKind.OVERLOADED, OutcomeKind.OUT_OF_QUOTA], AllRateLimited),
+        ([None, OutcomeKind.OVERLOADED], AllRateLimited),
+        ([OutcomeKind.OVERLOADED, OutcomeKind.OUT_OF_QUOTA, OutcomeKind.CREDENTIAL_REJECTED], AllOverloaded),
+        ([OutcomeKind.OUT_OF_QUOTA, OutcomeKind.CREDENTIAL_REJECTED], AllOutOfQuota),
+        ([OutcomeKind.NO_ACCESS_TO_MODEL], ModelNotFound),
+        ([OutcomeKind.NO_ACCESS_TO_MODEL, OutcomeKind.CREDENTIAL_REJECTED], NoAccountAvailable),
+        ([OutcomeKind.CREDENTIAL_REJECTED], NoAccountAvailable),
+        ([OutcomeKind.MISSING_PERMISSION, OutcomeKind.FORBIDDEN], NoAccountAvailable),
+        ([], NoAccountAvailable),
+    ],
+)
+def test_error_names_the_reason_that_the_caller_can_use_best(reasons, error):
+    resting = [rests(reason, 60.0) for reason in reasons]
+
+    assert type(why_none(resting, NOW)) is error
+
+
+def test_retry_after_is_the_time_of_the_soonest_recovery():
+    assert why_none([rests(LIMITED, 90.0), rests(LIMITED, 33.0)], NOW).retry_after_s == pytest.approx(33.0)
+    assert why_none([rests(OutcomeKind.OVERLOADED, 12.0)], NOW).retry_after_s == pytest.approx(12.0)
+
+
+def test_retry_after_counts_the_recovery_and_not_the_probe():
+    assert why_none([rests(LIMITED, 7200.0, wakes_in=5.0)], NOW).retry_after_s == pytest.approx(7200.0)
+
+
+# -- any call ----------------------------------------------------------------------------------------------------
+
+
+@given(
+    accounts=st.integers(1, 8),
+    kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=60),
+    rest_s=st.floats(0.01, 30.0),
+    is_creating=st.booleans(),
+    seed=st.integers(0, 999),
+)
+def test_every_call_ends_and_never_tries_an_excluded_account(accounts, kinds, rest_s, is_creating, seed):
+    rng = Random(seed)
+    names = [AccountId(f"a{number}") for number in range(accounts)]
+    parked_until = dict.fromkeys(names, 0.0)
+    plan, now, attempts, since_wait = Plan(), 0.0, 0, set()
+
+    for _ in range(20_000):
+        free = [name for name in names if parked_until[name] <= now and name not in plan.excluded]
+        resting = [
+            Resting(LIMITED, Instant(until), Instant(until)) for until in parked_until.values() if until > now
+        ] + [Resting(None, Instant(now), Instant(now)) for name in plan.parked if parked_until[name] <= now]
+        done = next_step(
+            plan, has_candidate=bool(free), resting=resting, now=Instant(now), wait_until=Instant(10.0), may_retry=True
+        )
+        if isinstance(done, Stop):
+            break
+        if isinstance(done, Wait):
+            assert done.until >= now
+            now = done.until
+            plan = plan.rested() if done.is_backoff else plan.recovered()
+            since_wait = set()
+            continue
+        chosen = rng.choice(free)
+        assert chosen not in since_wait
+        since_wait.add(chosen)
+        kind = kinds[attempts % len(kinds)]
+        attempts += 1
+        if kind in ACCOUNT_FAULTS:
+            parked_until[chosen] = now + rest_s
+        plan = plan.after(chosen, outcome(kind, is_definite=kind in ACCOUNT_FAULTS), is_creating=is_creating)
+    else:
+        pytest.fail("the call never ended")
+
+    assert now <= 10.0 + 2.0
