@@ -130,7 +130,7 @@ class ScopeNames(msgspec.Struct, frozen=True):
                 return Scope(kind, self.holder, limit or self.model)
             case ScopeKind.ACCOUNT_MODEL:
                 return Scope(kind, self.account, self.model)
-            case ScopeKind.ACCOUNT_ENDPOINT:
+            case ScopeKind.ACCOUNT_ENDPOINT:  # pragma: no branch  # there is no other
                 return Scope(kind, self.account, self.endpoint)
 
 
@@ -167,10 +167,8 @@ def after(
 
 def _parked(health: Health, outcome: Outcome, rest: Rest, *, started: Instant, now: Instant, jitter: float) -> Health:
     is_new = started > health.since  # what was in flight when the rest began belongs to the same burst
-    if is_new:
-        strikes = health.strikes + 1 if health.reason is outcome.kind else 1
-    else:
-        strikes = max(health.strikes, 1)
+    alike = health.strikes if health.reason is outcome.kind else 0
+    strikes = alike + 1 if is_new else max(health.strikes, 1)
     if is_new and rest.rejects_after and strikes >= rest.rejects_after:
         return Health(Phase.REJECTED, strikes, 0, now, FOREVER, FOREVER, health.dimmed_until, outcome.kind)
     own_until = now + rest_s(outcome, rest, strikes, jitter)
