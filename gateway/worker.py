@@ -17,6 +17,7 @@ from typing import Protocol, cast
 
 import uvicorn
 
+from gateway.http_protocol import CoalescingProtocol
 from gateway.settings import Settings, WorkerContext, WorkerOrder, read_order
 
 PR_SET_PDEATHSIG = 1
@@ -109,7 +110,7 @@ def _config(app: App, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=CoalescingProtocol,
         ws="none",
         lifespan="on",
         interface="asgi3",

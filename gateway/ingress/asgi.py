@@ -64,9 +64,13 @@ class HangUpWatch:
                 hang_up.watcher = asyncio.get_running_loop().create_task(hang_up.watch())
 
 
+BODILESS = frozenset({204, 304})
+"""Statuses of answers that have no body and tell no length (RFC 9110 §8.6)."""
+
+
 async def send_whole(send: Send, status: int, headers: Headers, body: bytes) -> None:
     """An answer whose body is here."""
-    framed = [*headers, (b"content-length", b"%d" % len(body))]
+    framed = headers if status in BODILESS else (*headers, (b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": status, "headers": framed})
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
