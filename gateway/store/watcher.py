@@ -133,6 +133,8 @@ class RegistryWatcher:
         started = time.monotonic()
         with store_errors():
             async with self._engine.connect() as connection:
+                # One view for both: a row that comes between them and goes again would leave the fingerprint as it was.
+                await connection.execution_options(isolation_level="REPEATABLE READ")
                 fingerprint = await _fingerprint_of(connection)
                 if fingerprint == self._fingerprint:
                     self.confirmed = started
@@ -148,7 +150,7 @@ class RegistryWatcher:
         self.confirmed = started
         self._fingerprint = ()
         if await self._seal((*loaded.plain, *loaded.stale) if with_stale else loaded.plain):
-            # Read before the tables: what was committed in between is seen by the next look.
+            # What was committed after that view is seen by the next look.
             self._fingerprint = fingerprint
 
     def _hand_out(self, snapshot: Snapshot, *, load_s: float) -> None:

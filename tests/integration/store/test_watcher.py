@@ -14,6 +14,7 @@ from gateway.notify.listener import Listener, RegistryChanged, Resynced
 from gateway.relay.clock import SystemClock
 from gateway.store.cipher import Cipher, UnknownKey, new_key, parse_keys
 from gateway.store.engine import StoreUnavailable, make_engine
+from gateway.store.registry import load_snapshot
 from gateway.store.watcher import RegistryWatcher
 
 OPENAI = ProviderId("openai")
@@ -268,3 +269,22 @@ async def test_rows_under_an_unknown_key_stop_a_start_and_later_only_themselves(
     assert [problem.id for problem in started.snapshot.problems]
     assert "k9" in started.snapshot.problems[0].message
     assert started.snapshot.providers
+
+
+async def test_a_row_that_comes_during_a_reading_and_goes_again_leaves_nothing_behind(
+    engine: AsyncEngine, connection: AsyncConnection, cipher: Cipher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def load_after_an_insert(*args: object, **options: object) -> object:
+        monkeypatch.undo()
+        await connection.execute(text(ACCOUNT))
+        return await load_snapshot(*args, **options)
+
+    await connection.execute(text(PROVIDER))
+    monkeypatch.setattr("gateway.store.watcher.load_snapshot", load_after_an_insert)
+    watcher = watcher_of(engine, cipher, Snapshots())
+    await watcher.start()
+
+    await connection.execute(text("DELETE FROM accounts"))
+    await watcher._refresh()
+
+    assert watcher.snapshot.accounts == {}
