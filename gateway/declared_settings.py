@@ -1,11 +1,16 @@
-"""What the settings declare → values that `store/declared.py` brings into the tables."""
+"""What the settings declare → values that `store/declared.py` brings into the tables, and what lies over the tables.
 
-from collections.abc import Iterator
+A provider of the settings with an address, accounts, a kind or a name makes a row. One with HTTP settings alone, as
+`GATEWAY_PROVIDERS__OPENAI__TIMEOUT_S` gives it, makes none, for that would stand in the way of the row a person is
+about to insert: its settings go before the column `settings` of whichever row is there, in each worker's snapshot.
+"""
+
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
 from gateway.core.ids import ProviderId
-from gateway.core.snapshot import AuthStrategy, ProviderSettings
+from gateway.core.snapshot import AuthStrategy, ProviderSettings, Snapshot
 from gateway.settings import AccountDeclaration, ProviderDeclaration, Settings
 from gateway.store.declarations import Declarations, DeclaredAccount, DeclaredProvider, DeclaredRoute
 
@@ -17,12 +22,8 @@ _SETTING_NAMES = tuple(field.name for field in msgspec.structs.fields(ProviderSe
 
 
 def declared_in_file(settings: Settings) -> Declarations:
-    """From the `providers` and `routes` sections, whichever place their values came from.
-
-    A provider with HTTP settings alone (`GATEWAY_PROVIDERS__OPENAI__TIMEOUT_S`) makes no row of its own: a row would
-    stand in the way of the one a person is about to insert.
-    """
-    providers = tuple(_provider(id_, given) for id_, given in settings.providers.items() if _makes_row(given))
+    """From the `providers` and `routes` sections, whichever place their values came from."""
+    providers = tuple(_provider(id_, given) for id_, given in settings.providers.items() if makes_row(given))
     routes = tuple(
         DeclaredRoute(
             pattern=pattern,
@@ -58,8 +59,21 @@ def provider_settings(given: ProviderDeclaration) -> dict[str, object]:
     return {name: value for name, value in _given(given) if value is not None}
 
 
-def _makes_row(given: ProviderDeclaration) -> bool:
+def makes_row(given: ProviderDeclaration) -> bool:
     return given.base_url is not None or bool(given.accounts) or (given.kind or given.name) is not None
+
+
+def overlaid(snapshot: Snapshot, providers: Mapping[str, ProviderDeclaration]) -> Snapshot:
+    """The snapshot with the HTTP settings of `providers` over those of the rows; the same one when nothing changes."""
+    changed = dict(snapshot.providers)
+    for provider_id, given in providers.items():
+        provider = changed.get(ProviderId(provider_id))
+        if provider is None or makes_row(given):
+            continue
+        values = {name: value for name in _SETTING_NAMES if (value := getattr(given, name)) is not None}
+        settings = msgspec.structs.replace(provider.settings, **values)
+        changed[provider.id] = msgspec.structs.replace(provider, settings=settings)
+    return snapshot if changed == snapshot.providers else msgspec.structs.replace(snapshot, providers=changed)
 
 
 def _provider(provider_id: str, given: ProviderDeclaration) -> DeclaredProvider:

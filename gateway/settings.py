@@ -109,7 +109,7 @@ class AccountDeclaration(Section, frozen=True, kw_only=True):
 class ProviderDeclaration(Section, frozen=True, kw_only=True):
     """A provider in `gateway.yaml`: columns of the table `providers`, then what stands in its column `settings`.
 
-    One without `base_url`, `accounts` and a known id makes no row.
+    One with HTTP settings alone makes no row: they go before those of whichever row is there.
     """
 
     name: str | None = None

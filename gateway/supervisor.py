@@ -23,10 +23,11 @@ import msgspec
 
 from gateway import __version__
 from gateway.core.ids import Instant
+from gateway.declared_settings import makes_row
 from gateway.listening import CannotListen, Listeners, bind, shown_address
 from gateway.relay.clock import SystemClock
 from gateway.relay.ports import Clock
-from gateway.settings import Settings, WorkerContext, WorkerOrder
+from gateway.settings import OpenAIEnvironment, Settings, WorkerContext, WorkerOrder
 from gateway.settings_load import is_loopback
 from gateway.start import Prepared, StartFailed, embedded_postgres, prepare, start_embedded
 from gateway.store.embedded import EmbeddedPostgres
@@ -174,10 +175,8 @@ class Supervisor:
                 is_loopback=is_loopback(server.host),
                 started_at=self._started_at,
             )
-            # Workers need nothing of what the parent has already brought into the tables.
-            settings = msgspec.structs.replace(self._settings, providers={}, routes={}, openai=Settings().openai)
             order = WorkerOrder(
-                settings=settings,
+                settings=for_workers(self._settings),
                 context=context,
                 app=self._app,
                 listen_fds=tuple(each.fileno() for each in sockets),
@@ -266,6 +265,12 @@ class Supervisor:
         postgres.stop()
         if pid is not None:
             self._log.info(Event.POSTGRES_STOPPED, pid=pid)
+
+
+def for_workers(settings: Settings) -> Settings:
+    """Without what the parent has brought into the tables, credentials above all."""
+    overlays = {id_: given for id_, given in settings.providers.items() if not makes_row(given)}
+    return msgspec.structs.replace(settings, providers=overlays, routes={}, openai=OpenAIEnvironment())
 
 
 def cores(cpu_max: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:

@@ -27,7 +27,8 @@ LOG_BYTES = 8 * 1024 * 1024
 """At a start the log begins anew when it has grown beyond this; one older file is kept."""
 MAX_CONNECTIONS = 200
 PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True)
+_PRCTL = ctypes.CDLL(None).prctl
+"""Looked up here: after a fork nothing may be looked up that another thread could hold a lock for."""
 
 
 class PostgresFailed(Exception):
@@ -107,7 +108,7 @@ def start_server(cluster: Cluster, bin_dir: Path) -> subprocess.Popen[bytes]:
             stderr=log,
             cwd="/",  # nobody may not be able to enter ours
             start_new_session=True,  # Ctrl-C is for the gateway: the database outlives the workers' last writes
-            preexec_fn=_signal_on_parent_death(signal.SIGINT),  # noqa: PLW1509  # prctl only, and before any thread
+            preexec_fn=_signal_on_parent_death(signal.SIGINT),  # noqa: PLW1509  # two system calls, nothing that waits for another thread
             user=cluster.uid,
             group=cluster.gid,
             extra_groups=cluster.extra_groups,
@@ -223,7 +224,7 @@ def _signal_on_parent_death(number: signal.Signals) -> Callable[[], None]:
     parent = os.getpid()
 
     def in_child() -> None:
-        _LIBC.prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+        _PRCTL(PR_SET_PDEATHSIG, int(number), 0, 0, 0)
         if os.getppid() != parent:  # it died before the call above
             os._exit(1)
 

@@ -1,8 +1,8 @@
 """Settings → what is brought into the tables."""
 
-from gateway.core.ids import Secret
-from gateway.core.snapshot import AuthStrategy, SelectionStrategy
-from gateway.declared_settings import declared_in_environment, declared_in_file
+from gateway.core.ids import ProviderId, Secret
+from gateway.core.snapshot import AuthStrategy, Provider, ProviderSettings, SelectionStrategy, build_snapshot
+from gateway.declared_settings import declared_in_environment, declared_in_file, overlaid
 from gateway.settings import (
     AccountDeclaration,
     OpenAIEnvironment,
@@ -82,3 +82,32 @@ def test_routes_of_the_file():
 
     assert (route.pattern, route.provider_id, route.upstream_model) == ("gpt-*", "openai", "u")
     assert (route.fallbacks, route.priority) == (["b"], 3)
+
+
+def snapshot_with(settings: ProviderSettings):
+    provider = Provider(
+        id=ProviderId("openai"),
+        name="OpenAI",
+        kind="openai",
+        base_url="https://api.openai.com/v1",
+        auth_strategy=AuthStrategy.API_KEY,
+        settings=settings,
+    )
+    return build_snapshot(version=1, providers=[provider], accounts=[], routes=[])
+
+
+def test_settings_alone_lie_over_the_row_that_is_there():
+    snapshot = snapshot_with(ProviderSettings(timeout_s=100.0, keep_alive_s=7.0))
+
+    over = overlaid(snapshot, {"openai": ProviderDeclaration(timeout_s=30.0, streaming=False)})
+
+    settings = over.providers[ProviderId("openai")].settings
+    assert (settings.timeout_s, settings.keep_alive_s, settings.streaming) == (30.0, 7.0, False)
+    assert over.version == snapshot.version
+
+
+def test_row_that_the_settings_made_holds_them_already():
+    snapshot = snapshot_with(ProviderSettings(timeout_s=100.0))
+
+    assert overlaid(snapshot, {"openai": ProviderDeclaration(base_url="http://x", timeout_s=30.0)}) is snapshot
+    assert overlaid(snapshot, {"other": ProviderDeclaration(timeout_s=30.0)}) is snapshot

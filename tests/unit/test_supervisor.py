@@ -4,8 +4,10 @@ import os
 
 import pytest
 
+from gateway.core.ids import Secret
+from gateway.settings import OpenAIEnvironment, ProviderDeclaration, RouteDeclaration, Settings
 from gateway.start import StartFailed
-from gateway.supervisor import cores, fresh_metrics_dir
+from gateway.supervisor import cores, for_workers, fresh_metrics_dir
 
 
 @pytest.mark.parametrize(
@@ -46,3 +48,15 @@ def test_home_that_cannot_be_written_is_named(tmp_path):
 
     with pytest.raises(StartFailed, match="GATEWAY_HOME"):
         fresh_metrics_dir(tmp_path / "home")
+
+
+def test_workers_get_no_declared_credential():
+    settings = Settings(
+        providers={"a": ProviderDeclaration(base_url="http://a"), "openai": ProviderDeclaration(timeout_s=3.0)},
+        routes={"x": RouteDeclaration(provider="a")},
+        openai=OpenAIEnvironment(keys=(Secret("sk"),)),
+    )
+
+    given = for_workers(settings)
+
+    assert given == Settings(providers={"openai": ProviderDeclaration(timeout_s=3.0)})
