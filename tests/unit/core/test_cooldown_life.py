@@ -21,7 +21,6 @@ class AnyLife(RuleBasedStateMachine):
         self.now = T0
         self.health = BLANK
         self.running: list[float] = []
-        self.rng = Random(7)
 
     @rule(seconds=st.sampled_from([0.01, 0.5, 1.0, 30.0, 61.0, 700.0, HOUR, 7 * HOUR]))
     def time_passes(self, seconds):
