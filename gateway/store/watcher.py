@@ -132,9 +132,9 @@ class RegistryWatcher:
         """Looks whether anything changed, and takes it over. Raises StoreUnavailable."""
         started = time.monotonic()
         with store_errors():
-            async with self._engine.connect() as connection:
+            async with self._engine.connect() as fresh:
                 # One view for both: a row that comes between them and goes again would leave the fingerprint as it was.
-                await connection.execution_options(isolation_level="REPEATABLE READ")
+                connection = await fresh.execution_options(isolation_level="REPEATABLE READ")
                 fingerprint = await _fingerprint_of(connection)
                 if fingerprint == self._fingerprint:
                     self.confirmed = started
