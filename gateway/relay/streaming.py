@@ -145,6 +145,7 @@ class StreamingBody:
         piece = b"".join(self._held)
         self._held.clear()
         self._progress.first_byte = self._clock.now()
+        self._events = self._reader.events
         if self._reader.is_over:
             piece += self._over()
         return self._sent(piece)

@@ -1,0 +1,395 @@
+import asyncio
+import json
+
+import pytest
+
+from gateway.core.errors import ShuttingDown, UpstreamFailed, UpstreamTimedOut
+from gateway.core.outcome import Fault, FaultKind, OutcomeKind
+from gateway.relay import streaming
+from gateway.telemetry.events import CallEnd
+from tests.fakes.relay_kit import DONE, OK, ROLE, STREAM, RelayKit, account, delta, error_json, event, stream
+from tests.fakes.scripted_upstream import EVENT_HEADERS, Pause, Reply, Until
+
+RESET = Fault(FaultKind.RESET, "reset by peer", is_body_sent=True)
+WHOLE = b"".join(STREAM)
+RATE_LIMIT_EVENT = event(
+    {"error": {"message": "Rate limit reached", "type": "requests", "code": "rate_limit_exceeded", "param": None}}
+)
+
+
+def kit_of(*pieces, second=OK, **settings):
+    """Account `a` streams the pieces; `b`, of the next tier, does whatever it should."""
+    kit = RelayKit(account("a"), account("b", tier=1), **settings)
+    kit.upstream.on("sk-a", stream(*pieces))
+    kit.upstream.on("sk-b", second)
+    return kit
+
+
+async def begun(kit, **fields):
+    return await kit.answer(is_stream=True, asks_usage=True, **fields)
+
+
+async def body_of(kit, **fields):
+    return await kit.streamed(await begun(kit, **fields))
+
+
+def error_at_the_end(body):
+    """The object of the error event with which a body ends."""
+    last = body.rstrip(b"\n").rpartition(b"\n\n")[2]
+    return json.loads(last.removeprefix(b"data: "))["error"]
+
+
+# -- before the first content ------------------------------------------------------------------------------------
+
+
+async def test_stream_comes_through_byte_for_byte():
+    kit = kit_of(*STREAM)
+
+    answer = await begun(kit)
+    body = await kit.streamed(answer)
+
+    assert answer.status == 200
+    assert dict(answer.headers)[b"content-type"].startswith(b"text/event-stream")
+    assert body == WHOLE
+    assert kit.meter.calls[0].outcome is OutcomeKind.OK
+    kit.assert_idle()
+
+
+@pytest.mark.parametrize(
+    ("pieces", "kind"),
+    [
+        pytest.param((RATE_LIMIT_EVENT,), OutcomeKind.RATE_LIMITED, id="error first"),
+        pytest.param((ROLE, RATE_LIMIT_EVENT), OutcomeKind.RATE_LIMITED, id="error behind the role"),
+        pytest.param((), OutcomeKind.UPSTREAM_ERROR, id="empty"),
+        pytest.param((ROLE,), OutcomeKind.UPSTREAM_ERROR, id="cut behind the role"),
+        pytest.param((b": hello\n\n", RESET), OutcomeKind.UNREACHABLE, id="reset"),
+        pytest.param((ROLE, b'data: {"choices": [{"delta": {"conte\n\n'), OutcomeKind.UPSTREAM_ERROR, id="garbled"),
+        pytest.param((Pause(100.0),), OutcomeKind.TIMED_OUT, id="silent"),
+        pytest.param((error_json("Overloaded", type_="overloaded_error"),), OutcomeKind.OVERLOADED, id="json error"),
+    ],
+)
+async def test_failure_before_the_first_content_is_seen_by_nobody(pieces, kind):
+    kit = kit_of(*pieces, second=stream(*STREAM))
+
+    body = await body_of(kit)
+
+    assert body == WHOLE
+    assert kit.upstream.keys == ["sk-a", "sk-b"]
+    assert kit.meter.kinds == [kind, OutcomeKind.OK]
+    kit.assert_idle()
+
+
+async def test_first_event_has_its_limit_and_the_deadline_has_the_last_word():
+    patient = kit_of(Pause(100.0), second=stream(*STREAM))
+    hurried = kit_of(Pause(100.0), second=stream(Pause(100.0)), timeout_s=70.0, first_token_timeout_s=60.0)
+
+    await body_of(patient)
+    with pytest.raises(UpstreamTimedOut):
+        await begun(hurried)
+
+    assert patient.clock.now() == pytest.approx(1060.0)
+    assert hurried.clock.now() == pytest.approx(1070.0)
+
+
+async def test_keep_alives_do_not_put_off_the_first_event(monkeypatch):
+    monkeypatch.setattr(streaming, "HOLD_S", 1e9)
+    beats = [piece for _ in range(50) for piece in (Pause(5.0), b": keep-alive\n\n")]
+    kit = kit_of(*beats, second=stream(*STREAM))
+
+    await body_of(kit)
+
+    assert kit.upstream.keys == ["sk-a", "sk-b"]
+    assert kit.clock.now() == pytest.approx(1060.0)
+
+
+async def test_role_alone_is_held_back_until_content_comes():
+    more = asyncio.Event()
+    kit = kit_of(ROLE, Until(more), *STREAM[1:])
+    call = kit.start(is_stream=True)
+    await kit.clock.settle()
+    before = call.done()
+
+    more.set()
+    answer = await kit.finished(call)
+    first = await kit.finished(answer.coming.next_piece())
+
+    assert not before
+    assert first == ROLE + delta("he")
+    await kit.streamed(answer)
+
+
+async def test_role_alone_is_not_held_back_for_ever(monkeypatch):
+    monkeypatch.setattr(streaming, "HOLD_S", 0.0)
+    more = asyncio.Event()
+    kit = kit_of(ROLE, Until(more), *STREAM[1:])
+
+    answer = await begun(kit)
+    first = await kit.finished(answer.coming.next_piece())
+    more.set()
+    rest = await kit.streamed(answer)
+
+    assert first == ROLE
+    assert first + rest == WHOLE
+    kit.assert_idle()
+
+
+async def test_hold_is_counted_from_the_first_held_event():
+    clock_moves = [ROLE, Pause(1.0), b": one\n\n", Pause(1.5), b": two\n\n", Until(asyncio.Event())]
+    kit = kit_of(*clock_moves)
+
+    answer = await begun(kit)  # no further event ever comes: it is the hold that lets the head go
+    first = await kit.finished(answer.coming.next_piece())
+
+    assert first == ROLE + b": one\n\n: two\n\n"
+    await answer.coming.close()
+    kit.assert_idle()
+
+
+# -- after the commit --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [pytest.param((RESET,), id="reset"), pytest.param((), id="clean end"), pytest.param((b"data: {",), id="half")],
+)
+async def test_truncated_stream_ends_with_an_error_and_never_cleanly(pieces):
+    kit = kit_of(ROLE, delta("he"), *pieces)
+
+    body = await body_of(kit)
+
+    assert body.startswith(ROLE + delta("he") + b"data: ")
+    assert DONE not in body
+    assert error_at_the_end(body)["code"] == "upstream_error"
+    assert kit.upstream.keys == ["sk-a"]
+    assert kit.meter.calls[0].outcome is CallEnd.BROKEN
+    assert not kit.meter.calls[0].is_complete
+    kit.assert_idle()
+
+
+async def test_missing_done_after_a_finished_answer_is_added():
+    kit = kit_of(*STREAM[:-1])
+
+    assert await body_of(kit) == WHOLE
+    assert kit.meter.calls[0].outcome is OutcomeKind.OK
+
+
+async def test_answer_that_is_whole_in_one_chunk_ends_as_well():
+    kit = kit_of(WHOLE)
+
+    assert await body_of(kit) == WHOLE
+    kit.assert_idle()
+
+
+async def test_stalled_stream_ends_with_an_error():
+    kit = kit_of(ROLE, delta("he"), Pause(500.0))
+
+    body = await body_of(kit)
+
+    assert error_at_the_end(body)["code"] == "upstream_timeout"
+    assert kit.clock.now() == pytest.approx(1030.0)
+    assert kit.upstream.attempts[0].answer.is_cut
+    assert "a" in kit.board.view(kit.pool(), kit.clock.now()).dimmed
+    kit.assert_idle()
+
+
+async def test_keep_alives_do_not_put_off_a_stall():
+    beats = [piece for _ in range(50) for piece in (Pause(4.0), b": keep-alive\n\n")]
+    kit = kit_of(ROLE, delta("he"), *beats)
+
+    body = await body_of(kit)
+
+    assert error_at_the_end(body)["code"] == "upstream_timeout"
+    assert kit.clock.now() == pytest.approx(1030.0)
+
+
+async def test_slow_stream_with_events_never_stalls():
+    words = [piece for _ in range(20) for piece in (Pause(25.0), b": beat\n\n", Pause(4.0), delta("x"))]
+    kit = kit_of(*STREAM[:2], *words, *STREAM[3:])
+
+    body = await body_of(kit)
+
+    assert body.endswith(DONE)
+    assert kit.meter.calls[0].outcome is OutcomeKind.OK
+
+
+async def test_slow_reader_is_no_stalled_upstream():
+    kit = kit_of(*STREAM[:2], *[delta("x") for _ in range(5)], *STREAM[3:])
+    answer = await begun(kit)
+    parts = []
+
+    while piece := await kit.finished(answer.coming.next_piece()):
+        parts.append(piece)
+        kit.clock.move(100.0)
+    await kit.finished(answer.coming.close())
+
+    assert b"".join(parts).endswith(DONE)
+
+
+async def test_error_after_the_commit_parks_the_account_and_ends_the_stream():
+    kit = kit_of(ROLE, delta("he"), RATE_LIMIT_EVENT, delta("never sent"))
+
+    body = await body_of(kit)
+
+    assert body.startswith(ROLE + delta("he"))
+    assert error_at_the_end(body)["code"] == "rate_limit_exceeded"
+    assert b"never sent" not in body
+    assert kit.serving() == {"b"}
+    kit.assert_idle()
+
+
+async def test_error_event_without_its_blank_line_parks_as_well():
+    kit = kit_of(ROLE, delta("he"), RATE_LIMIT_EVENT.rstrip(b"\n"))
+
+    body = await body_of(kit)
+
+    assert error_at_the_end(body)["code"] == "rate_limit_exceeded"
+    assert kit.serving() == {"b"}
+
+
+async def test_identifiers_of_accounts_are_masked_in_errors_of_a_stream():
+    secret = event({"error": {"message": "Limit in org-AbCdEfGhIjKlMnOpQrStUvWx", "type": "requests", "code": None}})
+    kit = kit_of(ROLE, delta("he"), secret)
+
+    assert b"AbCdEfGh" not in await body_of(kit)
+
+
+async def test_lost_piece_of_the_answer_breaks_the_stream():
+    kit = kit_of(ROLE, delta("he"), b'data: {"choices":[{"delta":{"content":"y\n\n', *STREAM[3:])
+
+    body = await body_of(kit)
+
+    assert error_at_the_end(body)["code"] == "upstream_error"
+    assert DONE not in body
+
+
+# -- usage -------------------------------------------------------------------------------------------------------
+
+USAGE = event({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}})
+
+
+async def test_usage_that_we_asked_for_is_counted_and_hidden():
+    kit = kit_of(*STREAM[:-1], USAGE, DONE)
+
+    body = await kit.streamed(await kit.answer(is_stream=True, asks_usage=False))
+
+    assert body == WHOLE
+    assert b"include_usage" in kit.upstream.attempts[0].request.body
+    assert (kit.meter.calls[0].input_tokens, kit.meter.calls[0].output_tokens) == (7, 3)
+
+
+async def test_usage_that_the_caller_asked_for_comes_through():
+    kit = kit_of(*STREAM[:-1], USAGE, DONE)
+
+    assert await body_of(kit) == b"".join((*STREAM[:-1], USAGE, DONE))
+
+
+# -- the end -----------------------------------------------------------------------------------------------------
+
+
+async def test_connection_of_a_clean_end_may_be_used_again():
+    kit = kit_of(*STREAM)
+
+    await body_of(kit)
+
+    [answer] = kit.upstream.answers
+    assert answer.is_ended
+    assert not answer.is_cut
+
+
+async def test_end_of_the_framing_is_waited_for_only_a_moment():
+    kit = kit_of(*STREAM, Pause(60.0))
+
+    await body_of(kit)
+
+    assert kit.clock.now() == pytest.approx(1000.0 + streaming.END_WAIT_S)
+    assert kit.upstream.attempts[0].answer.is_cut
+
+
+async def test_caller_who_hangs_up_frees_the_account_and_cuts_the_connection():
+    kit = kit_of(*STREAM[:2], Until(asyncio.Event()))
+    answer = await begun(kit)
+    await answer.coming.next_piece()
+    reading = asyncio.ensure_future(answer.coming.next_piece())
+    await kit.clock.settle()
+
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+    await answer.coming.close()
+
+    assert kit.upstream.attempts[0].answer.is_cut
+    assert kit.meter.calls[0].outcome is OutcomeKind.CANCELLED
+    assert kit.serving() == {"a", "b"}
+    kit.assert_idle()
+
+
+async def test_caller_who_hangs_up_while_the_role_is_held_leaves_nothing_behind():
+    kit = kit_of(ROLE, Until(asyncio.Event()))
+    call = kit.start(is_stream=True)
+    await kit.clock.settle()
+
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+    await kit.clock.settle()
+
+    assert kit.upstream.attempts[0].answer.is_cut
+    kit.assert_idle()
+
+
+async def test_caller_who_hangs_up_before_reading_anything_is_no_success():
+    kit = kit_of(*STREAM[:2], Until(asyncio.Event()))
+    answer = await begun(kit)
+
+    await answer.coming.close()
+
+    assert kit.meter.calls[0].outcome is OutcomeKind.CANCELLED
+    kit.assert_idle()
+
+
+async def test_drain_has_a_last_word():
+    kit = kit_of(*STREAM[:2], Until(asyncio.Event()))
+    answer = await begun(kit)
+
+    words = answer.coming.last_words(ShuttingDown("The gateway is shutting down."))
+
+    assert error_at_the_end(words)["code"] == "shutting_down"
+    await answer.coming.close()
+
+
+async def test_first_byte_and_chunks_are_counted():
+    kit = kit_of(Pause(2.0), *STREAM)
+
+    await body_of(kit)
+
+    [record] = kit.meter.calls
+    assert record.first_byte_s == pytest.approx(2.0)
+    assert record.bytes == len(WHOLE)
+    assert record.chunks == 4
+
+
+async def test_stream_nobody_can_serve_ends_in_an_error_of_ours():
+    kit = kit_of(second=stream())
+
+    with pytest.raises(UpstreamFailed):
+        await begun(kit)
+
+    kit.assert_idle()
+
+
+async def test_answer_without_events_to_a_stream_goes_through_as_it_is():
+    kit = RelayKit("a")
+    kit.upstream.on("sk-a", OK)
+
+    answer = await begun(kit)
+
+    assert (answer.status, answer.coming) == (200, None)
+    kit.assert_idle()
+
+
+async def test_length_of_the_upstreams_body_is_not_promised():
+    kit = RelayKit("a")
+    kit.upstream.on("sk-a", Reply(200, (*EVENT_HEADERS, (b"content-length", b"9999")), STREAM))
+
+    answer = await begun(kit)
+
+    assert b"content-length" not in dict(answer.headers)
+    await kit.streamed(answer)
