@@ -41,7 +41,7 @@ class NewKeyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Tokens per minute. Stored; enforced from a later release on."""
     max_concurrency: Count4 | None = None
     """Calls at a time. Stored; enforced from a later release on."""
-    budget_usd: Annotated[float, Meta(gt=0, le=1_000_000_000)] | None = None
+    budget_usd: Annotated[float, Meta(ge=0.000001, le=1_000_000_000)] | None = None
     """Spend per `budget_period`. Stored; enforced from a later release on."""
     budget_period: BudgetPeriod | None = None
     """`day`, `week` or `month`; only with `budget_usd`, and `month` when it is absent."""

@@ -20,8 +20,8 @@ IsActive = Annotated[bool | None, QueryParameter(description="Only active rows, 
 ProviderFilter = Annotated[str | None, QueryParameter(description="Only rows of this provider.")]
 RowId = Annotated[UUID, PathParameter(description="The row's id.")]
 
-Name = Annotated[str, Meta(min_length=1, max_length=200)]
-ModelPattern = Annotated[str, Meta(min_length=1, max_length=200)]
+Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"\S")]
+ModelPattern = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"\S")]
 Int4 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 Count4 = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Count8 = Annotated[int, Meta(ge=1, le=2**53)]

@@ -49,6 +49,7 @@ async def test_limits_are_kept_and_said_not_to_be_enforced_yet(admin: Admin):
         ({"name": 1.5}, "body.name"),
         ({"rpm": 0}, "body.rpm"),
         ({"budget_usd": -1}, "body.budget_usd"),
+        ({"budget_usd": 1e-9}, "body.budget_usd"),
         ({"budget_period": "month"}, "body.budget_period"),
         ({"budget_usd": 1, "budget_period": "year"}, "body.budget_period"),
         ({"expires_at": "tomorrow"}, "body.expires_at"),
