@@ -1,0 +1,58 @@
+import pytest
+
+from gateway.ingress.cors import Cors
+
+APP = b"https://app.example.com"
+PREFLIGHT = {b"origin": APP, b"access-control-request-method": b"POST"}
+CORS = Cors(frozenset({"https://app.example.com"}))
+ANY = Cors(frozenset({"*"}))
+
+
+def test_named_origin_may_read_answers():
+    headers = dict(CORS.answer_headers({b"origin": APP}))
+
+    assert headers[b"access-control-allow-origin"] == APP
+    assert headers[b"vary"] == b"Origin"
+    assert b"x-request-id" in headers[b"access-control-expose-headers"]
+    assert b"retry-after-ms" in headers[b"access-control-expose-headers"]
+
+
+@pytest.mark.parametrize(
+    "request_headers",
+    [
+        {},
+        {b"origin": b"https://evil.example.com"},
+        {b"origin": b"https://app.example.com.evil.com"},
+        {b"origin": b"http://app.example.com"},
+        {b"origin": b"null"},
+        {b"origin": b"\xff"},
+    ],
+)
+def test_others_get_nothing(request_headers):
+    preflight = {**request_headers, b"access-control-request-method": b"POST"}
+
+    assert CORS.answer_headers(request_headers) == ()
+    assert CORS.preflight_headers(preflight) is None
+
+
+def test_without_origins_nobody_is_let_in():
+    assert Cors().answer_headers({b"origin": APP}) == ()
+    assert Cors().preflight_headers(PREFLIGHT) is None
+
+
+def test_star_lets_every_origin_in_by_its_name():
+    assert dict(ANY.answer_headers({b"origin": b"null"}))[b"access-control-allow-origin"] == b"null"
+
+
+def test_preflight_is_told_what_may_be_sent():
+    headers = dict(CORS.preflight_headers({**PREFLIGHT, b"access-control-request-headers": b"authorization,x-foo"}))
+
+    assert headers[b"access-control-allow-origin"] == APP
+    assert b"POST" in headers[b"access-control-allow-methods"]
+    assert headers[b"access-control-allow-headers"] == b"authorization,x-foo"
+    assert headers[b"access-control-max-age"] == b"600"
+
+
+def test_options_that_are_no_preflight_are_no_business_of_ours():
+    assert CORS.preflight_headers({b"origin": APP}) is None
+    assert CORS.preflight_headers({b"access-control-request-method": b"POST"}) is None
