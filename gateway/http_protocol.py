@@ -1,7 +1,8 @@
-"""uvicorn's HTTP/1.1 protocol with one system call less an answer: its head leaves together with its body.
+"""uvicorn's HTTP/1.1 protocol with fewer system calls: what is written in one turn of the loop goes out as one piece.
 
-uvicorn writes head and body one after the other, and each write is a system call: measured, the second one costs a
-small call a tenth of its CPU. A head waits for the body until the loop's next turn, never longer.
+uvicorn writes an answer's head and its body one after the other, and each write is a system call. Held until the loop's
+next turn (never longer) they are one, and the answers of one turn leave together, so that whoever reads them wakes up
+once: measured, a tenth of a small call's CPU, and more of a stream's piece.
 """
 
 import asyncio
@@ -9,29 +10,22 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-HEAD = b"HTTP/1.1 "
-"""How uvicorn begins the first write of every answer, and no other."""
-
 
 class CoalescingTransport:
     """Stands before a transport. Everything but writing is the transport's own."""
 
-    __slots__ = ("_head", "_loop", "_transport")
+    __slots__ = ("_loop", "_parts", "_transport")
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
-        self._head = b""
+        self._parts: list[bytes] = []
 
     def write(self, part: bytes) -> None:
-        """A head is held; anything else takes a held head along."""
-        if self._head:
-            part, self._head = self._head + part, b""
-        elif part.startswith(HEAD):
-            self._head = part
+        """Held until the next turn of the loop."""
+        self._parts.append(part)
+        if len(self._parts) == 1:
             self._loop.call_soon(self._flush)
-            return
-        self._transport.write(part)
 
     def close(self) -> None:
         self._flush()
@@ -41,9 +35,12 @@ class CoalescingTransport:
         return self._transport.is_closing()
 
     def _flush(self) -> None:
-        head, self._head = self._head, b""
-        if head and not self._transport.is_closing():
-            self._transport.write(head)
+        parts = self._parts
+        if not parts:
+            return
+        self._parts = []
+        if not self._transport.is_closing():
+            self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  # whatever the transport has
         return getattr(self._transport, name)
