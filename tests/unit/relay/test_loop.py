@@ -12,7 +12,7 @@ from gateway.core.errors import (
     UpstreamFailed,
     UpstreamTimedOut,
 )
-from gateway.core.outcome import Fault, FaultKind, OutcomeKind
+from gateway.core.outcome import Fault, FaultKind, Outcome, OutcomeKind
 from tests.fakes.relay_kit import (
     ANSWER,
     BROKEN,
@@ -487,3 +487,24 @@ async def test_unreachable_upstream_is_told_as_such():
         await kit.answer()
 
     assert failed.value.code == "upstream_unreachable"
+
+
+async def test_newcomer_stands_behind_those_who_wait_though_there_is_room_again():
+    kit = RelayKit(account("a", max_concurrency=1), "b")
+    kit.upstream.on("sk-a", Reply(pieces=(ANSWER,), wait_s=1.0))
+    kit.observe("b", Outcome(OutcomeKind.OUT_OF_QUOTA, 429))
+    busy = kit.take("a")
+    ended = []
+    first = kit.start()
+    await kit.clock.settle()
+
+    busy.release()  # there is room, but who waits for it has not looked yet
+    second = kit.start()
+    for name, call in (("first", first), ("second", second)):
+        call.add_done_callback(lambda _, name=name: ended.append(name))
+    answers = await kit.finished(asyncio.gather(first, second))
+
+    assert [answer.status for answer in answers] == [200, 200]
+    assert ended == ["first", "second"]
+    assert [attempted.at for attempted in kit.upstream.attempts] == [1000.0, 1001.0]
+    kit.assert_idle()

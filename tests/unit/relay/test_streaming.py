@@ -393,3 +393,12 @@ async def test_length_of_the_upstreams_body_is_not_promised():
 
     assert b"content-length" not in dict(answer.headers)
     await kit.streamed(answer)
+
+
+async def test_last_event_without_its_blank_line_is_held_and_sent_whole():
+    whole = delta("all of it", finish="stop")
+    kit = kit_of(whole.rstrip(b"\n"))
+
+    assert await body_of(kit) == whole + DONE
+    assert kit.meter.calls[0].outcome is OutcomeKind.OK
+    kit.assert_idle()
