@@ -24,6 +24,7 @@ from gateway.core.ids import ProviderId
 from gateway.core.outcome import OutcomeKind
 from gateway.core.parks import Park
 from gateway.core.snapshot import Account, Provider, Snapshot
+from gateway.declared_settings import overlaid
 from gateway.ingress.admin.access import page_guard
 from gateway.ingress.admin.deps import AdminDeps, VerifyResult
 from gateway.ingress.admin.problems import PROBLEM_HANDLERS
@@ -73,7 +74,8 @@ STALE_SNAPSHOT_S = 30.0
 class Meters:
     """Fits `relay.metering.Meter`: counters and the log line."""
 
-    def __init__(self, metrics: Metrics, log: LogOutput) -> None:
+    def __init__(self, metrics: Metrics, log: LogOutput, *, worker: str) -> None:
+        self.worker = worker
         self._log = log
         self._metrics = metrics
         self.call_started = metrics.call_started
@@ -135,7 +137,7 @@ class Service:
     # -- what comes in from outside --------------------------------------------------------------------------------
 
     def _take_snapshot(self, snapshot: Snapshot) -> None:
-        self.board.replace_snapshot(snapshot)
+        self.board.replace_snapshot(overlaid(snapshot, self.settings.providers))
         self.catalog_upkeep.note_change()
 
     def _hear(self, event: ListenerEvent) -> None:
@@ -273,7 +275,7 @@ class Service:
             board=self.board,
             relay=self.relay,
             catalog=self.catalog,
-            meter=Meters(self.metrics, self.log),
+            meter=Meters(self.metrics, self.log, worker=str(self.context.index)),
             gate=self.gate,
             hang_ups=HangUpWatch(),
             clock=self.clock,

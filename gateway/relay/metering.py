@@ -14,7 +14,12 @@ CLIENT_GONE = 499
 
 
 class Meter(Protocol):
-    """Where finished calls and attempts are counted. `telemetry` fits it."""
+    """Where finished calls and attempts are counted. `app.Meters` fits it."""
+
+    @property
+    def worker(self) -> str:
+        """Which process of the service this is, for the log."""
+        ...
 
     def call_started(self) -> None: ...
 
@@ -85,6 +90,7 @@ class Progress:
                 at=self._clock.wall_now(),
                 call_id=call.id,
                 endpoint=call.endpoint.name,
+                worker=self._meter.worker,
                 outcome=outcome,
                 status=status,
                 total_s=self._clock.now() - self.arrived,
