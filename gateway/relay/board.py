@@ -5,7 +5,7 @@ may make a view wrong moves `epoch`; nothing here awaits.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from random import Random
 
 import msgspec
@@ -21,8 +21,10 @@ from gateway.core.selection import served_after
 from gateway.core.snapshot import Account, Snapshot
 from gateway.providers.base import Destination, ProviderKind
 from gateway.relay.job import Job
+from gateway.relay.learned import Learned
 from gateway.relay.pool import Load, Member, Pool, View
 from gateway.relay.ports import Announcer, Clock
+from gateway.relay.rests import health_of, park_of, wall_at
 
 PROBE_PASSES_S = 1.0
 """A probe that was not refused within this time has passed (SPEC §4)."""
@@ -34,10 +36,6 @@ STALE_WITNESS_S = 900.0
 """How long a healed scope remembers when its last rest began: longer than any attempt takes."""
 FORGET_S = 6 * 3600.0
 """How long strikes outlive the end of a rest that nobody probed."""
-MAX_LIMIT_NAMES = 4096
-MAX_NAMES_OF_ONE = 4
-"""Names under which an upstream was seen to count one model."""
-MAX_SERVED_MODELS = 10_000
 
 
 class ScopeStatus(msgspec.Struct, frozen=True):
@@ -99,9 +97,8 @@ class Board:
         self._loads: dict[AccountId, Load] = {}
         self._destinations: dict[AccountId, Destination] = {}
         self._pools: dict[tuple[str, str, str], Pool] = {}
-        self._limit_names: dict[tuple[ProviderId, str], tuple[str, ...]] = {}
+        self._learned = Learned()
         self._used: dict[ProviderId, Instant] = {}
-        self._served_models: set[tuple[ProviderId, str]] = set()
 
     # -- registry ------------------------------------------------------------------------------------------------
 
@@ -164,7 +161,7 @@ class Board:
     def _member(self, account: Account, model: ModelName, endpoint: str, kind: ProviderKind) -> Member:
         name = model.lower()
         names = ScopeNames(str(account.id), account.holder, name, endpoint)
-        limits = self._limit_names.get((account.provider_id, name), ())
+        limits = self._learned.limit_names(account.provider_id, name)
         scopes = (
             *(names.scope(scope_kind) for scope_kind in ScopeKind),
             *(names.scope(ScopeKind.HOLDER_MODEL, limit=limit) for limit in limits),
@@ -283,16 +280,14 @@ class Board:
         """Lets the scopes of the attempt's account feel what it came to."""
         member = lease.member
         if outcome.kind is OutcomeKind.OK:
-            self._learn_served(member)
+            self._learned.note_served(member)
             if self._healths:
                 self._heal(lease, outcome, now)
             return
-        if outcome.limit_name is not None and not self._learn_limit_name(member, outcome.limit_name):
-            outcome = msgspec.structs.replace(outcome, limit_name=None)
-        scope = scope_hit(outcome, member.names)
+        scope = self._scope_hit(member, outcome)
         if scope is None:
             return
-        is_known = self._is_known(member)
+        is_known = self._learned.is_served(member)
         before = self._healths.get(scope, BLANK)
         health = after(
             before, outcome, started=lease.started, now=now, jitter=self._rng.random(), is_model_known=is_known
@@ -308,6 +303,15 @@ class Board:
                 self.on_cooled(member.account.provider_id, outcome.kind)
             if outcome.kind is not OutcomeKind.NO_ACCESS_TO_MODEL or is_known:
                 self._announce(scope, health)
+
+    def _scope_hit(self, member: Member, outcome: Outcome) -> Scope | None:
+        if outcome.limit_name is not None:
+            is_new = self._learned.note_limit_name(member, outcome.limit_name)
+            if is_new is None:  # nobody would look at a scope of that name
+                outcome = msgspec.structs.replace(outcome, limit_name=None)
+            elif is_new:
+                self._pools = {}
+        return scope_hit(outcome, member.names)
 
     def _heal(self, lease: Lease, outcome: Outcome, now: Instant) -> None:
         for scope in lease.member.scopes:
@@ -327,29 +331,6 @@ class Board:
         self._healths[scope] = health
         if health.phase is Phase.READY:
             self._errors.pop(scope, None)
-
-    def _learn_served(self, member: Member) -> None:
-        key = (member.account.provider_id, member.names.model)
-        if key not in self._served_models and len(self._served_models) < MAX_SERVED_MODELS:
-            self._served_models.add(key)
-
-    def _is_known(self, member: Member) -> bool:
-        return (member.account.provider_id, member.names.model) in self._served_models
-
-    def _learn_limit_name(self, member: Member, limit: str) -> bool:
-        """The upstream counts this model under another name: from now on the model's calls look at that scope too.
-
-        False where there is no room to remember it.
-        """
-        key = (member.account.provider_id, member.names.model)
-        known = self._limit_names.get(key, ())
-        if limit == member.names.model or limit in known:
-            return True
-        if len(known) >= MAX_NAMES_OF_ONE or (not known and len(self._limit_names) >= MAX_LIMIT_NAMES):
-            return False
-        self._limit_names[key] = (*known, limit)
-        self._pools = {}
-        return True
 
     def _bound_healths(self, now: Instant) -> None:
         if len(self._healths) > MAX_HEALTHS:
@@ -373,38 +354,12 @@ class Board:
 
     def _announce(self, scope: Scope, health: Health) -> None:
         if self._announcer is not None:
-            self._announcer.announce(self.park_of(scope, health))
-
-    def park_of(self, scope: Scope, health: Health) -> Park:
-        """The rest in wall time."""
-        is_rejected = health.phase is Phase.REJECTED
-        return Park(
-            scope=scope,
-            reason=health.reason or OutcomeKind.RATE_LIMITED,
-            strikes=health.strikes,
-            since_at=self._wall(health.since),
-            until_at=self._wall(Instant(self._clock.now() + 86400.0) if is_rejected else health.until),
-            probe_at=self._wall(Instant(self._clock.now() + 86400.0) if is_rejected else health.probe_at),
-            is_rejected=is_rejected,
-        )
-
-    def _wall(self, instant: Instant) -> datetime:
-        return self._clock.wall_now() + timedelta(seconds=instant - self._clock.now())
-
-    def _instant(self, at: datetime) -> Instant:
-        return Instant(self._clock.now() + (at - self._clock.wall_now()).total_seconds())
+            self._announcer.announce(park_of(scope, health, self._clock))
 
     def hear_parks(self, parks: Iterable[Park]) -> None:
         """Another process, or the table at the start, tells of parks."""
         for park in parks:
-            heard = Health(
-                phase=Phase.REJECTED if park.is_rejected else Phase.COOLING,
-                strikes=park.strikes,
-                since=self._instant(park.since_at),
-                until=FOREVER if park.is_rejected else self._instant(park.until_at),
-                probe_at=FOREVER if park.is_rejected else self._instant(park.probe_at),
-                reason=park.reason,
-            )
+            heard = health_of(park, self._clock)
             self._healths[park.scope] = told(self._healths.get(park.scope, BLANK), heard)
         self.epoch += 1
 
@@ -450,8 +405,8 @@ class Board:
             state=health.phase,
             reason=health.reason,
             strikes=health.strikes,
-            until_at=self._wall(health.until) if is_resting else None,
-            probe_at=self._wall(health.probe_at) if is_resting else None,
+            until_at=wall_at(health.until, self._clock) if is_resting else None,
+            probe_at=wall_at(health.probe_at, self._clock) if is_resting else None,
             last_error=self._errors.get(scope, ""),
         )
 

@@ -109,6 +109,8 @@ class HeardAnnouncer:
 class KeptMeter:
     """Keeps the records of calls."""
 
+    worker = "0"
+
     def __init__(self) -> None:
         self.calls: list[CallRecord] = []
         self.kinds: list[OutcomeKind] = []

@@ -2,7 +2,7 @@ import pytest
 
 from gateway.core.ids import AccountId
 from gateway.core.outcome import Outcome, OutcomeKind, Scope, ScopeKind
-from gateway.relay import board as board_module
+from gateway.relay.learned import MAX_NAMES_OF_ONE
 from tests.fakes.relay_kit import RelayKit, account
 
 OK = Outcome(OutcomeKind.OK, 200)
@@ -289,7 +289,7 @@ def test_upstream_that_invents_names_of_limits_fills_no_memory_and_is_still_park
         kit.observe("a", limited(1 + number, limit_name=f"name-{number}"))
         assert kit.serving() == set()
 
-    assert len(kit.member("a").scopes) <= len(ScopeKind) + board_module.MAX_NAMES_OF_ONE
+    assert len(kit.member("a").scopes) <= len(ScopeKind) + MAX_NAMES_OF_ONE
 
 
 def test_model_that_nobody_ever_served_rests_a_minute_and_is_told_to_nobody():

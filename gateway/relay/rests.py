@@ -1,0 +1,45 @@
+"""Rests as they leave and enter this process: monotonic instants here, wall time there."""
+
+from datetime import datetime, timedelta
+
+from gateway.core.cooldown import DAY, Health, Phase
+from gateway.core.ids import FOREVER, Instant
+from gateway.core.outcome import OutcomeKind, Scope
+from gateway.core.parks import Park
+from gateway.relay.ports import Clock
+
+
+def wall_at(instant: Instant, clock: Clock) -> datetime:
+    """The wall time of an instant that is not FOREVER."""
+    return clock.wall_now() + timedelta(seconds=instant - clock.now())
+
+
+def park_of(scope: Scope, health: Health, clock: Clock) -> Park:
+    """What the others are told. A rejection has no end: it is given a day, and `is_rejected` says the rest."""
+    is_rejected = health.phase is Phase.REJECTED
+    tomorrow = Instant(clock.now() + DAY)
+    return Park(
+        scope=scope,
+        reason=health.reason or OutcomeKind.RATE_LIMITED,
+        strikes=health.strikes,
+        since_at=wall_at(health.since, clock),
+        until_at=wall_at(tomorrow if is_rejected else health.until, clock),
+        probe_at=wall_at(tomorrow if is_rejected else health.probe_at, clock),
+        is_rejected=is_rejected,
+    )
+
+
+def health_of(park: Park, clock: Clock) -> Health:
+    """What was heard, as a health of ours."""
+    return Health(
+        phase=Phase.REJECTED if park.is_rejected else Phase.COOLING,
+        strikes=park.strikes,
+        since=_instant(park.since_at, clock),
+        until=FOREVER if park.is_rejected else _instant(park.until_at, clock),
+        probe_at=FOREVER if park.is_rejected else _instant(park.probe_at, clock),
+        reason=park.reason,
+    )
+
+
+def _instant(at: datetime, clock: Clock) -> Instant:
+    return Instant(clock.now() + (at - clock.wall_now()).total_seconds())
