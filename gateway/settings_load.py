@@ -26,6 +26,8 @@ from gateway.settings_sources import (
 )
 
 FILE_NAME = "gateway.yaml"
+EXAMPLE_NAME = "gateway.example.yaml"
+"""Lies in every checkout, and is nobody's layer."""
 ENVIRONMENT_ONLY = ("openai", "env")
 POSTGRES_SCHEMES = ("postgres", "postgresql", "postgresql+asyncpg")
 
@@ -84,7 +86,8 @@ def _files(folder: Path, variables: Mapping[str, Variable]) -> Node:
     layer = main.with_name(f"{main.stem}.{env.text}{main.suffix}")
     if layer.is_file():
         return laid_over(tree, _checked_root(read_file(layer, variables)))
-    if others := sorted(path.name for path in main.parent.glob(f"{main.stem}.*{main.suffix}")):
+    layers = {path.name for path in main.parent.glob(f"{main.stem}.*{main.suffix}")}
+    if others := sorted(layers - {EXAMPLE_NAME}):
         there = f"there is no file {layer.name}; there are {', '.join(others)}"
         raise InvalidSettings(SettingProblem(env.place, there))
     return tree

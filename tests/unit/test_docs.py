@@ -181,6 +181,12 @@ def test_example_files_are_settings_that_can_be_used(tmp_path):
     assert settings.server.host == "0.0.0.0"  # noqa: S104  # what the example says
 
 
+def test_example_file_beside_the_service_is_no_layer_that_an_environment_must_name(tmp_path):
+    (tmp_path / "gateway.example.yaml").write_text((ROOT / "gateway.example.yaml").read_text())
+
+    assert load_settings({"GATEWAY_ENV": "staging"}, tmp_path).env == "staging"
+
+
 def test_example_file_in_yaml_repeats_no_key():
     assert yaml.safe_load((ROOT / "gateway.example.yaml").read_text()).keys() == {
         "server", "waiting", "default_provider", "providers", "routes",
