@@ -109,6 +109,11 @@ DIM_S = 10.0
 LONGEST_DAY_LIMIT_S = DAY
 DAY_LIMIT_PROBE_S = HOUR
 
+STALE_WITNESS_S = 15 * MINUTE
+"""How long a healed scope remembers when its last rest began: longer than any attempt takes."""
+FORGET_S = 6 * HOUR
+"""How long strikes outlive the end of a rest that nobody probed."""
+
 
 class ScopeNames(msgspec.Struct, frozen=True):
     """The texts of one target from which its scopes are made."""
@@ -212,3 +217,13 @@ def told(health: Health, heard: Health) -> Health:
     return msgspec.structs.replace(
         heard, strikes=max(heard.strikes, health.strikes), dimmed_until=max(heard.dimmed_until, health.dimmed_until)
     )
+
+
+def is_stale(health: Health, now: Instant) -> bool:
+    """Says nothing any more: ready with nothing against it for longer than an attempt lives, or rested out long ago."""
+    if health.phase is Phase.READY and not health.strikes and not health.suspicions:
+        return now > max(health.since, health.dimmed_until) + STALE_WITNESS_S
+    last = max(health.until, health.since, health.dimmed_until)
+    if last == NEVER:
+        return False  # a suspicion has no time: it ends with the next success
+    return health.phase is not Phase.REJECTED and now > last + FORGET_S

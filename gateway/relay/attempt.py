@@ -14,8 +14,9 @@ from gateway.core.masking import masked_identifiers_in_bytes
 from gateway.core.outcome import ErrorBody, Fault, Outcome, OutcomeKind
 from gateway.providers.base import Headers
 from gateway.relay.answer import Answer
-from gateway.relay.board import Board, Lease
+from gateway.relay.board import Board
 from gateway.relay.job import Job
+from gateway.relay.lease import Lease
 from gateway.relay.passing import PassingBody
 from gateway.relay.pool import Member
 from gateway.relay.ports import Clock, Upstream, UpstreamAnswer

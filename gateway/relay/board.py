@@ -5,14 +5,24 @@ may make a view wrong moves `epoch`; nothing here awaits.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
 from random import Random
 
 import msgspec
 
 from gateway.core.attempts import Resting
 from gateway.core.call import Call
-from gateway.core.cooldown import BLANK, NEVER, Health, Phase, ScopeNames, after, probe_passed, scope_hit, told
+from gateway.core.cooldown import (
+    BLANK,
+    NEVER,
+    Health,
+    Phase,
+    ScopeNames,
+    after,
+    is_stale,
+    probe_passed,
+    scope_hit,
+    told,
+)
 from gateway.core.ids import FOREVER, AccountId, Instant, ModelName, ProviderId
 from gateway.core.outcome import Outcome, OutcomeKind, Scope, ScopeKind
 from gateway.core.parks import Park
@@ -22,9 +32,10 @@ from gateway.core.snapshot import Account, Snapshot
 from gateway.providers.base import Destination, ProviderKind
 from gateway.relay.job import Job
 from gateway.relay.learned import Learned
+from gateway.relay.lease import Lease
 from gateway.relay.pool import Load, Member, Pool, View
 from gateway.relay.ports import Announcer, Clock
-from gateway.relay.rests import health_of, park_of, wall_at
+from gateway.relay.rests import ScopeStatus, health_of, park_of, status_of
 
 PROBE_PASSES_S = 1.0
 """A probe that was not refused within this time has passed (SPEC §4)."""
@@ -32,46 +43,6 @@ MAX_POOLS = 4096
 """Callers choose model names: beyond this many the pools are made anew."""
 MAX_HEALTHS = 50_000
 """Beyond this many scopes, those that have recovered are dropped."""
-STALE_WITNESS_S = 900.0
-"""How long a healed scope remembers when its last rest began: longer than any attempt takes."""
-FORGET_S = 6 * 3600.0
-"""How long strikes outlive the end of a rest that nobody probed."""
-
-
-class ScopeStatus(msgspec.Struct, frozen=True):
-    """One scope of an account as people see it."""
-
-    kind: ScopeKind
-    what: str
-    """Model or endpoint; "" for all."""
-    state: Phase
-    reason: OutcomeKind | None
-    strikes: int
-    until_at: datetime | None
-    """None: until a check, an edit or an operator."""
-    probe_at: datetime | None
-    last_error: str
-    """What the upstream said when the rest began, identifiers masked."""
-
-
-class Lease:
-    """A slot on an account, from the attempt's start to the answer's last byte. Released exactly once."""
-
-    __slots__ = ("_board", "_is_released", "member", "probes", "started")
-
-    def __init__(self, board: "Board", member: Member, started: Instant) -> None:
-        self._board = board
-        self._is_released = False
-        self.member = member
-        self.started = started
-        self.probes: tuple[Scope, ...] = ()
-        """Scopes for which this attempt is the probe."""
-
-    def release(self) -> None:
-        """Idempotent. A probe that came to no verdict makes room for the next."""
-        if not self._is_released:
-            self._is_released = True
-            self._board.released(self)
 
 
 class Board:
@@ -343,7 +314,7 @@ class Board:
     def tidy(self) -> None:
         """Drops what no longer says anything, so that memory stays flat and the usual call meets an empty table."""
         now = self._clock.now()
-        self._healths = {scope: health for scope, health in self._healths.items() if not _is_stale(health, now)}
+        self._healths = {scope: health for scope, health in self._healths.items() if not is_stale(health, now)}
         self._errors = {scope: text for scope, text in self._errors.items() if scope in self._healths}
 
     def _changed(self) -> None:
@@ -392,23 +363,10 @@ class Board:
         """Every scope of the account that something is known against."""
         holders = self._holders(account_id)
         return [
-            self._status(scope, health)
+            status_of(scope, health, self._errors.get(scope, ""), self._clock)
             for scope, health in self._healths.items()
             if scope.holder in holders and not (health.phase is Phase.READY and not health.strikes)
         ]
-
-    def _status(self, scope: Scope, health: Health) -> ScopeStatus:
-        is_resting = health.phase is Phase.COOLING
-        return ScopeStatus(
-            kind=scope.kind,
-            what=scope.what,
-            state=health.phase,
-            reason=health.reason,
-            strikes=health.strikes,
-            until_at=wall_at(health.until, self._clock) if is_resting else None,
-            probe_at=wall_at(health.probe_at, self._clock) if is_resting else None,
-            last_error=self._errors.get(scope, ""),
-        )
 
     def last_used(self, provider_id: ProviderId) -> Instant:
         """When the last attempt at the provider began; long ago if there was none."""
@@ -423,24 +381,11 @@ class Board:
         now = self._clock.now()
         counts: dict[ProviderId, dict[Phase, int]] = {id_: dict.fromkeys(Phase, 0) for id_ in self.snapshot.providers}
         for account in self.snapshot.accounts.values():
-            phases = [
+            phases = {
                 health.phase
                 for scope in (Scope(ScopeKind.ACCOUNT, str(account.id)), Scope(ScopeKind.HOLDER, account.holder))
-                if (health := self._healths.get(scope)) is not None
-                and (health.phase is Phase.REJECTED or health.until > now)
-            ]
-            worst = Phase.REJECTED if Phase.REJECTED in phases else Phase.COOLING if phases else Phase.READY
-            if worst is Phase.COOLING and all(phase is Phase.READY for phase in phases):
-                worst = Phase.READY
+                if (health := self._healths.get(scope)) is not None and health.until > now
+            }
+            worst = next((phase for phase in (Phase.REJECTED, Phase.COOLING) if phase in phases), Phase.READY)
             counts[account.provider_id][worst] += 1
         return counts
-
-
-def _is_stale(health: Health, now: Instant) -> bool:
-    """Ready with nothing against it for longer than an attempt lives, or rested out long ago and never asked since."""
-    if health.phase is Phase.READY and not health.strikes and not health.suspicions:
-        return now > max(health.since, health.dimmed_until) + STALE_WITNESS_S
-    last = max(health.until, health.since, health.dimmed_until)
-    if last == NEVER:
-        return False  # a suspicion has no time: it ends with the next success
-    return health.phase is not Phase.REJECTED and now > last + FORGET_S

@@ -3,7 +3,8 @@
 from gateway.core.classify import classify_fault
 from gateway.core.errors import GatewayError
 from gateway.core.outcome import Fault, OutcomeKind
-from gateway.relay.board import Board, Lease
+from gateway.relay.board import Board
+from gateway.relay.lease import Lease
 from gateway.relay.metering import Progress
 from gateway.relay.ports import Clock, UpstreamAnswer
 from gateway.telemetry.events import CallEnd

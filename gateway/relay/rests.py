@@ -1,17 +1,50 @@
-"""Rests as they leave and enter this process: monotonic instants here, wall time there."""
+"""Rests as others see them, processes and people: monotonic instants here, wall time there."""
 
 from datetime import datetime, timedelta
 
+import msgspec
+
 from gateway.core.cooldown import DAY, Health, Phase
 from gateway.core.ids import FOREVER, Instant
-from gateway.core.outcome import OutcomeKind, Scope
+from gateway.core.outcome import OutcomeKind, Scope, ScopeKind
 from gateway.core.parks import Park
 from gateway.relay.ports import Clock
+
+
+class ScopeStatus(msgspec.Struct, frozen=True):
+    """One scope of an account as people see it."""
+
+    kind: ScopeKind
+    what: str
+    """Model or endpoint; "" for all."""
+    state: Phase
+    reason: OutcomeKind | None
+    strikes: int
+    until_at: datetime | None
+    """None: until a check, an edit or an operator."""
+    probe_at: datetime | None
+    last_error: str
+    """What the upstream said when the rest began, identifiers masked."""
 
 
 def wall_at(instant: Instant, clock: Clock) -> datetime:
     """The wall time of an instant that is not FOREVER."""
     return clock.wall_now() + timedelta(seconds=instant - clock.now())
+
+
+def status_of(scope: Scope, health: Health, last_error: str, clock: Clock) -> ScopeStatus:
+    """What people are shown."""
+    is_resting = health.phase is Phase.COOLING
+    return ScopeStatus(
+        kind=scope.kind,
+        what=scope.what,
+        state=health.phase,
+        reason=health.reason,
+        strikes=health.strikes,
+        until_at=wall_at(health.until, clock) if is_resting else None,
+        probe_at=wall_at(health.probe_at, clock) if is_resting else None,
+        last_error=last_error,
+    )
 
 
 def park_of(scope: Scope, health: Health, clock: Clock) -> Park:

@@ -12,7 +12,8 @@ from gateway.core.classify import classify_fault, classify_stream_error
 from gateway.core.errors import GatewayError, UpstreamFailed, UpstreamTimedOut
 from gateway.core.ids import Instant
 from gateway.core.outcome import ErrorBody, Fault, Outcome, OutcomeKind
-from gateway.relay.board import Board, Lease
+from gateway.relay.board import Board
+from gateway.relay.lease import Lease
 from gateway.relay.metering import Progress
 from gateway.relay.ports import Clock, UpstreamAnswer
 from gateway.telemetry.events import CallEnd

@@ -24,8 +24,9 @@ from gateway.providers.base import Headers
 from gateway.providers.catalog import KINDS
 from gateway.relay.answer import Answer
 from gateway.relay.attempt import Attempts
-from gateway.relay.board import Board, Lease
+from gateway.relay.board import Board
 from gateway.relay.job import Job
+from gateway.relay.lease import Lease
 from gateway.relay.loop import Relay
 from gateway.relay.metering import Progress
 from gateway.relay.pool import Member, Pool

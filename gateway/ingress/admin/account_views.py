@@ -14,7 +14,7 @@ from gateway.core.cooldown import Phase
 from gateway.core.ids import AccountId
 from gateway.ingress.admin.deps import AdminDeps, problem_of
 from gateway.ingress.admin.operations import Count4, Count8, ModelPattern, Name, declared
-from gateway.relay.board import ScopeStatus
+from gateway.relay.rests import ScopeStatus
 from gateway.store.account_import import ImportedKey
 from gateway.store.accounts import AccountRecord, opened_auth_data
 from gateway.store.cipher import BrokenSeal, UnknownKey

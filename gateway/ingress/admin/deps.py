@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from gateway.core.ids import AccountId, Secret
 from gateway.core.outcome import OutcomeKind
 from gateway.core.snapshot import Account, Provider, Snapshot
-from gateway.relay.board import ScopeStatus
+from gateway.relay.rests import ScopeStatus
 from gateway.store.cipher import Cipher
 
 AdminRequest = Request[Any, Any, Any]

@@ -18,7 +18,7 @@ from gateway.ingress.admin.deps import AdminDeps, VerifyResult
 from gateway.ingress.admin.problems import PROBLEM_HANDLERS
 from gateway.ingress.admin.router import admin_router
 from gateway.ingress.schema import schema_config
-from gateway.relay.board import ScopeStatus
+from gateway.relay.rests import ScopeStatus
 from gateway.store.cipher import Cipher, new_key, parse_keys
 from gateway.store.engine import make_engine
 

@@ -6,7 +6,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from gateway.core.ids import AccountId
 from gateway.core.outcome import Outcome, OutcomeKind, Scope, ScopeKind
-from gateway.relay.board import PROBE_PASSES_S, Lease
+from gateway.relay.board import PROBE_PASSES_S
+from gateway.relay.lease import Lease
 from gateway.relay.pool import candidates_of
 from tests.fakes.relay_kit import RelayKit, account
 

@@ -1,0 +1,33 @@
+"""A slot on an account."""
+
+from typing import Protocol
+
+from gateway.core.ids import Instant
+from gateway.core.outcome import Scope
+from gateway.relay.pool import Member
+
+
+class Keeper(Protocol):
+    """Who gave the slot and takes it back: the board."""
+
+    def released(self, lease: "Lease") -> None: ...
+
+
+class Lease:
+    """A slot on an account, from the attempt's start to the answer's last byte. Released exactly once."""
+
+    __slots__ = ("_is_released", "_keeper", "member", "probes", "started")
+
+    def __init__(self, keeper: Keeper, member: Member, started: Instant) -> None:
+        self._keeper = keeper
+        self._is_released = False
+        self.member = member
+        self.started = started
+        self.probes: tuple[Scope, ...] = ()
+        """Scopes for which this attempt is the probe."""
+
+    def release(self) -> None:
+        """Idempotent. A probe that came to no verdict makes room for the next."""
+        if not self._is_released:
+            self._is_released = True
+            self._keeper.released(self)
