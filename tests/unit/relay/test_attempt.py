@@ -7,8 +7,8 @@ from gateway.core.errors import AllOverloaded, UpstreamFailed
 from gateway.core.outcome import Fault, FaultKind, OutcomeKind
 from gateway.relay import attempt as attempt_module
 from gateway.telemetry.events import CallEnd
-from tests.fakes.relay_kit import ANSWER, OK, RelayKit, account, error_json, refusal
-from tests.fakes.scripted_upstream import JSON_HEADERS, Pause, Reply, Until
+from tests.fakes.relay_kit import ANSWER, OK, STREAM, RelayKit, account, error_json, refusal
+from tests.fakes.scripted_upstream import EVENT_HEADERS, JSON_HEADERS, Pause, Reply, Until
 
 HTML = ((b"content-type", b"text/html"),)
 PAGE = b"<html><title>502 Bad Gateway</title></html>"
@@ -103,6 +103,15 @@ async def test_answer_that_is_too_long_is_not_held_in_memory(monkeypatch):
         await kit.answer()
 
     kit.assert_idle()
+
+
+async def test_length_of_a_stream_is_not_promised():
+    kit = one(Reply(200, (*EVENT_HEADERS, (b"content-length", b"9999")), STREAM))
+
+    answer = await kit.answer(is_stream=True, asks_usage=True)
+
+    assert b"content-length" not in dict(answer.headers)
+    await kit.streamed(answer)
 
 
 # -- refusals ----------------------------------------------------------------------------------------------------

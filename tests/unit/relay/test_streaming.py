@@ -8,7 +8,7 @@ from gateway.core.outcome import Fault, FaultKind, OutcomeKind
 from gateway.relay import streaming
 from gateway.telemetry.events import CallEnd
 from tests.fakes.relay_kit import DONE, OK, ROLE, STREAM, RelayKit, account, delta, error_json, event, stream
-from tests.fakes.scripted_upstream import EVENT_HEADERS, Pause, Reply, Until
+from tests.fakes.scripted_upstream import Pause, Until
 
 RESET = Fault(FaultKind.RESET, "reset by peer", is_body_sent=True)
 WHOLE = b"".join(STREAM)
@@ -383,16 +383,6 @@ async def test_answer_without_events_to_a_stream_goes_through_as_it_is():
 
     assert (answer.status, answer.coming) == (200, None)
     kit.assert_idle()
-
-
-async def test_length_of_the_upstreams_body_is_not_promised():
-    kit = RelayKit("a")
-    kit.upstream.on("sk-a", Reply(200, (*EVENT_HEADERS, (b"content-length", b"9999")), STREAM))
-
-    answer = await begun(kit)
-
-    assert b"content-length" not in dict(answer.headers)
-    await kit.streamed(answer)
 
 
 async def test_last_event_without_its_blank_line_is_held_and_sent_whole():
