@@ -10,6 +10,15 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from gateway.core.errors import InvalidCall
+from gateway.wire.errors import write_error
+
+MAX_HEAD_BYTES = 65_536
+"""Of a request line and its headers that come in more than one read; one read is bounded itself."""
+HEAD_TOO_LARGE = write_error(
+    InvalidCall("The request line and its headers are too large.", code="request_head_too_large", status=431)
+)
+
 
 class CoalescingTransport:
     """Stands before a transport. Everything but writing is the transport's own."""
@@ -47,7 +56,36 @@ class CoalescingTransport:
 
 
 class CoalescingProtocol(HttpToolsProtocol):
-    """For `uvicorn.Config(http=...)`."""
+    """For `uvicorn.Config(http=...)`. Bounds the head as well, which neither uvicorn nor its parser does."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn says so itself
         super().connection_made(CoalescingTransport(transport, self.loop))  # type: ignore[arg-type]  # fits by shape
+        self._is_in_head = False
+        self._head_bytes = 0
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._is_in_head:  # still, after all that has come
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._refuse_head()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._is_in_head = True
+        self._head_bytes = 0
+
+    def on_headers_complete(self) -> None:
+        self._is_in_head = False
+        super().on_headers_complete()
+
+    def _refuse_head(self) -> None:
+        """Says so, unless an earlier request of this connection is still being answered."""
+        if self.cycle is None or self.cycle.response_complete:
+            length = b"content-length: %d\r\n" % len(HEAD_TOO_LARGE)
+            self.transport.write(
+                b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\n"
+                b"connection: close\r\n" + length + b"\r\n" + HEAD_TOO_LARGE
+            )
+        self._is_in_head = False
+        self.transport.close()
