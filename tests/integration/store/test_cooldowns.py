@@ -27,11 +27,11 @@ def park(what: str, rest_s: float = 600.0, *, strikes: int = 1, is_rejected: boo
 
 
 async def test_parks_survive(connection: AsyncConnection) -> None:
-    await save_parks(connection, [park("a"), park("b", 7.0, strikes=3)])
+    await save_parks(connection, [park("a"), park("b", 700.0, strikes=3)])
 
     assert sorted(await load_parks(connection), key=lambda one: one.scope.what) == [
         park("a"),
-        park("b", 7.0, strikes=3),
+        park("b", 700.0, strikes=3),
     ]
 
 
