@@ -1,12 +1,15 @@
 """A sandbox with any key, the public tables, and a gateway with a provider `openai` that leads to the sandbox."""
 
 from collections.abc import AsyncIterator
+from typing import NamedTuple
 
 import pytest
 
 from gateway.sandbox.server import Sandbox
+from tests.conftest import _create, _drop
+from tests.databases import sibling_url
 from tests.fakes.gateway_fixture import Gateway, Registry, connected, running_gateway
-from tests.fakes.sandbox_fixture import sandbox
+from tests.fakes.sandbox_fixture import running_sandbox, sandbox
 
 __all__ = ["sandbox"]
 
@@ -32,3 +35,32 @@ async def pair(gateway: Gateway, registry: Registry) -> Gateway:
     await registry.add_account("sk-b", tier=1)
     await gateway.serves(accounts=2)
     return gateway
+
+
+class Shared(NamedTuple):
+    gateway: Gateway
+    sandbox: Sandbox
+
+
+@pytest.fixture(scope="module")
+async def shared_app(postgres_server_url: str, template_database: str) -> AsyncIterator[Shared]:
+    """What `pair` gives, once for a module whose tests leave the tables alone."""
+    name = await _create(postgres_server_url, template=template_database)
+    url = sibling_url(postgres_server_url, name)
+    async with running_sandbox() as upstream, connected(url) as registry:
+        await registry.add_provider("openai", upstream.url)
+        async with running_gateway(url) as gateway:
+            await registry.add_account("sk-a", tier=0)
+            await registry.add_account("sk-b", tier=1)
+            await gateway.serves(accounts=2)
+            yield Shared(gateway, upstream)
+    await _drop(postgres_server_url, name)
+
+
+@pytest.fixture
+def shared(shared_app: Shared) -> Shared:
+    """The same, with an empty log and nothing held against any account."""
+    for account_id in shared_app.gateway.snapshot.accounts:
+        shared_app.gateway.service.board.clear(account_id)
+    shared_app.sandbox.reset()
+    return shared_app
