@@ -21,8 +21,10 @@ from gateway.http_protocol import CoalescingProtocol
 from gateway.settings import Settings, WorkerContext, WorkerOrder, read_order
 
 PR_SET_PDEATHSIG = 1
-GRACE_S = 2
-"""For what is left after the app's own drain: health checks, admin calls."""
+GRACE_S = 2.0
+"""For what is left after the app's own drain (health checks, admin calls, clients that read slowly): it is cut once it
+has not moved for so long."""
+LOOK_S = 0.05
 LAST_WORDS_BYTES = 2000
 
 Drain = Callable[[float], Awaitable[None]]
@@ -70,17 +72,58 @@ class WorkerServer(uvicorn.Server):
         _say(self._ready_fd, "ready")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        deadline = asyncio.get_running_loop().time() + self._drain_s
         for server in self.servers:
             server.close()
-        for connection in list(self.server_state.connections):
-            connection.shutdown()  # idle ones close, busy ones after their answer
+        self._close_idle()
         drain: Drain | None = getattr(getattr(self._app, "state", None), "drain", None)
         if drain is not None:
             await self._drained(drain)
-            self.config.timeout_graceful_shutdown = GRACE_S
-        if self._hurried.is_set():
-            self._hurry()
+        await self._emptied(deadline)
         await super().shutdown(sockets=sockets)
+
+    async def _emptied(self, deadline: float) -> None:
+        """Until nobody is connected, while there is movement and, that apart, until `deadline`; then cuts who is left.
+
+        Left to uvicorn, a client that does not read its answer would hold the stop up, and be logged as an error.
+        """
+        time = asyncio.get_running_loop().time
+        deadline, moved_at = max(deadline, time() + GRACE_S), time()
+        before = self._left()
+        while any(before) and not self._hurried.is_set() and time() < min(deadline, moved_at + GRACE_S):
+            await self._look_later()
+            self._close_idle()  # also those that came in the very moment in which the listeners closed
+            left = self._left()
+            if left != before:
+                before, moved_at = left, time()
+        await self._cut()
+
+    def _left(self) -> tuple[int, int, int]:
+        """Connections, tasks, bytes that wait for their clients."""
+        state = self.server_state
+        unsent = sum(connection.transport.get_write_buffer_size() for connection in state.connections)
+        return len(state.connections), len(state.tasks), unsent
+
+    def _close_idle(self) -> None:
+        for connection in list(self.server_state.connections):
+            connection.shutdown()  # idle ones close, busy ones after their answer
+
+    async def _cut(self) -> None:
+        state = self.server_state
+        if not state.connections and not state.tasks:
+            return
+        for connection in list(state.connections):
+            connection.transport.abort()
+        await self._look_later()  # whoever waits for the client learns that it is gone, and ends by itself
+        for task in list(state.tasks):
+            task.cancel()
+        await self._look_later()
+
+    async def _look_later(self) -> None:
+        """A moment, or until a second signal comes."""
+        hurried = asyncio.ensure_future(self._hurried.wait())
+        await asyncio.wait({hurried}, timeout=LOOK_S)
+        hurried.cancel()
 
     async def _drained(self, drain: Drain) -> None:
         """Until the app has drained, its deadline plus a second at most; a second signal cuts it short."""
@@ -100,7 +143,6 @@ class WorkerServer(uvicorn.Server):
 
     def _hurry(self) -> None:
         self._hurried.set()
-        self.config.timeout_graceful_shutdown = 0
         for task in self.server_state.tasks:
             task.cancel()
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.databases import temporary_state
 from tests.e2e.service import Service, running
+from tests.e2e.tiny_app import LARGE_BYTES
 from tests.waits import until
 
 
@@ -86,6 +87,34 @@ def test_running_call_ends_in_peace_and_new_ones_are_refused_after_sigterm(servi
     assert service.exit_code() == 0
     slow.close()
     endless.close()
+
+
+@pytest.mark.parametrize("path", ["/", "/large"])
+def test_clean_stop_is_quick_and_silent_whatever_clients_leave_open(service, path):
+    idle, unread = [service.open("/") for _ in range(4)], service.open(path)
+    for connection in idle:
+        connection.getresponse().read()
+    answer = unread.getresponse()  # its head; of a large body more than the system holds stays unread
+
+    service.signal(signal.SIGTERM)
+
+    assert service.exit_code(within_s=8) == 0
+    assert [event for event in service.events if event["event"] == "library.logged"] == []
+    answer.close()
+    for connection in (*idle, unread):
+        connection.close()
+
+
+def test_large_answer_that_is_being_read_is_whole_after_sigterm(service):
+    slow = service.open("/large")
+    answer = slow.getresponse()
+    service.signal(signal.SIGTERM)
+    service.event("service.draining")
+
+    assert len(answer.read()) == LARGE_BYTES
+
+    assert service.exit_code() == 0
+    slow.close()
 
 
 def is_refused(service: Service) -> bool:

@@ -6,9 +6,12 @@ from types import SimpleNamespace
 
 from gateway.settings import Settings, WorkerContext
 
+LARGE_BYTES = 32 * 1024 * 1024
+"""More than the system takes for a client that does not read."""
+
 
 class TinyApp:
-    """`/` says who answers, `/slow` answers after a second, `/endless` streams until the worker drains."""
+    """`/` says who answers, `/slow` answers after a second, `/endless` streams until the worker drains; `/large` is."""
 
     def __init__(self, context: WorkerContext) -> None:
         self._index = context.index
@@ -39,6 +42,8 @@ class TinyApp:
         if path == "/endless":
             await send({"type": "http.response.body", "body": b"endless ", "more_body": True})
             await self._draining.wait()
+        if path == "/large":
+            body = bytes(LARGE_BYTES)
         await send({"type": "http.response.body", "body": body})
 
     async def _drain(self, deadline_s):
