@@ -40,6 +40,7 @@ def make_engine(dsn: str, pool_size: int = 5, *, statement_timeout_s: float = ST
         max_overflow=0,
         pool_timeout=POOL_TIMEOUT_S,
         pool_pre_ping=True,
+        hide_parameters=True,  # an error's text goes to the log, and a credential may be among them
         json_serializer=write_json,
         json_deserializer=msgspec.json.decode,
         connect_args={

@@ -55,3 +55,11 @@ async def test_an_argument_that_does_not_fit_is_no_outage(engine: AsyncEngine) -
     with pytest.raises(DBAPIError), store_errors():
         async with engine.connect() as connection:
             await connection.execute(text("SELECT CAST(:n AS integer)"), {"n": "text"})
+
+
+async def test_an_errors_text_holds_no_parameter_of_its_statement(engine: AsyncEngine) -> None:
+    with pytest.raises(DBAPIError) as failed:
+        async with engine.connect() as connection:
+            await connection.execute(text("SELECT nothing FROM nowhere WHERE key = :key"), {"key": "sk-proj-abcdef"})
+
+    assert "sk-proj-abcdef" not in str(failed.value)
