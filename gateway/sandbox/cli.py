@@ -87,7 +87,7 @@ def make_parser() -> argparse.ArgumentParser:
         prog="gateway sandbox", description="A fake OpenAI: limits, errors, faults, a log."
     )
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8090, help="0 takes a free one (default 8090)")
+    parser.add_argument("--port", type=_port, default=8090, help="0 takes a free one (default 8090)")
     parser.add_argument("--config", type=Path, help="YAML or JSON file; docs/sandbox.md lists what may stand in it")
     parser.add_argument("--key", action="append", help="KEY[:ORG[:PROJECT]], repeatable; without any, every key works")
     parser.add_argument("--requests", type=_positive, help="requests per period for each organisation and model")
@@ -98,6 +98,14 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--gap", type=float, default=0.0, help="seconds between a stream's events")
     parser.add_argument("--answer-tokens", type=_positive, help="words of an answer; default: it echoes the question")
     return parser
+
+
+def _port(text: str) -> int:
+    """The system takes larger numbers modulo 65536, and so another port."""
+    number = int(text)
+    if not 0 <= number <= 65535:
+        raise argparse.ArgumentTypeError(f"{number} is not between 0 and 65535")
+    return number
 
 
 def _positive(text: str) -> int:

@@ -54,3 +54,12 @@ def test_wrong_setting_stops_the_start_and_is_named(
 
     assert stopped.value.code == 2
     assert named in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("port", ["99999", "65536", "-1", "http"])
+def test_port_that_is_none_stops_the_start_and_is_named(capsys: pytest.CaptureFixture[str], port: str) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main([f"--port={port}"])
+
+    assert stopped.value.code == 2
+    assert "--port" in capsys.readouterr().err
