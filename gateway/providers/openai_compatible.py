@@ -68,6 +68,7 @@ class OpenAICompatible(msgspec.Struct, frozen=True):
             ),
             body=ask_for_usage(body) if self.hides_usage(call, destination) else body,
             limits=limits,
+            may_resend=not call.endpoint.is_creating,
         )
 
     def read_error(self, body: bytes, content_type: str) -> ErrorBody:

@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 
 from gateway.core.snapshot import StreamUsage
@@ -123,3 +124,11 @@ def test_an_unusable_credential_stops_before_any_call():
 
 def test_errors_are_read_by_the_kind():
     assert OPENAI.read_error(b'{"error":{"message":"m","code":"c"}}', "application/json").code == "c"
+
+
+@pytest.mark.parametrize("is_creating", [False, True])
+def test_a_creating_call_is_never_sent_again_unasked(is_creating):
+    made = call()
+    made = msgspec.structs.replace(made, endpoint=msgspec.structs.replace(made.endpoint, is_creating=is_creating))
+
+    assert prepare(made).may_resend is not is_creating
