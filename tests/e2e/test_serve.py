@@ -99,7 +99,7 @@ def test_clean_stop_is_quick_and_silent_whatever_clients_leave_open(service, pat
     service.signal(signal.SIGTERM)
 
     assert service.exit_code(within_s=8) == 0
-    assert [event for event in service.events if event["event"] == "library.logged"] == []
+    assert not [line for line in service.errors if "running task" in line]  # uvicorn's word on what it had to cut
     answer.close()
     for connection in (*idle, unread):
         connection.close()
