@@ -6,6 +6,7 @@ once: measured, a tenth of a small call's CPU, and more of a stream's piece.
 """
 
 import asyncio
+import re
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -18,6 +19,19 @@ MAX_HEAD_BYTES = 65_536
 HEAD_TOO_LARGE = write_error(
     InvalidCall("The request line and its headers are too large.", code="request_head_too_large", status=431)
 )
+
+
+_UPGRADE = re.compile(rb"(?i)\r\nupgrade:[ \t]*h2c[ \t]*(?=\r\n)")
+
+
+def without_upgrade(data: bytes) -> bytes:
+    """`data`, which begins within a head, without the offer to speak HTTP/2.
+
+    Java's own client makes it with every first request of a connection. The parser would take it for accepted and skip
+    the body; RFC 9110 §7.8 lets a server pass over it.
+    """
+    head, end, rest = data.partition(b"\r\n\r\n")
+    return _UPGRADE.sub(b"", head + b"\r\n").removesuffix(b"\r\n") + end + rest
 
 
 class CoalescingTransport:
@@ -61,9 +75,12 @@ class CoalescingProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn says so itself
         super().connection_made(CoalescingTransport(transport, self.loop))  # type: ignore[arg-type]  # fits by shape
         self._is_in_head = False
+        self._is_in_body = False
         self._head_bytes = 0
 
     def data_received(self, data: bytes) -> None:
+        if b"h2c" in data and not self._is_in_body:
+            data = without_upgrade(data)
         super().data_received(data)
         if self._is_in_head:  # still, after all that has come
             self._head_bytes += len(data)
@@ -77,7 +94,12 @@ class CoalescingProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._is_in_head = False
+        self._is_in_body = True
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._is_in_body = False
+        super().on_message_complete()
 
     def _refuse_head(self) -> None:
         """Says so, unless an earlier request of this connection is still being answered."""

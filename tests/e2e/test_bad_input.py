@@ -291,3 +291,16 @@ async def test_what_is_no_http_harms_nobody(pair, sandbox, request_bytes):
     assert not said or said.split(b" ")[1][:1] == b"4", said[:200]
     assert sandbox.log == []
     assert (await pair.chat()).status_code == 200
+
+
+async def test_an_offer_of_http_2_is_passed_over_and_the_body_kept(pair, sandbox):
+    """As Java's own client makes it."""
+    offer = ("connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk")
+    spoken_of = chat("x\r\nUpgrade: h2c\r\n")
+    async with raw(pair.port) as client:
+        for request in (post(chat(), *offer), post(chat()), post(spoken_of, *offer)):
+            await client.send(request)
+            assert (await client.answer())[0] == 200
+
+    assert [msgspec.json.decode(seen.body) for seen in sandbox.log] == [chat(), chat(), spoken_of]
+    assert "http2-settings" not in sandbox.log[0].headers
