@@ -47,12 +47,14 @@ from gateway.notify.listener import (
     RegistryChanged,
     Resynced,
 )
+from gateway.providers.base import via_of
 from gateway.providers.catalog import KINDS
 from gateway.relay.attempt import Attempts
 from gateway.relay.board import Board
 from gateway.relay.catalog import ModelCatalog
 from gateway.relay.checks import Checks
 from gateway.relay.clock import SystemClock
+from gateway.relay.fallbacks import FallbackRelay
 from gateway.relay.gate import Gate
 from gateway.relay.loop import Relay
 from gateway.relay.waiting import Waiting
@@ -65,7 +67,7 @@ from gateway.telemetry.events import CallRecord
 from gateway.telemetry.log import LogOutput, configure
 from gateway.telemetry.metrics import Metrics
 from gateway.upkeep import CatalogUpkeep, Gauges, ProviderChecks
-from gateway.upstream.http1 import Http1Engine
+from gateway.upstream.engines import Engines
 
 STALE_SNAPSHOT_S = 30.0
 """The registry is polled every 10 s: when it was not confirmed for so long, the database is away."""
@@ -107,7 +109,7 @@ class Service:
             sleep=clock.sleep,
         )
         self.board = Board(clock=clock, rng=self.rng, kinds=KINDS, announcer=self.announcer)
-        self.upstream = Http1Engine()
+        self.upstream = Engines()
         self.checks = Checks(upstream=self.upstream, kinds=KINDS, clock=clock, rng=self.rng)
         self.catalog = ModelCatalog(checks=self.checks)
         self.catalog_upkeep = CatalogUpkeep(catalog=self.catalog, snapshot=lambda: self.board.snapshot)
@@ -124,13 +126,14 @@ class Service:
             default_provider=ProviderId(settings.default_provider) if settings.default_provider else None,
         )
         self.listener = Listener(context.listen_dsn.reveal(), self._hear, sender=sender, sleep=clock.sleep)
-        self.relay = Relay(
+        loop = Relay(
             board=self.board,
             attempts=Attempts(board=self.board, upstream=self.upstream, clock=clock),
             waiting=self.waiting,
             clock=clock,
             rng=self.rng,
         )
+        self.relay = FallbackRelay(relay=loop, board=self.board, clock=clock)
         self.background = Background(clock)
         self._resynced = asyncio.Event()
 
@@ -219,6 +222,7 @@ class Service:
 
     async def _tidy(self) -> None:
         self.board.tidy()
+        await self.upstream.close_unused(via for via in map(via_of, self.board.snapshot.providers.values()) if via)
 
     async def drain(self, deadline_s: float) -> None:
         """No new calls; those that run may end. Called by the worker before the server closes."""

@@ -17,7 +17,6 @@ from gateway.core.errors import (
     CallRefused,
     EndpointNotFound,
     GatewayError,
-    InvalidCall,
     NoAccountAvailable,
     NotAllowed,
     ShuttingDown,
@@ -36,18 +35,17 @@ from gateway.providers.base import Headers
 from gateway.relay.answer import Answer, ComingBody
 from gateway.relay.board import Board
 from gateway.relay.catalog import ModelCatalog
+from gateway.relay.fallbacks import FallbackRelay
 from gateway.relay.gate import Gate
-from gateway.relay.job import Job
-from gateway.relay.loop import Relay
+from gateway.relay.job import Job, fitted
 from gateway.relay.metering import CLIENT_GONE, Meter, Progress
 from gateway.relay.ports import Clock
 from gateway.telemetry.events import CallEnd, Event
 from gateway.telemetry.log import get_logger
 from gateway.wire.endpoints import allowed_methods, find
-from gateway.wire.envelope import Envelope, read_envelope, replace_model
+from gateway.wire.envelope import Envelope, read_envelope
 from gateway.wire.errors import error_headers, write_error
 from gateway.wire.headers import max_wait_s, request_headers
-from gateway.wire.validation import check
 
 PREFIX = b"/v1"
 UNKNOWN = Endpoint(name="unknown", method="", path="")
@@ -74,7 +72,7 @@ class DataPlane(msgspec.Struct, frozen=True, kw_only=True):
     """What the handler needs."""
 
     board: Board
-    relay: Relay
+    relay: FallbackRelay
     catalog: ModelCatalog
     meter: Meter
     gate: Gate
@@ -199,14 +197,9 @@ class Exchange:
         self._progress.call = call
         check_model(key, call.model)
         pool = plane.board.pool_for(call)
-        check(envelope.fields, endpoint, pool.validation)
-        if call.is_stream and not pool.provider.settings.streaming:
-            raise InvalidCall(
-                "This provider does not stream: leave `stream` out.", param="stream", code="unsupported_value"
-            )
-        if not pool.is_model_kept:
-            body = replace_model(body, call.model, pool.model)
-        return Job(call, pool, request_headers(self._scope["headers"]), body, self._progress)
+        sent = fitted(call, pool, envelope.fields, body)
+        allowed = () if key is None else key.models
+        return Job(call, pool, request_headers(self._scope["headers"]), sent, self._progress, body, allowed)
 
     def _own(self, endpoint: Endpoint, key: ClientKey | None) -> Answer:
         self._progress.call = Call(id=self._call_id, endpoint=endpoint, key_id=None if key is None else key.id)
@@ -227,6 +220,8 @@ class Exchange:
                 (b"x-gateway-account", progress.account_id.encode()),
                 (b"x-gateway-attempts", b"%d" % progress.attempts),
             )
+        if progress.served_model is not None:
+            headers += ((b"x-gateway-model", progress.served_model.encode("latin-1", "replace")),)
         if self._plane.cors.origins:
             headers += self._plane.cors.answer_headers(self._headers)
         return headers

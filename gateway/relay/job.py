@@ -1,11 +1,17 @@
 """`Job`: one call and what it brings along, as it walks through the relay."""
 
+from typing import Any
+
 import msgspec
 
 from gateway.core.call import Call
+from gateway.core.errors import InvalidCall
+from gateway.core.ids import Instant
 from gateway.providers.base import Headers
 from gateway.relay.metering import Progress
 from gateway.relay.pool import Pool
+from gateway.wire.envelope import replace_model
+from gateway.wire.validation import check
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -18,3 +24,22 @@ class Job(msgspec.Struct, frozen=True):
     body: bytes
     """Names the upstream's model already."""
     progress: Progress
+    written: bytes = b""
+    """The body as the caller wrote it, from which a fallback's is made."""
+    allowed_models: tuple[str, ...] = ()
+    """Names or globs that the caller's key may use; empty means all."""
+    began: Instant | None = None
+    """When this model's turn began: its patience and its deadline count from then. None: with the call's arrival."""
+
+
+def fitted(call: Call, pool: Pool, fields: dict[str, Any], body: bytes) -> bytes:
+    """`body` as it may go to the pool: checked against the pool's rules, naming the pool's model.
+
+    `fields` is the decoded body. Raises InvalidCall for what the provider does not take.
+    """
+    check(fields, call.endpoint, pool.validation)
+    if call.is_stream and not pool.provider.settings.streaming:
+        raise InvalidCall(
+            "This provider does not stream: leave `stream` out.", param="stream", code="unsupported_value"
+        )
+    return body if pool.is_model_kept else replace_model(body, call.model, pool.model)

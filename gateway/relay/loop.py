@@ -51,9 +51,9 @@ class Relay:
 
     async def relay_call(self, job: Job) -> Answer:
         """The answer of the first account that gives one, or the last refusal as it came. Raises GatewayError else."""
-        arrived = job.progress.arrived
-        deadline = Instant(arrived + job.pool.provider.settings.timeout_s)
-        run = _Run(deadline, Instant(min(arrived + job.call.max_wait_s, deadline)))
+        began = job.progress.arrived if job.began is None else job.began
+        deadline = Instant(began + job.pool.provider.settings.timeout_s)
+        run = _Run(deadline, Instant(min(began + job.call.max_wait_s, deadline)))
         try:
             while True:
                 now = self._clock.now()

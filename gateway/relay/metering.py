@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from gateway.core.call import Call, Usage
-from gateway.core.ids import AccountId, Instant, ProviderId
+from gateway.core.ids import AccountId, Instant, ModelName, ProviderId
 from gateway.core.outcome import Outcome, OutcomeKind
 from gateway.relay.ports import Clock
 from gateway.telemetry.events import AttemptRecord, CallEnd, CallRecord
@@ -35,7 +35,7 @@ class Progress:
 
     __slots__ = (
         "_attempts", "_clock", "_is_finished", "_meter", "_trail", "account_id", "arrived", "body_bytes", "call",
-        "chunks", "first_byte", "provider_id", "usage", "waited_s",
+        "chunks", "first_byte", "last", "provider_id", "served_model", "usage", "waited_s",
     )  # fmt: skip
 
     def __init__(self, call: Call, meter: Meter, clock: Clock, arrived: Instant) -> None:
@@ -50,6 +50,10 @@ class Progress:
         self.first_byte: Instant | None = None
         self.provider_id: ProviderId | None = None
         self.account_id: AccountId | None = None
+        self.last: Outcome | None = None
+        """What the last attempt came to."""
+        self.served_model: ModelName | None = None
+        """The fallback that served; None: the model that was asked for, or none."""
         self.usage: Usage | None = None
         self.chunks = 0
         self.body_bytes = 0
@@ -66,6 +70,7 @@ class Progress:
         self._attempts += 1
         self.provider_id = provider_id
         self.account_id = account_id
+        self.last = outcome
         kind = outcome.kind
         if len(self._trail) < MAX_TRAIL:
             self._trail.append(AttemptRecord(account_id, provider_id, kind, outcome.status, duration_s, outcome.code))
@@ -95,6 +100,7 @@ class Progress:
                 status=status,
                 total_s=self._clock.now() - self.arrived,
                 model=call.model,
+                served_model=self.served_model,
                 provider=self.provider_id,
                 account_id=self.account_id,
                 client_key_id=call.key_id,

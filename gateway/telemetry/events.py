@@ -192,6 +192,8 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field=
     """Which process of the service; "" when it is the only one."""
     model: str | None = None
     """As the caller wrote it; None when the body named none."""
+    served_model: str | None = None
+    """The fallback that served in its place, as its route names it."""
     provider: str | None = None
     """Of the last attempt; None when there was none."""
     account_id: str | None = None

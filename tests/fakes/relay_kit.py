@@ -1,7 +1,7 @@
 """A whole relay on fakes: accounts, a board, a loop and a scripted upstream, for tests of what they do together."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from random import Random
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ from gateway.core.snapshot import (
     Credential,
     Provider,
     ProviderSettings,
+    Route,
     Snapshot,
     build_snapshot,
 )
@@ -25,6 +26,7 @@ from gateway.providers.catalog import KINDS
 from gateway.relay.answer import Answer
 from gateway.relay.attempt import Attempts
 from gateway.relay.board import Board
+from gateway.relay.fallbacks import FallbackRelay
 from gateway.relay.job import Job
 from gateway.relay.lease import Lease
 from gateway.relay.loop import Relay
@@ -131,10 +133,14 @@ class KeptMeter:
 def account(name: str, **fields: Any) -> Account:
     """The account `name`, whose key is `sk-<name>`."""
     credential = Credential(AuthStrategy.API_KEY, Secret(fields.pop("key", f"sk-{name}")))
-    return Account(id=AccountId(name), provider_id=PROVIDER, label=name, credential=credential, **fields)
+    given = {"provider_id": PROVIDER, **fields}
+    return Account(id=AccountId(name), label=name, credential=credential, **given)
 
 
-def snapshot_of(*accounts: Account, version: int = 1, **settings: Any) -> Snapshot:
+def snapshot_of(
+    *accounts: Account, version: int = 1, routes: Sequence[Route] = (), others: Sequence[Provider] = (), **settings: Any
+) -> Snapshot:
+    """`settings` are the provider's; `others` stand beside it."""
     provider = Provider(
         id=PROVIDER,
         name="OpenAI",
@@ -144,12 +150,15 @@ def snapshot_of(*accounts: Account, version: int = 1, **settings: Any) -> Snapsh
         settings=ProviderSettings(**settings),
     )
     return build_snapshot(
-        version=version, providers=[provider], accounts=accounts, routes=[], default_provider=PROVIDER
+        version=version, providers=[provider, *others], accounts=accounts, routes=routes, default_provider=PROVIDER
     )
 
 
 class RelayKit:
-    """Accounts by name: `RelayKit("a", "b")`, or as `Account`s; keys are `sk-a`, `sk-b`."""
+    """Accounts by name: `RelayKit("a", "b")`, or as `Account`s; keys are `sk-a`, `sk-b`.
+
+    `settings` are the provider's, but for `routes` and `others`, which are rows beside it.
+    """
 
     def __init__(self, *accounts: str | Account, seed: int = 7, max_calls: int = 100, **settings: Any) -> None:
         self.clock = FakeClock()
@@ -161,7 +170,8 @@ class RelayKit:
         self.waiting = Waiting(clock=self.clock, max_calls=max_calls, max_bytes=1_000_000)
         self.board.on_change = self.waiting.ring_heads
         attempts = Attempts(board=self.board, upstream=self.upstream, clock=self.clock)
-        self.relay = Relay(board=self.board, attempts=attempts, waiting=self.waiting, clock=self.clock, rng=rng)
+        loop = Relay(board=self.board, attempts=attempts, waiting=self.waiting, clock=self.clock, rng=rng)
+        self.relay = FallbackRelay(relay=loop, board=self.board, clock=self.clock)
         self.settings = settings
         self.set_accounts(*accounts)
         self._calls = 0
@@ -201,10 +211,10 @@ class RelayKit:
 
     # -- whole calls ---------------------------------------------------------------------------------------------
 
-    def job(self, body: bytes = CHAT_BODY, **fields: Any) -> Job:
+    def job(self, body: bytes = CHAT_BODY, allowed_models: tuple[str, ...] = (), **fields: Any) -> Job:
         call = self.call(**fields)
         progress = Progress(call, self.meter, self.clock, self.clock.now())
-        return Job(call, self.board.pool_for(call), (), body, progress)
+        return Job(call, self.board.pool_for(call), (), body, progress, body, allowed_models)
 
     def start(self, **fields: Any) -> "asyncio.Task[Answer]":
         """A call under way."""

@@ -1,0 +1,100 @@
+"""Model fallbacks around the loop: the model that was asked for, then those its route names, until one serves.
+
+model asked ─▶ fallback 1 ─▶ fallback 2 ─▶ … ─▶ the rest of the caller's patience on the model asked ─▶ its own refusal
+               each: another pool, maybe another provider; the body checked and named for it anew
+
+Rules of this file: when a call goes on is `core/fallbacks`' to say; all of it happens before the commit; when no model
+serves, the caller reads what the model that was asked for came to.
+"""
+
+import msgspec
+
+from gateway.core.errors import AllOverloaded, AllRateLimited, CallRefused, GatewayError
+from gateway.core.fallbacks import PATIENCE_S, fallback_models, falls_back
+from gateway.core.ids import Instant, ModelName
+from gateway.core.outcome import OutcomeKind
+from gateway.relay.answer import Answer
+from gateway.relay.board import Board
+from gateway.relay.job import Job, fitted
+from gateway.relay.loop import Relay
+from gateway.relay.ports import Clock
+from gateway.wire.envelope import read_envelope, replace_model
+
+End = Answer | GatewayError
+
+
+class FallbackRelay:
+    """Calls in, answers out, as `Relay`, whose loop it runs once for every model it tries."""
+
+    def __init__(self, *, relay: Relay, board: Board, clock: Clock) -> None:
+        self._relay = relay
+        self._board = board
+        self._clock = clock
+
+    async def relay_call(self, job: Job) -> Answer:
+        """The answer of the first model that gives one, else what the first model came to. Raises GatewayError."""
+        if not job.pool.fallbacks:
+            return await self._relay.relay_call(job)
+        models = fallback_models(job.call.model or job.pool.model, job.pool.fallbacks, allowed=job.allowed_models)
+        end = await self._walk(job, models) if models else await self._ended(job)
+        if isinstance(end, GatewayError):
+            raise end
+        return end
+
+    async def _walk(self, job: Job, models: tuple[ModelName, ...]) -> End:
+        patient_until = Instant(job.progress.arrived + job.call.max_wait_s)
+        first = end = await self._ended(_hurried(job, job.call.max_wait_s))
+        for model in models:
+            if not self._goes_on(job, end):
+                break
+            turn = self._turn(job, model, patient_until)
+            if turn is None:
+                continue
+            end = await self._ended(turn)
+            if _is_served(end):
+                job.progress.served_model = model
+                return end
+        if isinstance(first, AllRateLimited | AllOverloaded) and self._clock.now() < patient_until:
+            return await self._ended(job)
+        return first
+
+    async def _ended(self, job: Job) -> End:
+        job.progress.last = None
+        try:
+            return await self._relay.relay_call(job)
+        except GatewayError as error:
+            return error
+
+    def _goes_on(self, job: Job, end: End) -> bool:
+        if _is_served(end):
+            return False
+        error = end if isinstance(end, GatewayError) else None
+        return falls_back(error, job.progress.last, is_creating=job.call.endpoint.is_creating)
+
+    def _turn(self, job: Job, model: ModelName, patient_until: Instant) -> Job | None:
+        """The same call for `model`; None when nobody here is configured for it, or its provider does not take it.
+
+        Who named a provider stays there.
+        """
+        now = self._clock.now()
+        call = msgspec.structs.replace(job.call, model=model, named_provider=None)
+        try:
+            pool = self._board.pool_for(call)
+            if job.call.named_provider is not None and pool.provider.id != job.pool.provider.id:
+                return None
+            written = replace_model(job.written, job.call.model, model)
+            body = fitted(call, pool, read_envelope(written, call.endpoint).fields, written)
+        except CallRefused:
+            return None
+        turn = msgspec.structs.replace(job, call=call, pool=pool, body=body, began=now)
+        return _hurried(turn, max(patient_until - now, 0.0))
+
+
+def _hurried(job: Job, patience_s: float) -> Job:
+    """The job, waiting no longer than is fair where another model may serve at once."""
+    call = msgspec.structs.replace(job.call, max_wait_s=min(patience_s, PATIENCE_S))
+    return msgspec.structs.replace(job, call=call)
+
+
+def _is_served(end: End) -> bool:
+    return isinstance(end, Answer) and end.outcome is OutcomeKind.OK
