@@ -6,10 +6,11 @@ about to insert: its settings go before the column `settings` of whichever row i
 """
 
 from collections.abc import Iterator, Mapping
+from enum import Enum
 
 import msgspec
 
-from gateway.core.ids import ProviderId
+from gateway.core.ids import ProviderId, Secret
 from gateway.core.snapshot import AuthStrategy, ProviderSettings, Snapshot
 from gateway.settings import AccountDeclaration, ProviderDeclaration, Settings
 from gateway.store.declarations import Declarations, DeclaredAccount, DeclaredProvider, DeclaredRoute
@@ -56,7 +57,7 @@ def declared_in_environment(settings: Settings) -> Declarations:
 
 def provider_settings(given: ProviderDeclaration) -> dict[str, object]:
     """The column `settings`: what was given, and nothing else, so that later defaults hold for the rest."""
-    return {name: value for name, value in _given(given) if value is not None}
+    return {name: _plain(value) for name, value in _given(given) if value is not None}
 
 
 def makes_row(given: ProviderDeclaration) -> bool:
@@ -70,7 +71,7 @@ def overlaid(snapshot: Snapshot, providers: Mapping[str, ProviderDeclaration]) -
         provider = changed.get(ProviderId(provider_id))
         if provider is None or makes_row(given):
             continue
-        values = {name: value for name in _SETTING_NAMES if (value := getattr(given, name)) is not None}
+        values = {name: value for name, value in _given(given) if value is not None}
         settings = msgspec.structs.replace(provider.settings, **values)
         changed[provider.id] = msgspec.structs.replace(provider, settings=settings)
     return snapshot if changed == snapshot.providers else msgspec.structs.replace(snapshot, providers=changed)
@@ -110,9 +111,14 @@ def _account(given: AccountDeclaration) -> DeclaredAccount:
 
 
 def _given(given: ProviderDeclaration) -> Iterator[tuple[str, object]]:
+    """Names and values as `ProviderSettings` has them."""
     for name in _SETTING_NAMES:
         value = getattr(given, name)
-        yield name, value.value if hasattr(value, "value") else value
+        yield name, value.reveal() if isinstance(value, Secret) else value
+
+
+def _plain(value: object) -> object:
+    return value.value if isinstance(value, Enum) else value
 
 
 def _present(**values: str | None) -> dict[str, object]:

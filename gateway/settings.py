@@ -134,6 +134,10 @@ class ProviderDeclaration(Section, frozen=True, kw_only=True):
     validation: Validation | None = None
     headers: dict[str, str] | None = None
     auth_header: str | None = None
+    proxy: Secret | None = None
+    """`http://[user:password@]host:port`, or https: calls and checks go through it. None: directly."""
+    http2: bool | None = None
+    """HTTP/2 where the upstream's TLS offers it. It costs more CPU a call."""
 
 
 class RouteDeclaration(Section, frozen=True, kw_only=True):

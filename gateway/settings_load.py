@@ -10,6 +10,7 @@ import msgspec
 
 from gateway.core.base_url import normalised_base_url
 from gateway.core.ids import Secret
+from gateway.core.proxy_url import checked_proxy_url
 from gateway.settings import AuthMode, Settings
 from gateway.settings_check import UNSET, Checker
 from gateway.settings_sources import (
@@ -136,6 +137,7 @@ def _clashes(settings: Settings, tree: Node) -> Iterator[SettingProblem]:
         if url and url.reveal().partition("://")[0] not in POSTGRES_SCHEMES:
             yield SettingProblem(_place(tree, name), f"{name} must read postgresql://user:password@host:port/database")
     yield from _base_urls(settings, tree)
+    yield from _proxies(settings, tree)
 
 
 def _base_urls(settings: Settings, tree: Node) -> Iterator[SettingProblem]:
@@ -155,6 +157,16 @@ def _base_urls(settings: Settings, tree: Node) -> Iterator[SettingProblem]:
         if is_loopback(normal.hostname or "") and normal.port == settings.server.port:
             # An SDK's own OPENAI_BASE_URL may already lead here: every call would come back to us.
             yield SettingProblem(_place(tree, *path), "leads to this gateway itself")
+
+
+def _proxies(settings: Settings, tree: Node) -> Iterator[SettingProblem]:
+    for provider_id, provider in settings.providers.items():
+        if provider.proxy is not None:
+            try:
+                checked_proxy_url(provider.proxy.reveal())
+            except ValueError as error:
+                place = _place(tree, "providers", provider_id, "proxy")
+                yield SettingProblem(place, f"providers.{provider_id}.proxy {error}")
 
 
 def _place(tree: Node, *path: str) -> str:

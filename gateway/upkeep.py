@@ -18,7 +18,7 @@ from gateway.telemetry.events import Event
 from gateway.telemetry.log import LogOutput, get_logger
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.stats import ProviderCheck
-from gateway.upstream.http1 import Http1Engine
+from gateway.upstream.engines import Engines
 
 IDLE_S = 60.0
 """A provider that nobody called for so long is checked (SPEC §8)."""
@@ -39,7 +39,7 @@ class Gauges:
         waiting: Waiting,
         watcher: RegistryWatcher,
         listener: Listener,
-        upstream: Http1Engine,
+        upstream: Engines,
         clock: Clock,
     ) -> None:
         self._metrics = metrics

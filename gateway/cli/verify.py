@@ -1,4 +1,4 @@
-"""Tries accounts' credentials from the command line, with the same engine and the same reading as the service."""
+"""Tries accounts' credentials from the command line, with the same engines and the same reading as the service."""
 
 import asyncio
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from gateway.store.cooldowns import load_parks
 from gateway.store.providers import load_provider
 from gateway.store.row_checks import RowRefused
 from gateway.store.rows import unit_of_work
-from gateway.upstream.http1 import Http1Engine
+from gateway.upstream.engines import Engines
 
 AT_ONCE = 8
 """Checks at a time: an upstream should not take us for an attack."""
@@ -26,7 +26,7 @@ AT_ONCE = 8
 
 async def verify_accounts(session: Session, accounts: Sequence[AccountRecord]) -> list[Row]:
     """One row an account, in order. An account that works is no longer taken for rejected."""
-    engine = Http1Engine()
+    engine = Engines()
     checks = Checks(upstream=engine, kinds=KINDS, clock=SystemClock(), rng=Random())  # noqa: S311  # makes call ids, no secrets
     turns = asyncio.Semaphore(AT_ONCE)
 

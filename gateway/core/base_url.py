@@ -23,7 +23,7 @@ def normalised_base_url(text: str) -> str:
     text = text.strip()
     if not text.isascii() or any(char <= " " or char == "\x7f" for char in text):
         raise ValueError("must be ASCII without spaces and control characters (write other hosts in punycode)")
-    parts = _split(text)
+    parts = split_url(text)
     scheme, path = parts.scheme.lower(), parts.path.rstrip("/")
     if scheme not in _DEFAULT_PORTS:
         raise ValueError("must begin with https:// or http://")
@@ -35,17 +35,19 @@ def normalised_base_url(text: str) -> str:
         raise ValueError("has a path that is not a plain one")
     if not any(_VERSION.fullmatch(segment.lower()) for segment in path.split("/")):
         path += "/v1"
-    return f"{scheme}://{_authority(parts, scheme)}{path}"
+    return f"{scheme}://{authority_of(parts)}{path}"
 
 
-def _split(text: str) -> SplitResult:
+def split_url(text: str) -> SplitResult:
+    """Raises ValueError, whose message does not hold the text."""
     try:
         return urlsplit(text)
     except ValueError as error:
         raise ValueError("is not a URL") from error
 
 
-def _authority(parts: SplitResult, scheme: str) -> str:
+def authority_of(parts: SplitResult) -> str:
+    """Host and port in one spelling, without the scheme's own port. Raises ValueError, as above."""
     host = (parts.hostname or "").lower()
     if ":" in host or "[" in parts.netloc:
         try:
@@ -60,4 +62,4 @@ def _authority(parts: SplitResult, scheme: str) -> str:
         raise ValueError("has a port that is not between 1 and 65535") from error
     if port == 0:
         raise ValueError("has a port that is not between 1 and 65535")
-    return host if port is None or port == _DEFAULT_PORTS[scheme] else f"{host}:{port}"
+    return host if port is None or port == _DEFAULT_PORTS.get(parts.scheme.lower()) else f"{host}:{port}"

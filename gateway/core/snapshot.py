@@ -71,6 +71,19 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """Fixed headers added to every upstream request. Names are case-insensitive."""
     auth_header: str = "api-key"
     """The header of the strategy `header`; an account's `auth_data.header` goes before it."""
+    proxy: str | None = None
+    """`http://[user:password@]host:port`, or https: every call and check goes through it. None: directly."""
+    http2: bool = False
+    """HTTP/2 where the upstream's TLS offers it."""
+
+    def __repr__(self) -> str:
+        """Without the fixed headers and the proxy: both may hold a credential."""
+        shown = [
+            f"{field.name}={'***' if field.name in {'headers', 'proxy'} and value else repr(value)}"
+            for field in msgspec.structs.fields(self)
+            if (value := getattr(self, field.name)) != field.default
+        ]
+        return f"ProviderSettings({', '.join(shown)})"
 
 
 class Credential(msgspec.Struct, frozen=True):

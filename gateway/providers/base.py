@@ -5,6 +5,7 @@ from typing import Protocol
 import msgspec
 
 from gateway.core.call import Call
+from gateway.core.ids import Secret
 from gateway.core.outcome import ErrorBody
 from gateway.core.snapshot import Credential, Provider, StreamUsage, Validation
 
@@ -35,6 +36,28 @@ class Limits(msgspec.Struct, frozen=True):
     """From the moment a streaming request is sent until its first event with content. Never less than `headers_s`."""
 
 
+class Via(msgspec.Struct, frozen=True):
+    """A way to the upstream other than our own HTTP/1.1: one engine stands for each."""
+
+    proxy: Secret | None = None
+    """Its URL, user and password in it."""
+    http2: bool = False
+    """Offered by TLS; the upstream chooses."""
+    keep_alive_s: float = 60.0
+    max_idle: int = 256
+    """Of this way's connections, whatever their origins."""
+
+
+def via_of(provider: Provider) -> Via | None:
+    """None: directly, by HTTP/1.1. HTTP/2 is agreed upon in TLS alone: `http://` without a proxy needs no `Via`."""
+    settings = provider.settings
+    has_http2 = settings.http2 and provider.base_url.startswith("https:")
+    if settings.proxy is None and not has_http2:
+        return None
+    proxy = None if settings.proxy is None else Secret(settings.proxy)
+    return Via(proxy, has_http2, settings.keep_alive_s, settings.max_idle_connections)
+
+
 class UpstreamRequest(msgspec.Struct, frozen=True):
     """One HTTP request to an upstream, whole."""
 
@@ -49,6 +72,8 @@ class UpstreamRequest(msgspec.Struct, frozen=True):
     may_resend: bool = True
     """Whether the engine may send it again when a kept connection turns out dead before a byte of the answer came.
     False for creating calls: the upstream may have acted."""
+    via: Via | None = None
+    """None: directly, by HTTP/1.1."""
 
     def __repr__(self) -> str:
         """Neither headers nor body: a credential and a prompt are in them."""
@@ -70,6 +95,8 @@ class Destination(msgspec.Struct, frozen=True):
     """Names of `headers`: the caller's headers of these names are left out."""
     asks_usage: bool
     """Streams that did not ask for their usage are made to."""
+    via: Via | None = None
+    """None: directly, by HTTP/1.1."""
 
     def __repr__(self) -> str:
         """No headers: a credential is in them."""

@@ -9,7 +9,7 @@ from gateway.core.call import BodyKind, Call, StreamKind
 from gateway.core.outcome import ErrorBody
 from gateway.core.snapshot import Credential, Provider, StreamUsage, Validation
 from gateway.providers.auth import auth_headers, fixed_headers
-from gateway.providers.base import Destination, Headers, Limits, Origin, UpstreamRequest
+from gateway.providers.base import Destination, Headers, Limits, Origin, UpstreamRequest, via_of
 from gateway.wire import errors
 from gateway.wire.envelope import ask_for_usage
 
@@ -41,6 +41,7 @@ class OpenAICompatible(msgspec.Struct, frozen=True):
             headers=headers,
             names=frozenset(name for name, _ in headers),
             asks_usage=(provider.settings.stream_usage or self.stream_usage) is StreamUsage.ASK,
+            via=via_of(provider),
         )
 
     def hides_usage(self, call: Call, destination: Destination) -> bool:
@@ -69,6 +70,7 @@ class OpenAICompatible(msgspec.Struct, frozen=True):
             body=ask_for_usage(body) if self.hides_usage(call, destination) else body,
             limits=limits,
             may_resend=not call.endpoint.is_creating,
+            via=destination.via,
         )
 
     def read_error(self, body: bytes, content_type: str) -> ErrorBody:

@@ -51,6 +51,10 @@ class DeclaredProvider(msgspec.Struct, frozen=True, kw_only=True):
     is_active: bool = True
     accounts: tuple[DeclaredAccount, ...] = ()
 
+    def __repr__(self) -> str:
+        """No settings: a proxy and fixed headers may hold a credential."""
+        return f"DeclaredProvider({self.id!r}, {self.base_url!r}, {self.accounts!r})"
+
 
 class DeclaredRoute(msgspec.Struct, frozen=True, kw_only=True):
     """The fields are columns of `model_routes`."""

@@ -13,6 +13,7 @@ import msgspec
 
 from gateway.core.base_url import normalised_base_url
 from gateway.core.ids import AccountId, KeyId, ModelName, ProviderId
+from gateway.core.proxy_url import checked_proxy_url
 from gateway.core.snapshot import Account, AuthStrategy, ClientKey, Provider, ProviderSettings, Route
 from gateway.store.auth_data import InvalidAuthData, is_header_name, is_header_value, read_credential
 
@@ -102,7 +103,16 @@ def settings_of(settings: object) -> ProviderSettings:
         raise RowRefused("settings.auth_header must be the name of a header, e.g. api-key")
     if not all(is_header_name(name) and is_header_value(value) for name, value in read.headers.items()):
         raise RowRefused("settings.headers holds a name or a value that no header may have")
+    _check_proxy(read.proxy)
     return read
+
+
+def _check_proxy(proxy: str | None) -> None:
+    if proxy is not None:
+        try:
+            checked_proxy_url(proxy)
+        except ValueError as error:
+            raise RowRefused(f"settings.proxy {error}") from error
 
 
 def account_of(row: Row, auth_data: object, strategy: AuthStrategy) -> Account:

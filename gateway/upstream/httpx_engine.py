@@ -40,7 +40,7 @@ class HttpxEngine:
         keep_alive_s: float = 60.0,
         max_idle: int = 256,
     ) -> None:
-        """`proxy`: `http://[user:password@]host:port`, or `socks5://…` where its extra is installed.
+        """`proxy`: `http://[user:password@]host:port`, or https, as `core.proxy_url` has checked it.
 
         `has_http2`: offered by ALPN on https. `ca_file`: see `client_context`. The pool is one for all origins, so
         idle times and counts are set here and those of `Limits` do not count.
@@ -57,7 +57,7 @@ class HttpxEngine:
             verify=self._tls,
             trust_env=False,
             http2=has_http2,
-            proxy=proxy,
+            proxy=None if proxy is None else self._proxy(proxy, ca_file),
             limits=httpx2.Limits(
                 max_connections=None, max_keepalive_connections=max_idle, keepalive_expiry=keep_alive_s
             ),
@@ -65,10 +65,22 @@ class HttpxEngine:
         self.errors: tuple[type[Exception], ...] = (httpx2.TransportError, httpx2.StreamError, OSError)
         """What sending and reading may raise."""
         self._hang_ups: set[asyncio.Task[None]] = set()
+        self.in_use = 0
+        """Attempts under way and answers that nobody has closed yet."""
 
     async def attempt(self, request: UpstreamRequest) -> "HttpxAnswer | Fault":
         """Raises ValueError, before anything is sent, for a header or target that would break the request's framing."""
         check_request(request)
+        self.in_use += 1
+        answer: HttpxAnswer | Fault | None = None
+        try:
+            answer = await self._sent(request)
+        finally:
+            if not isinstance(answer, HttpxAnswer):
+                self.in_use -= 1
+        return answer
+
+    async def _sent(self, request: UpstreamRequest) -> "HttpxAnswer | Fault":
         progress = _Progress(request.limits)
         try:
             async with asyncio.timeout(None) as progress.clock:
@@ -97,6 +109,11 @@ class HttpxEngine:
         if isinstance(error, self._httpx.RemoteProtocolError) and not _is_ending(error):
             return faults.garbage(str(error))
         return faults.reset_in_body(received, expected, _os_error(error))
+
+    def _proxy(self, url: str, ca_file: str | None) -> Any:  # noqa: ANN401  # as above
+        """Its own TLS context: httpx2 would trust certifi's authorities, and offer HTTP/2 where CONNECT is to go."""
+        tls = client_context(ca_file) if url.lower().startswith("https:") else None
+        return self._httpx.Proxy(url, ssl_context=tls)
 
     async def _close_quietly(self, stream: Any) -> None:  # noqa: ANN401  # as above
         try:
@@ -182,7 +199,7 @@ class HttpxAnswer:
         return b"".join(chunks)
 
     def close(self) -> None:
-        stream, self._stream = self._stream, None
+        stream = self._let_go()
         if stream is not None:
             self._fault = faults.closed_here()
             self._engine.hang_up(stream)
@@ -194,15 +211,22 @@ class HttpxAnswer:
                 return chunk
         if self._stream is not None:
             await self._stream.aclose()
-            self._stream = None
+            self._let_go()
         return b""
 
     def _break(self, fault: Fault) -> Fault:
         self._fault = fault
-        stream, self._stream = self._stream, None
+        stream = self._let_go()
         if stream is not None:
             self._engine.hang_up(stream)
         return fault
+
+    def _let_go(self) -> Any:  # noqa: ANN401  # as above
+        """The stream, which is no longer this answer's; None when that was so before."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            self._engine.in_use -= 1
+        return stream
 
 
 class _Progress:

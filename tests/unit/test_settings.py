@@ -138,7 +138,7 @@ def test_every_secret_of_the_settings_may_be_a_file():
     def secrets(struct: type[msgspec.Struct]) -> set[str]:
         return {field.name for field in msgspec.structs.fields(struct) if field.type in (Secret, Secret | None)}
 
-    assert secrets(Settings) | secrets(AccountDeclaration) == SECRET_NAMES
+    assert secrets(Settings) | secrets(AccountDeclaration) | secrets(ProviderDeclaration) == SECRET_NAMES
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from litestar.params import BodyKwarg, PathParameter, QueryParameter
 from msgspec import UNSET, Meta, UnsetType
 
 from gateway.core.ids import masked
+from gateway.core.proxy_url import shown_proxy_url
 from gateway.core.snapshot import AuthStrategy, ProviderSettings
 from gateway.ingress.admin.deps import AdminDeps, AdminRequest, actor_of, problem_of
 from gateway.ingress.admin.operations import IsActive, Limit, ModelPattern, Name, Offset, declared, errors, not_found
@@ -55,7 +56,7 @@ class NewProvider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     supported_models: list[ModelPattern] = []
     """Names or globs; empty: all. Otherwise an allow-list."""
     settings: ProviderSettings = msgspec.field(default_factory=ProviderSettings)
-    """Times in seconds, fixed headers, selection strategy."""
+    """Times in seconds, fixed headers, selection strategy, a proxy."""
     is_active: bool = True
 
 
@@ -187,10 +188,14 @@ def _view(deps: AdminDeps, record: ProviderRecord) -> ProviderView:
 
 
 def _shown(settings: object) -> object:
-    """Settings with the values of secret-looking fixed headers masked."""
-    if not isinstance(settings, dict) or not isinstance(settings.get("headers"), dict):
+    """Settings with the proxy's password and the values of secret-looking fixed headers masked."""
+    if not isinstance(settings, dict):
         return settings
-    headers = {
-        name: masked(str(value)) if _SECRET_NAME.search(name) else value for name, value in settings["headers"].items()
-    }
-    return {**settings, "headers": headers}
+    shown = dict(settings)
+    if isinstance(headers := settings.get("headers"), dict):
+        shown["headers"] = {
+            name: masked(str(value)) if _SECRET_NAME.search(name) else value for name, value in headers.items()
+        }
+    if settings.get("proxy") is not None:
+        shown["proxy"] = shown_proxy_url(str(settings["proxy"]))
+    return shown
