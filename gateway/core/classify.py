@@ -270,6 +270,7 @@ def classify_fault(fault: Fault) -> Outcome:
         kind,
         message=masked_identifiers(fault.detail)[:LONGEST_MESSAGE],
         is_definite_refusal=kind is UNREACHABLE and not fault.is_body_sent,
+        fault=fault.kind,
     )
 
 

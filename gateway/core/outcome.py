@@ -90,6 +90,8 @@ class Outcome(msgspec.Struct, frozen=True):
     span: LimitSpan = LimitSpan.MINUTE
     is_definite_refusal: bool = False
     """The upstream certainly did not act on the call (429, 401, 403, 404, 503 with a code, connect faults)."""
+    fault: FaultKind | None = None
+    """How the transport failed; None where an answer said it."""
 
 
 class ScopeKind(StrEnum):

@@ -381,7 +381,7 @@ def test_error_inside_a_stream_names_its_limit_and_delay():
 def test_fault_of_the_transport_is_classified(fault, is_body_sent, kind, is_definite):
     outcome = classify_fault(Fault(fault, "it broke", is_body_sent))
 
-    assert outcome == Outcome(kind, message="it broke", is_definite_refusal=is_definite)
+    assert outcome == Outcome(kind, message="it broke", is_definite_refusal=is_definite, fault=fault)
 
 
 @given(
