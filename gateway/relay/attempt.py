@@ -20,6 +20,7 @@ from gateway.relay.lease import Lease
 from gateway.relay.passing import PassingBody
 from gateway.relay.pool import Member
 from gateway.relay.ports import Clock, Upstream, UpstreamAnswer
+from gateway.relay.source import EventSource
 from gateway.relay.streaming import StreamingBody
 from gateway.wire.errors import error_body, error_in_answer
 from gateway.wire.headers import answer_headers
@@ -125,20 +126,19 @@ class Attempts:
 
     async def _stream(self, answer: UpstreamAnswer, lease: Lease, job: Job, first_event_by: Instant) -> Begun | Failed:
         pool = job.pool
-        body = StreamingBody(
+        source = EventSource(
             answer=answer,
             reader=StreamReader(
                 job.call.endpoint, hides_usage=pool.kind.hides_usage(job.call, lease.member.destination)
             ),
             lease=lease,
-            board=self._board,
             clock=self._clock,
-            progress=job.progress,
             stall_s=pool.stream_limits.stall_s,
         )
-        outcome = await body.open(first_event_by)
+        outcome = await source.open(first_event_by)
         if outcome is not None:
-            return Failed(outcome, _refusal_of(outcome, body.error_of_opening()))
+            return Failed(outcome, _refusal_of(outcome, source.reader.error))
+        body = StreamingBody(source=source, board=self._board, clock=self._clock, progress=job.progress)
         ok = Outcome(OutcomeKind.OK, answer.status)
         return Begun(ok, Answer(answer.status, without_length(answer_headers(answer.headers)), coming=body))
 

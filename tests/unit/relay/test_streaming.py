@@ -5,7 +5,7 @@ import pytest
 
 from gateway.core.errors import ShuttingDown, UpstreamFailed, UpstreamTimedOut
 from gateway.core.outcome import Fault, FaultKind, OutcomeKind
-from gateway.relay import streaming
+from gateway.relay import source
 from gateway.telemetry.events import CallEnd
 from tests.fakes.relay_kit import DONE, OK, ROLE, STREAM, RelayKit, account, delta, error_json, event, stream
 from tests.fakes.scripted_upstream import Pause, Until
@@ -92,7 +92,7 @@ async def test_first_event_has_its_limit_and_the_deadline_has_the_last_word():
 
 
 async def test_keep_alives_do_not_put_off_the_first_event(monkeypatch):
-    monkeypatch.setattr(streaming, "HOLD_S", 1e9)
+    monkeypatch.setattr(source, "HOLD_S", 1e9)
     beats = [piece for _ in range(50) for piece in (Pause(5.0), b": keep-alive\n\n")]
     kit = kit_of(*beats, second=stream(*STREAM))
 
@@ -119,7 +119,7 @@ async def test_role_alone_is_held_back_until_content_comes():
 
 
 async def test_role_alone_is_not_held_back_for_ever(monkeypatch):
-    monkeypatch.setattr(streaming, "HOLD_S", 0.0)
+    monkeypatch.setattr(source, "HOLD_S", 0.0)
     more = asyncio.Event()
     kit = kit_of(ROLE, Until(more), *STREAM[1:])
 
@@ -170,6 +170,26 @@ async def test_missing_done_after_a_finished_answer_is_added():
     kit = kit_of(*STREAM[:-1])
 
     assert await body_of(kit) == WHOLE
+    assert kit.meter.calls[0].outcome is OutcomeKind.OK
+
+
+@pytest.mark.parametrize("fault", [RESET, Fault(FaultKind.STALL, "silence", is_body_sent=True)])
+async def test_fault_after_a_finished_answer_costs_nobody_anything(fault):
+    kit = kit_of(*STREAM[:-1], fault)
+
+    assert await body_of(kit) == WHOLE
+    assert kit.meter.calls[0].outcome is OutcomeKind.OK
+    assert kit.serving() == {"a", "b"}
+    kit.assert_idle()
+
+
+async def test_caller_who_leaves_with_the_whole_answer_cancelled_nothing():
+    kit = kit_of(WHOLE)
+    answer = await begun(kit)
+
+    assert await answer.coming.next_piece() == WHOLE
+    await kit.finished(answer.coming.close())
+
     assert kit.meter.calls[0].outcome is OutcomeKind.OK
 
 
@@ -301,7 +321,7 @@ async def test_end_of_the_framing_is_waited_for_only_a_moment():
 
     await body_of(kit)
 
-    assert kit.clock.now() == pytest.approx(1000.0 + streaming.END_WAIT_S)
+    assert kit.clock.now() == pytest.approx(1000.0 + source.END_WAIT_S)
     assert kit.upstream.attempts[0].answer.is_cut
 
 
