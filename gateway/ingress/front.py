@@ -11,6 +11,7 @@ from litestar.datastructures import State
 
 from gateway.ingress.asgi import Receive, Scope, Send
 
+ROOT = b"/v1"
 PREFIX = b"/v1/"
 
 DataPlaneApp = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -29,7 +30,7 @@ class Front:
         return self.pages.state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["raw_path"].startswith(PREFIX):
+        if scope["type"] == "http" and (scope["raw_path"].startswith(PREFIX) or scope["raw_path"] == ROOT):
             await self._data_plane(scope, receive, send)
             return
         await self.pages(scope, receive, send)  # type: ignore[arg-type]  # Litestar's own words for the same three
