@@ -9,7 +9,7 @@ import click
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.cli.parks import WHOLE, lift_parks, parks_of, worst_of
+from gateway.cli.parks import WHOLE, in_words, lift_parks, parks_of, rests_of, worst_of
 from gateway.cli.session import ACTOR, Session, run
 from gateway.cli.show import Row, in_short, json_option, print_json, print_table, tell, warn
 from gateway.cli.verify import print_checks, verify_accounts
@@ -47,9 +47,12 @@ def accounts() -> None:
 @click.option("--provider", "provider_id", help="Only accounts of this provider.")
 @json_option
 def list_(provider_id: str | None, as_json: bool) -> None:
-    """List them, with what rests and why."""
+    """List them, with what rests and why: as a whole, or (in brackets) for single models and endpoints.
 
-    async def work(session: Session) -> list[Row]:
+    Rests are those of 5 s and more, which running gateways keep in the database; shorter ones are not shown.
+    """
+
+    async def work(session: Session) -> list[dict[str, object]]:
         async with unit_of_work(session.engine) as connection:
             page = await load_accounts(connection, ALL, provider_id=provider_id)
             parks = await load_parks(connection)
@@ -59,7 +62,8 @@ def list_(provider_id: str | None, as_json: bool) -> None:
     if as_json:
         print_json(rows)
     else:
-        print_table(rows, COLUMNS, none="There is no account yet: see `gateway accounts add --help`.")
+        shown = [{**row, "state": _state_in_words(row)} for row in rows]
+        print_table(shown, COLUMNS, none="There is no account yet: see `gateway accounts add --help`.")
 
 
 @accounts.command()
@@ -244,8 +248,15 @@ def _shown(session: Session, account: AccountRecord, parks: list[Park]) -> dict[
         "reason": worst.reason.value if worst else None,
         "until": until,
         "until_at": worst.until_at if worst else None,
-        "resting_models": sorted({park.scope.what for park in parks if park.scope.kind not in WHOLE}),
+        "rests": rests_of(parks),
     }
+
+
+def _state_in_words(row: Row) -> str:
+    """`ready (gpt-4: rate_limited until 10:31:02Z)`: rests of the whole account have columns of their own."""
+    rests = row["rests"]
+    parts = [rest for rest in rests if not rest.is_whole] if isinstance(rests, list) else []
+    return f"{row['state']} ({in_words(parts)})" if parts else str(row["state"])
 
 
 def _state(account: AccountRecord, worst: Park | None) -> str:

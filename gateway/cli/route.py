@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import click
 import msgspec
 
-from gateway.cli.parks import WHOLE
+from gateway.cli.parks import WHOLE, scope_text
 from gateway.cli.session import Session, run
 from gateway.cli.show import in_short, json_option, print_json, print_table, tell
 from gateway.core.call import BodyKind, Call, Endpoint
@@ -128,7 +128,7 @@ def _candidate(
         shown,
         state="rejected" if park.is_rejected else "cooling",
         reason=park.reason.value,
-        scope=_scope_text(park),
+        scope=scope_text(park),
         until_at=None if park.is_rejected else park.until_at,
         strikes=park.strikes,
     )
@@ -146,12 +146,6 @@ def _is_of_model(park: Park, names: frozenset[str]) -> bool:
     if park.scope.kind is ScopeKind.ACCOUNT_ENDPOINT:
         return False
     return any(name == park.scope.what or name.startswith(f"{park.scope.what}-") for name in names)
-
-
-def _scope_text(park: Park) -> str:
-    if park.scope.what:
-        return park.scope.what
-    return "quota group" if park.scope.holder.startswith("group:") else "account"
 
 
 def _problems(snapshot: Snapshot, targets: Targets, rows: Sequence[AccountRecord]) -> list[str]:

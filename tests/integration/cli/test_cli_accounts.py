@@ -15,17 +15,23 @@ def accounts(gateway: Command) -> Command:
     return gateway
 
 
-def park(accounts: Command, holder: str, *, reason: str = "rate_limited", is_rejected: bool = False) -> None:
+def park(
+    accounts: Command, holder: str, *, reason: str = "rate_limited", is_rejected: bool = False, what: str = ""
+) -> datetime:
     now = datetime.now(UTC)
+    until_at = now + timedelta(minutes=10)
     accounts.rows(
-        "INSERT INTO cooldowns (scope_kind, holder, reason, since_at, until_at, probe_at, is_rejected) "
-        "VALUES ('account', $1, $2, $3, $4, $4, $5)",
+        "INSERT INTO cooldowns (scope_kind, holder, what, reason, since_at, until_at, probe_at, is_rejected) "
+        "VALUES ($6, $1, $7, $2, $3, $4, $4, $5)",
         holder,
         reason,
         now,
-        now + timedelta(minutes=10),
+        until_at,
         is_rejected,
+        "holder_model" if what else "account",
+        what,
     )
+    return until_at
 
 
 def test_key_from_stdin_is_sealed_and_never_printed(accounts: Command):
@@ -134,6 +140,35 @@ def test_list_shows_what_rests_and_why(accounts: Command):
 
     assert (shown["state"], shown["reason"], shown["until"]) == ("cooling", "rate_limited", "10 min")
     assert "cooling" in table
+
+
+def test_list_says_which_models_rest_on_an_account_that_is_ready_for_others(accounts: Command):
+    add = ("accounts", "add", "--provider", "openai", "--quota-group", "g", "--api-key")
+    account = accounts.json(*add, KEY)
+    until_at = park(accounts, "group:openai:g", what="gpt-4")
+    accounts("accounts", "add", "--provider", "openai", "--api-key", OTHER)
+
+    resting, other = accounts.json("accounts", "list")
+    lines = accounts("accounts", "list").stdout.splitlines()
+
+    assert (account["rests"], other["rests"]) == ([], [])
+    assert (resting["state"], resting["reason"]) == ("ready", None)
+    assert [(rest["scope"], rest["reason"], rest["strikes"]) for rest in resting["rests"]] == [
+        ("gpt-4", "rate_limited", 1)
+    ]
+    assert datetime.fromisoformat(resting["rests"][0]["until_at"]) == until_at
+    assert re.search(r"  ready \(gpt-4: rate_limited until [\d: -]*\d\d:\d\d:\d\dZ\)  ", lines[1])
+    assert "  ready  " in lines[2]
+
+
+def test_list_names_a_few_of_many_resting_models_and_counts_the_others(accounts: Command):
+    account = accounts.json("accounts", "add", "--provider", "openai", "--api-key", KEY)
+    for number in range(5):
+        park(accounts, account["id"], what=f"model-{number}")
+
+    assert "model-2: rate_limited" in accounts("accounts", "list").stdout
+    assert "; 2 more)" in accounts("accounts", "list").stdout
+    assert len(accounts.json("accounts", "list")[0]["rests"]) == 5
 
 
 def test_clear_cooldown_ends_the_rests_of_the_account_and_its_group_alone(accounts: Command):
