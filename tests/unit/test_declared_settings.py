@@ -111,3 +111,16 @@ def test_row_that_the_settings_made_holds_them_already():
 
     assert overlaid(snapshot, {"openai": ProviderDeclaration(base_url="http://x", timeout_s=30.0)}) is snapshot
     assert overlaid(snapshot, {"other": ProviderDeclaration(timeout_s=30.0)}) is snapshot
+
+
+def test_proxy_of_the_settings_reaches_rows_and_snapshots_but_nothing_printed():
+    url = "http://me:hidden@proxy:3128"
+    given = ProviderDeclaration(proxy=Secret(url), http2=True)
+    made = ProviderDeclaration(base_url="http://l", proxy=Secret(url))
+
+    over = overlaid(snapshot_with(ProviderSettings()), {"openai": given})
+    (declared,) = declared_in_file(Settings(providers={"local": made})).providers
+
+    assert over.providers[ProviderId("openai")].settings == ProviderSettings(proxy=url, http2=True)
+    assert declared.settings == {"proxy": url}
+    assert "hidden" not in repr(over) + repr(declared) + repr(given)

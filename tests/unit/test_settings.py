@@ -181,6 +181,7 @@ def test_wrong_variable_is_named_with_what_is_allowed(tmp_path, name, text, expe
         pytest.param("providers: {x: {accounts: 3}}\n", "providers.x.accounts must be a list", id="not-a-list"),
         pytest.param("home: [x]\n", "home must be a path", id="not-a-scalar"),
         pytest.param("providers: {x: {base_url: 'ftp://x'}}\n", "providers.x.base_url must begin with http", id="url"),
+        pytest.param("providers: {x: {proxy: 'socks5://x'}}\n", "providers.x.proxy must begin with http", id="proxy"),
         pytest.param("waiting: {default_s: 10, max_s: 5}\n", "waiting.default_s must not exceed", id="together"),
     ],
 )
@@ -209,6 +210,17 @@ def test_database_url_of_another_kind_is_refused_without_its_text(tmp_path):
 
     assert problem.startswith("DATABASE_URL (environment): database_url must read postgresql://")
     assert "hidden" not in problem
+
+
+def test_proxy_is_a_secret_that_may_come_from_a_variable_or_a_file(tmp_path):
+    (tmp_path / "proxy").write_text("http://me:hidden@proxy:3128\n")
+    environ = {"GATEWAY_PROVIDERS__A__PROXY_FILE": f"{tmp_path}/proxy", "GATEWAY_PROVIDERS__A__HTTP2": "on"}
+
+    settings = load_settings(environ, tmp_path)
+
+    assert settings.providers["a"] == ProviderDeclaration(proxy=Secret("http://me:hidden@proxy:3128"), http2=True)
+    assert "hidden" not in repr(settings)
+    assert "hidden" not in problem_of({"GATEWAY_PROVIDERS__A__PROXY": "me:hidden@proxy"}, tmp_path)
 
 
 def test_other_addresses_than_loopback_need_an_admin_token(tmp_path):

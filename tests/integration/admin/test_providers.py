@@ -37,6 +37,8 @@ async def test_only_settings_that_differ_from_the_defaults_are_stored(admin: Adm
         pytest.param({"settings": {"timeout": 1}}, "body.settings", id="unknown-setting"),
         pytest.param({"settings": {"timeout_s": 0}}, "body.settings.timeout_s", id="no-time"),
         pytest.param({"settings": {"headers": {"a b": "c"}}}, "body.settings.headers", id="header-name"),
+        pytest.param({"settings": {"proxy": "socks5://me:pass@host"}}, "body.settings.proxy", id="proxy-scheme"),
+        pytest.param({"settings": {"proxy": "http://***@host:3128"}}, "body.settings.proxy", id="proxy-as-shown"),
         pytest.param({"supported_models": "gpt-4"}, "body.supported_models", id="models-are-text"),
     ],
 )
@@ -81,6 +83,30 @@ async def test_secret_looking_fixed_headers_are_masked(admin: Admin):
     provider = await admin.add_provider(settings={"headers": {"x-api-key": "0123456789abcdef", "x-team": "blue"}})
 
     assert provider["settings"]["headers"] == {"x-api-key": "012…cdef", "x-team": "blue"}
+
+
+async def test_login_of_a_proxy_is_stored_and_never_shown(admin: Admin, engine: AsyncEngine):
+    url = "http://me:hunter2@proxy.example:3128"
+
+    added = await admin.add_provider(settings={"proxy": url, "http2": True})
+    answers = [await admin.call("GET", path) for path in ("/providers", "/providers/openai")]
+    answers.append(await admin.call("PATCH", "/providers/openai", {"name": "Other"}))
+
+    assert added["settings"] == {"proxy": "http://***@proxy.example:3128", "http2": True}
+    async with engine.connect() as connection:
+        assert await connection.scalar(text("SELECT settings ->> 'proxy' FROM providers")) == url
+        audit = (await connection.execute(text("SELECT changes FROM audit_log"))).all()
+    assert "hunter2" not in "".join(answer.text for answer in answers) + str(audit)
+
+
+async def test_proxy_that_plain_sql_got_wrong_shows_nothing_of_itself(admin: Admin, engine: AsyncEngine):
+    await admin.add_provider()
+    async with engine.begin() as connection:
+        await connection.execute(text("""UPDATE providers SET settings = '{"proxy": "me:hunter2@proxy"}'"""))
+
+    shown = (await admin.call("GET", "/providers/openai")).json()
+
+    assert shown["settings"] == {"proxy": "***"}
 
 
 async def test_deleted_provider_takes_its_accounts_along_and_the_audit_counts_them(admin: Admin, engine: AsyncEngine):

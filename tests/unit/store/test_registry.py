@@ -134,6 +134,8 @@ def test_rows_as_the_contract_shows_them_become_a_snapshot() -> None:
         pytest.param({"settings": {"auth_header": "a b"}}, "settings.auth_header", id="auth-header"),
         pytest.param({"settings": {"headers": {"x": "hunter2\n"}}}, "settings.headers", id="header-value"),
         pytest.param({"settings": {"headers": {"host": "a"}}}, "settings.headers", id="reserved-header"),
+        pytest.param({"settings": {"proxy": "me:hunter2@proxy:3128"}}, "settings.proxy must begin", id="proxy"),
+        pytest.param({"settings": {"proxy": ["hunter2"]}}, r"\$\.proxy", id="proxy-of-another-type"),
     ],
 )
 def test_a_bad_provider_is_reported_and_the_others_serve(changes: dict[str, Any], says: str) -> None:
