@@ -82,7 +82,9 @@ MEANINGS: dict[str, str] = {
     "metadata": "Whatever you like to keep.",
     "provider": "The provider's id.",
     "upstream_model": "The name that is sent. None: the caller's.",
-    "fallbacks": "Models to try when every account has failed.",
+    "fallbacks": "Models to try, in order, when every account has failed, the upstream is silent or broken, or the "
+    "call is too long for the model; never after a policy refusal. Each is routed anew; `x-gateway-model` "
+    "names the one that served.",
     "priority": "Higher goes first among routes of the same pattern.",
 }
 """For fields whose own docstring says nothing: most are columns of the tables."""
@@ -106,7 +108,7 @@ the folder that the gateway starts in; [gateway.example.yaml](../gateway.example
 - **`${NAME}`** in the file is taken from the environment, `${NAME:-text}` with a default, `$$` is a dollar.
 - **A wrong or unknown setting stops the start** with its name, the place of its value and what is allowed.
   `gateway doctor` checks without starting. A setting that changes needs a restart; rows of the tables do not.
-- Not in use yet: `limits.max_body_bytes`, `rpm_limit`, `tpm_limit`, `fallbacks`. They are read and kept.
+- Not in use yet: `limits.max_body_bytes`, `rpm_limit`, `tpm_limit`. They are read and kept.
 """
 
 OPENAI = """## Accounts from the environment
