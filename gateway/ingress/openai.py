@@ -239,6 +239,8 @@ class Exchange:
     async def _send_error(self, error: GatewayError) -> None:
         body = write_error(error)
         headers = (*JSON, *error_headers(error), *self._own_headers())
+        if error.status == 405:  # RFC 9110 §15.5.6
+            headers += ((b"allow", ", ".join(allowed_methods(self._path)).encode()),)
         await send_whole(self._send, error.status, headers, body)
         end = next((end for kind, end in ENDS if isinstance(error, kind)), CallEnd.CRASHED)
         self._progress.finish(end, error.status, code=error.code)
