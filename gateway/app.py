@@ -63,29 +63,14 @@ from gateway.store.cipher import Cipher, parse_keys
 from gateway.store.cooldowns import ParkTable, delete_expired_parks, load_parks
 from gateway.store.engine import StoreUnavailable, make_engine, store_errors
 from gateway.store.watcher import RegistryWatcher
-from gateway.telemetry.events import CallRecord
-from gateway.telemetry.log import LogOutput, configure
+from gateway.telemetry.log import configure
+from gateway.telemetry.meters import Meters
 from gateway.telemetry.metrics import Metrics
 from gateway.upkeep import CatalogUpkeep, Gauges, ProviderChecks
 from gateway.upstream.engines import Engines
 
 STALE_SNAPSHOT_S = 30.0
 """The registry is polled every 10 s: when it was not confirmed for so long, the database is away."""
-
-
-class Meters:
-    """Fits `relay.metering.Meter`: counters and the log line."""
-
-    def __init__(self, metrics: Metrics, log: LogOutput, *, worker: str) -> None:
-        self.worker = worker
-        self._log = log
-        self._metrics = metrics
-        self.call_started = metrics.call_started
-        self.attempt_finished = metrics.attempt_finished
-
-    def call_finished(self, record: CallRecord) -> None:
-        self._metrics.call_finished(record)
-        self._log.call_finished(record)
 
 
 class Service:
@@ -99,6 +84,7 @@ class Service:
         self.rng = Random(SystemRandom().getrandbits(64))  # noqa: S311  # chooses accounts and ids, no secrets
         self.log = configure(level=settings.log_level.value, worker=worker)
         self.metrics = Metrics(context.metrics_dir, clock=clock, worker=worker)
+        self.meters = Meters(self.metrics, self.log, clock=clock, worker=worker)
         self.cipher = Cipher(parse_keys(context.encryption_keys.reveal()))
         self.engine = make_engine(context.dsn.reveal(), settings.database.pool_size)
         sender = f"{os.getpid()}-{self.rng.getrandbits(48):012x}"
@@ -115,7 +101,8 @@ class Service:
         self.catalog_upkeep = CatalogUpkeep(catalog=self.catalog, snapshot=lambda: self.board.snapshot)
         self.waiting = Waiting(clock=clock, max_calls=settings.waiting.max_calls, max_bytes=settings.waiting.max_bytes)
         self.board.on_change = self.waiting.ring_heads
-        self.board.on_cooled = self.metrics.cooled
+        self.board.on_cooled = self.meters.cooled
+        self.board.on_recovered = self.meters.recovered
         self.gate = Gate()
         self.watcher = RegistryWatcher(
             self.engine,
@@ -279,7 +266,7 @@ class Service:
             board=self.board,
             relay=self.relay,
             catalog=self.catalog,
-            meter=Meters(self.metrics, self.log, worker=str(self.context.index)),
+            meter=self.meters,
             gate=self.gate,
             hang_ups=HangUpWatch(),
             clock=self.clock,

@@ -61,7 +61,8 @@ class Board:
         """Attempts under way on all accounts, answers that are still coming among them."""
         self.on_change: Callable[[], None] = lambda: None
         """Called after anything changed for the better: calls that wait look again."""
-        self.on_cooled: Callable[[ProviderId, OutcomeKind], None] = lambda _provider, _reason: None
+        self.on_cooled: Callable[[Account, Scope, Health], None] = lambda _account, _scope, _health: None
+        self.on_recovered: Callable[[Account, Scope, Health], None] = lambda _account, _scope, _before: None
         self._healths: dict[Scope, Health] = {}
         self._errors: dict[Scope, str] = {}
         self._probes: dict[Scope, Lease] = {}
@@ -246,6 +247,7 @@ class Board:
         health, now = self._healths.get(scope, BLANK), self._clock.now()
         if health.may_probe(now) and lease.started > health.since and lease.started + PROBE_PASSES_S <= now:
             self._put(scope, probe_passed(health))
+            self.on_recovered(lease.member.account, scope, health)
 
     def observe(self, lease: Lease, outcome: Outcome, now: Instant) -> None:
         """Lets the scopes of the attempt's account feel what it came to."""
@@ -271,7 +273,7 @@ class Board:
         if health.phase is not Phase.READY and (health.until > before.until or before.phase is Phase.READY):
             self._errors[scope] = outcome.message
             if health.since != before.since:
-                self.on_cooled(member.account.provider_id, outcome.kind)
+                self.on_cooled(member.account, scope, health)
             if outcome.kind is not OutcomeKind.NO_ACCESS_TO_MODEL or is_known:
                 self._announce(scope, health)
 
@@ -293,8 +295,10 @@ class Board:
             if health is before:
                 continue
             self._put(scope, health)
-            if before.phase is not Phase.READY and self._announcer is not None:
-                self._announcer.announce_recovery(scope)
+            if before.phase is not Phase.READY:
+                self.on_recovered(lease.member.account, scope, before)
+                if self._announcer is not None:
+                    self._announcer.announce_recovery(scope)
             self._changed()
 
     def _put(self, scope: Scope, health: Health) -> None:
@@ -351,7 +355,11 @@ class Board:
 
     def clear(self, account_id: AccountId) -> None:
         """An operator says that the account is well: all its rests end, here and in every other process."""
-        scopes = [scope for scope in self._healths if scope.holder in self._holders(account_id)]
+        account, holders = self.snapshot.accounts.get(account_id), self._holders(account_id)
+        scopes = [scope for scope in self._healths if scope.holder in holders]
+        for scope in scopes:
+            if account is not None and self._healths[scope].phase is not Phase.READY:
+                self.on_recovered(account, scope, self._healths[scope])
         self._forget(scopes, is_told=True)
         self._changed()
 

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from gateway.core.call import Call, Usage
-from gateway.core.ids import AccountId, Instant, ModelName, ProviderId
+from gateway.core.ids import AccountId, CallId, Instant, ModelName, ProviderId
 from gateway.core.outcome import Outcome, OutcomeKind
 from gateway.relay.ports import Clock
 from gateway.telemetry.events import AttemptRecord, CallEnd, CallRecord
@@ -21,7 +21,16 @@ class Meter(Protocol):
         """Which process of the service this is, for the log."""
         ...
 
+    @property
+    def is_debug(self) -> bool:
+        """Whether `attempt_failed` wants to be told."""
+        ...
+
     def call_started(self) -> None: ...
+
+    def attempt_failed(
+        self, call_id: CallId, provider_id: ProviderId, account_id: AccountId, outcome: Outcome, duration_s: float
+    ) -> None: ...
 
     def attempt_finished(
         self, provider_id: ProviderId, model: str, kind: OutcomeKind, duration_s: float, *, is_served: bool
@@ -74,7 +83,10 @@ class Progress:
         kind = outcome.kind
         if len(self._trail) < MAX_TRAIL:
             self._trail.append(AttemptRecord(account_id, provider_id, kind, outcome.status, duration_s, outcome.code))
-        self._meter.attempt_finished(provider_id, model, kind, duration_s, is_served=kind is OutcomeKind.OK)
+        is_served = kind is OutcomeKind.OK
+        self._meter.attempt_finished(provider_id, model, kind, duration_s, is_served=is_served)
+        if not is_served and self._meter.is_debug:
+            self._meter.attempt_failed(self.call.id, provider_id, account_id, outcome, duration_s)
 
     def sent_whole(self, body_bytes: int) -> None:
         """The whole answer went out at once."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
+from time import monotonic
 from typing import TypeVar
 
 from alembic import command
@@ -18,6 +19,10 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from gateway.store.engine import make_engine, store_errors
+from gateway.telemetry.events import Event
+from gateway.telemetry.log import get_logger
+
+_log = get_logger()
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 
@@ -37,7 +42,15 @@ def upgrade(dsn: str, revision: str = "head") -> None:
         StoreUnavailable: the server cannot be reached.
         alembic.util.CommandError: the database is at a revision which this release does not know.
     """
-    _run(dsn, lambda connection: _migrate(connection, command.upgrade, revision))
+    began = monotonic()
+    before, after = _run(dsn, lambda connection: _migrate(connection, command.upgrade, revision))
+    if before != after:
+        _log.info(
+            Event.MIGRATIONS_APPLIED,
+            from_revision=before,
+            to_revision=after,
+            total_s=round(monotonic() - began, 3),
+        )
 
 
 def downgrade(dsn: str, revision: str = "base") -> None:
@@ -47,7 +60,7 @@ def downgrade(dsn: str, revision: str = "base") -> None:
 
 def current_revision(dsn: str) -> str | None:
     """The revision the database is at; None for an empty one. Raises StoreUnavailable."""
-    return _run(dsn, lambda connection: MigrationContext.configure(connection).get_current_revision())
+    return _run(dsn, _revision_of)
 
 
 def head_revision() -> str:
@@ -58,18 +71,28 @@ def head_revision() -> str:
     return head
 
 
-def _migrate(connection: Connection, verb: Callable[[Config, str], None], revision: str) -> None:
+def _migrate(
+    connection: Connection, verb: Callable[[Config, str], None], revision: str
+) -> tuple[str | None, str | None]:
+    """The revisions before and after."""
     config = _config()
     config.attributes["connection"] = connection
     connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": UPGRADE_LOCK})
     connection.commit()  # the lock is the session's and stays; the transaction its statement opened must not
     try:
+        before = _revision_of(connection)
+        connection.rollback()  # what it read; the migrations begin their own
         verb(config, revision)
         connection.commit()
+        return before, _revision_of(connection)
     finally:
         connection.rollback()
         connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": UPGRADE_LOCK})
         connection.commit()
+
+
+def _revision_of(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
 
 
 def _config() -> Config:

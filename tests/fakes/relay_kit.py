@@ -113,8 +113,11 @@ class KeptMeter:
     """Keeps the records of calls."""
 
     worker = "0"
+    is_debug = True
 
     def __init__(self) -> None:
+        self.failed: list[tuple[str, str, OutcomeKind]] = []
+        """Call, account, outcome."""
         self.calls: list[CallRecord] = []
         self.kinds: list[OutcomeKind] = []
 
@@ -125,6 +128,11 @@ class KeptMeter:
         self, provider_id: ProviderId, model: str, kind: OutcomeKind, duration_s: float, *, is_served: bool
     ) -> None:
         self.kinds.append(kind)
+
+    def attempt_failed(
+        self, call_id: CallId, provider_id: ProviderId, account_id: AccountId, outcome: Outcome, duration_s: float
+    ) -> None:
+        self.failed.append((call_id, account_id, outcome.kind))
 
     def call_finished(self, record: CallRecord) -> None:
         self.calls.append(record)

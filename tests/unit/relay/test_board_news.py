@@ -191,7 +191,7 @@ def test_suspicions_and_errors_are_nobodys_business():
 def test_burst_is_counted_once_and_a_later_deadline_is_told():
     kit = RelayKit("a")
     cooled = []
-    kit.board.on_cooled = lambda provider_id, reason: cooled.append((provider_id, reason))
+    kit.board.on_cooled = lambda account, scope, health: cooled.append((account.id, scope.what, health.reason))
     leases = [kit.take("a") for _ in range(5)]
     kit.clock.move(0.1)
 
@@ -199,7 +199,7 @@ def test_burst_is_counted_once_and_a_later_deadline_is_told():
         kit.board.observe(lease, limited(seconds), kit.clock.now())
         lease.release()
 
-    assert cooled == [(PROVIDER, OutcomeKind.RATE_LIMITED)]
+    assert cooled == [("a", "gpt-4", OutcomeKind.RATE_LIMITED)]
     assert [told.strikes for told in kit.announcer.parks] == [1, 1]
 
 
@@ -355,3 +355,46 @@ def test_scopes_are_bounded_and_those_that_rest_longest_are_kept(monkeypatch):
 
     assert len(kit.board._healths) <= 101
     assert kit.serving() == set()
+
+
+def test_each_rest_and_each_recovery_is_seen_once():
+    kit = RelayKit("a")
+    seen = []
+    kit.board.on_cooled = lambda account, scope, health: seen.append(("cooled", account.id, health.reason))
+    kit.board.on_recovered = lambda account, scope, before: seen.append(("recovered", account.id, before.reason))
+
+    kit.observe("a", limited(2))
+    kit.clock.move(5)
+    kit.observe("a", Outcome(OutcomeKind.OK, 200))
+    kit.observe("a", Outcome(OutcomeKind.OK, 200))
+
+    reason = OutcomeKind.RATE_LIMITED
+    assert seen == [("cooled", "a", reason), ("recovered", "a", reason)]
+
+
+def test_a_probe_that_passed_by_time_and_an_operators_word_are_recoveries():
+    kit = RelayKit("a")
+    recovered = []
+    kit.board.on_recovered = lambda account, scope, before: recovered.append(scope)
+
+    kit.observe("a", limited(2))
+    kit.clock.move(5)
+    probe = kit.take("a")
+    kit.clock.move(2)
+    probe.release()
+    kit.observe("a", limited(60))
+    kit.board.clear("a")
+    kit.board.clear("a")
+
+    assert recovered == [model_scope("a"), model_scope("a")]
+
+
+def test_what_others_told_is_theirs_to_write_down():
+    kit = RelayKit("a")
+    seen = []
+    kit.board.on_cooled = kit.board.on_recovered = lambda *told: seen.append(told)
+
+    kit.board.hear_parks([park(kit, model_scope("a"), 30)])
+    kit.board.hear_recoveries([model_scope("a")])
+
+    assert seen == []

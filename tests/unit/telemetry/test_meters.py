@@ -1,0 +1,174 @@
+import json
+import os
+
+import pytest
+
+from gateway.core.cooldown import Health, Phase
+from gateway.core.ids import FOREVER, AccountId, CallId, Instant, ProviderId, Secret
+from gateway.core.outcome import Outcome, OutcomeKind, Scope, ScopeKind
+from gateway.core.snapshot import Account, AuthStrategy, Credential
+from gateway.telemetry.events import AttemptRecord, CallEnd
+from gateway.telemetry.log import configure
+from gateway.telemetry.meters import Meters
+from gateway.telemetry.metrics import Metrics
+from tests.fakes.clock import FakeClock
+from tests.unit.telemetry.records import record
+
+KEY = "sk-proj-abcdefghijklmnop"
+ACCOUNT = Account(
+    id=AccountId("a-1"),
+    provider_id=ProviderId("openai"),
+    label="Account 1",
+    credential=Credential(AuthStrategy.API_KEY, Secret(KEY)),
+)
+SCOPE = Scope(ScopeKind.HOLDER_MODEL, "group:openai:org", "gpt-4")
+
+
+class Written:
+    """Meters, and the lines that came of them."""
+
+    def __init__(self, path, level: str) -> None:
+        self.path = path / "log"
+        self.fd = os.open(self.path, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+        self.output = configure(level=level, fd=self.fd)
+        self.clock = FakeClock()
+        self.metrics = Metrics(path / "metrics", clock=self.clock)
+        self.meters = Meters(self.metrics, self.output, clock=self.clock, worker="0")
+
+    def text(self) -> str:
+        assert self.output.flush(5.0)
+        return self.path.read_text()
+
+    def lines(self) -> list[dict]:
+        lines = [json.loads(line) for line in self.text().splitlines()]
+        return [{name: value for name, value in line.items() if name != "at"} for line in lines]
+
+    def close(self) -> None:
+        self.metrics.close()
+        self.output.close()
+        os.close(self.fd)
+
+
+@pytest.fixture
+def at_level(tmp_path):
+    (tmp_path / "metrics").mkdir()
+    opened = []
+
+    def start(level: str) -> Written:
+        opened.append(Written(tmp_path, level))
+        return opened[-1]
+
+    yield start
+    for written in opened:
+        written.close()
+
+
+@pytest.mark.parametrize(
+    ("reason", "level"),
+    [(OutcomeKind.RATE_LIMITED, "info"), (OutcomeKind.OUT_OF_QUOTA, "warning"), (OutcomeKind.FORBIDDEN, "warning")],
+)
+def test_a_rest_is_one_line_that_says_what_rests_why_and_until_when(at_level, reason, level):
+    written = at_level("info")
+
+    written.meters.cooled(ACCOUNT, SCOPE, Health(Phase.COOLING, 2, until=Instant(1030.5), reason=reason))
+
+    assert written.lines() == [
+        {
+            "event": "account.cooled", "level": level, "provider": "openai", "account_id": "a-1",
+            "scope": "holder_model", "holder": "group:openai:org", "what": "gpt-4", "reason": reason.value,
+            "strikes": 2, "rest_s": 30.5, "until_at": "2026-11-21T12:00:30.500000+00:00",
+        }
+    ]  # fmt: skip
+    assert f'gateway_cooldowns_total{{provider="openai",reason="{reason}"}} 1.0' in written.metrics.render()[0].decode()
+
+
+def test_a_rejection_is_a_line_of_its_own(at_level):
+    written = at_level("info")
+    health = Health(Phase.REJECTED, 3, until=FOREVER, reason=OutcomeKind.CREDENTIAL_REJECTED)
+
+    written.meters.cooled(ACCOUNT, Scope(ScopeKind.ACCOUNT, "a-1"), health)
+
+    (line,) = written.lines()
+    assert (line["event"], line["level"]) == ("account.disabled", "warning")
+    assert (line["account_id"], line["reason"], line["strikes"]) == ("a-1", "credential_rejected", 3)
+
+
+def test_a_recovery_names_what_the_rest_was_for(at_level):
+    written = at_level("info")
+
+    written.meters.recovered(ACCOUNT, SCOPE, Health(Phase.COOLING, reason=OutcomeKind.RATE_LIMITED))
+
+    (line,) = written.lines()
+    assert (line["event"], line["what"], line["reason"]) == ("account.recovered", "gpt-4", "rate_limited")
+
+
+def attempt_failed(meters, outcome):
+    meters.attempt_failed(CallId("req_1"), ProviderId("openai"), AccountId("a-1"), outcome, 0.25)
+
+
+def test_debug_shows_every_attempt_and_the_chunks_of_the_one_that_served(at_level):
+    written = at_level("debug")
+    trail = (
+        AttemptRecord("a-1", "openai", OutcomeKind.RATE_LIMITED, 429, 0.25, "rate_limit_exceeded"),
+        AttemptRecord("b-2", "openai", OutcomeKind.OK, 200, 0.5),
+    )
+
+    attempt_failed(
+        written.meters, Outcome(OutcomeKind.RATE_LIMITED, 429, "rate_limit_exceeded", "too many", retry_after_s=7.0)
+    )
+    written.meters.call_finished(
+        record(call_id="req_1", account_id="b-2", attempts=2, trail=trail, chunks=12, first_byte_s=0.5, total_s=2.0)
+    )
+
+    failed, finished, call = written.lines()
+    assert failed == {
+        "event": "attempt.failed", "level": "debug", "call_id": "req_1", "provider": "openai", "account_id": "a-1",
+        "outcome": "rate_limited", "status": 429, "code": "rate_limit_exceeded", "detail": None,
+        "retry_after_s": 7.0, "total_s": 0.25,
+    }  # fmt: skip
+    assert (finished["event"], finished["account_id"], finished["chunks"]) == ("attempt.finished", "b-2", 12)
+    assert (finished["first_byte_s"], finished["total_s"]) == (0.5, 2.0)
+    assert call["event"] == "call.finished"
+
+
+def test_a_fault_of_the_transport_is_told_in_its_own_words(at_level):
+    written = at_level("debug")
+
+    attempt_failed(written.meters, Outcome(OutcomeKind.UNREACHABLE, message="[Errno 111] refused"))
+
+    assert written.lines()[0]["detail"] == "[Errno 111] refused"
+
+
+def test_info_says_nothing_of_single_attempts(at_level):
+    written = at_level("info")
+    trail = (AttemptRecord("b-2", "openai", OutcomeKind.OK, 200, 0.5),)
+
+    attempt_failed(written.meters, Outcome(OutcomeKind.UPSTREAM_ERROR, 500))
+    written.meters.call_finished(record(attempts=1, trail=trail))
+
+    assert not written.meters.is_debug
+    assert [line["event"] for line in written.lines()] == ["call.finished"]
+
+
+def test_a_broken_stream_is_a_warning(at_level):
+    written = at_level("warning")
+
+    written.meters.call_finished(record(outcome=CallEnd.BROKEN, code="upstream_error", is_stream=True, chunks=3))
+
+    (line,) = written.lines()
+    assert (line["event"], line["detail"], line["chunks"]) == ("stream.broken", "upstream_error", 3)
+
+
+def test_neither_a_secret_nor_the_upstreams_words_are_in_any_line(at_level):
+    written = at_level("debug")
+    said = f"Incorrect API key provided: {KEY} for org-Ab12Cd34Ef56, prompt was: my diary"
+
+    attempt_failed(written.meters, Outcome(OutcomeKind.CREDENTIAL_REJECTED, 401, f"code {KEY}", said))
+    attempt_failed(written.meters, Outcome(OutcomeKind.CREDENTIAL_REJECTED, None, "invalid_api_key", said))
+    written.meters.cooled(
+        ACCOUNT, Scope(ScopeKind.ACCOUNT, "a-1"), Health(Phase.COOLING, 1, until=Instant(1060.0), reason=None)
+    )
+
+    text = written.text()
+    assert len(text.splitlines()) == 3
+    assert not [secret for secret in (KEY, "org-Ab12", "diary", "Account 1") if secret in text]
