@@ -8,7 +8,10 @@ from urllib.parse import urlsplit
 
 from tests.fakes.raw_server import Peer, SeenRequest, raw_server
 
-REFUSED = b"HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic\r\ncontent-length: 0\r\n\r\n"
+REFUSED = (
+    b"HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic\r\n"
+    b"connection: close\r\ncontent-length: 0\r\n\r\n"
+)
 
 
 class Proxy:
@@ -21,12 +24,8 @@ class Proxy:
         self._login = None if login is None else b"Basic " + base64.b64encode(login.encode())
 
     async def serve(self, peer: Peer) -> None:
-        request = await peer.read_request()
+        request = await self._admitted(peer)
         if request is None:
-            return
-        self.seen.append(request)
-        if self._login is not None and _header(request, b"proxy-authorization") != self._login:
-            await peer.send(REFUSED)
             return
         is_tunnel = request.method == b"CONNECT"
         url = urlsplit(f"//{request.target.decode()}" if is_tunnel else request.target.decode())
@@ -34,11 +33,31 @@ class Proxy:
         try:
             if is_tunnel:
                 await peer.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                sending = _pump(peer.reader, writer)
             else:
-                writer.write(_passed_on(request, f"{url.path}?{url.query}"))
-            await asyncio.gather(_pump(peer.reader, writer), _pump(reader, peer.writer))
+                sending = self._pass_on(request, peer, writer)
+            await asyncio.gather(sending, _pump(reader, peer.writer))
         finally:
             writer.transport.abort()
+
+    async def _admitted(self, peer: Peer) -> SeenRequest | None:
+        """The next request, its password checked; None when there is none that may pass."""
+        request = await peer.read_request()
+        if request is None:
+            return None
+        self.seen.append(request)
+        if self._login is not None and _header(request, b"proxy-authorization") != self._login:
+            await peer.send(REFUSED)
+            peer.close()
+            return None
+        return request
+
+    async def _pass_on(self, first: SeenRequest, peer: Peer, writer: asyncio.StreamWriter) -> None:
+        request: SeenRequest | None = first
+        while request is not None:
+            writer.write(_passed_on(request))
+            request = await self._admitted(peer)
+        writer.close()
 
 
 @asynccontextmanager
@@ -50,7 +69,9 @@ async def forward_proxy(login: str | None = None) -> AsyncIterator[Proxy]:
         yield proxy
 
 
-def _passed_on(request: SeenRequest, target: str) -> bytes:
+def _passed_on(request: SeenRequest) -> bytes:
+    url = urlsplit(request.target.decode())
+    target = f"{url.path}?{url.query}" if url.query else url.path
     kept = [header for header in request.headers if not header[0].lower().startswith(b"proxy-")]
     lines = b"".join(b"%s: %s\r\n" % header for header in kept)
     return b"%s %s HTTP/1.1\r\n%s\r\n%s" % (request.method, target.encode(), lines, request.body)

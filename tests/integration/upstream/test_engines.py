@@ -17,6 +17,7 @@ from tests.fakes.certificates import self_signed, server_context
 from tests.fakes.proxy import forward_proxy
 from tests.fakes.raw_server import Peer, answering, ok, raw_server
 from tests.integration.upstream.calls import fetch, get, post
+from tests.integration.upstream.test_httpx_engine import http2_echo
 
 pytestmark = pytest.mark.asyncio(loop_scope="function")
 
@@ -41,10 +42,11 @@ async def test_request_without_a_via_goes_directly(engines: Engines) -> None:
 
 async def test_plain_call_is_passed_on_by_the_proxy_that_its_password_opens(engines: Engines) -> None:
     async with forward_proxy("me:pass/word") as proxy, raw_server(answering(ok())) as server:
-        answer = await fetch(engines, via(post(server.origin), f"me:pass%2Fword@{proxy.address}"))
+        request = via(post(server.origin), f"me:pass%2Fword@{proxy.address}")
+        answers = [await fetch(engines, request) for _ in range(2)]
 
-    assert answer == (200, b"hello")
-    assert [(seen.method, seen.body) for seen in proxy.seen] == [(b"POST", b'{"model":"m"}')]
+    assert answers == [(200, b"hello")] * 2
+    assert [(seen.method, seen.body) for seen in proxy.seen] == [(b"POST", b'{"model":"m"}')] * 2
     assert engines.stats() == {}
 
 
@@ -58,6 +60,16 @@ async def test_tls_call_goes_through_a_tunnel_and_shows_the_proxy_nothing_but_th
     assert answers == [(200, b"hello")] * 2
     assert [seen.target for seen in proxy.seen] == [b"127.0.0.1:%d" % server.origin.port]
     assert b"sk-1" not in repr(proxy.seen).encode()
+
+
+async def test_http2_without_a_proxy_has_an_engine_of_its_own(tmp_path: Path) -> None:
+    pem = self_signed(tmp_path)
+    engines = Engines(ca_file=str(pem))
+    async with raw_server(http2_echo, tls=server_context(pem, "h2")) as server:
+        answer = await fetch(engines, msgspec.structs.replace(post(server.origin, b"body"), via=Via(http2=True)))
+        await engines.aclose()
+
+    assert answer == (200, b"body")
 
 
 async def test_tls_proxy_is_held_to_the_same_authorities(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ async def test_proxy_that_refuses_is_a_connect_fault() -> None:
     assert fault == Fault(FaultKind.CONNECT, "the proxy refused: 407 Proxy Authentication Required")
 
 
-async def _http2(peer: Peer) -> None:
+async def http2_echo(peer: Peer) -> None:
     """Echoes each request's body."""
     connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
     connection.initiate_connection()
@@ -90,7 +90,7 @@ async def _http2(peer: Peer) -> None:
 
 async def test_http2_is_spoken_where_it_is_wanted_and_shared_by_calls(tmp_path: Path) -> None:
     pem = self_signed(tmp_path)
-    async with raw_server(_http2, tls=server_context(pem, "h2")) as server:
+    async with raw_server(http2_echo, tls=server_context(pem, "h2")) as server:
         engine = HttpxEngine(has_http2=True, ca_file=str(pem))
         bodies = [b"call %d" % number for number in range(10)]
         first = await fetch(engine, post(server.origin, b"first"))
