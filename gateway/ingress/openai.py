@@ -131,10 +131,12 @@ class Exchange:
         except CallerGone:
             progress.finish(OutcomeKind.CANCELLED, CLIENT_GONE, is_complete=False)
         except asyncio.CancelledError:
-            if not hang_up.is_gone:
+            if hang_up.is_gone:
+                progress.finish(OutcomeKind.CANCELLED, CLIENT_GONE, is_complete=False)
+            else:
                 await self._cut_short()
-                raise  # the worker ends, not the caller
-            progress.finish(OutcomeKind.CANCELLED, CLIENT_GONE, is_complete=False)
+                if not plane.gate.is_draining:
+                    raise  # neither the caller nor the drain: somebody ends this task
             task.uncancel()
         except Exception as error:  # noqa: BLE001  # the ingress boundary: a bug of ours becomes a plain 500
             get_logger().exception(Event.CALL_CRASHED, call_id=self._call_id, error=type(error).__name__)
