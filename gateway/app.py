@@ -103,6 +103,7 @@ class Service:
         self.board.on_change = self.waiting.ring_heads
         self.board.on_cooled = self.meters.cooled
         self.board.on_recovered = self.meters.recovered
+        self.board.breakers.on_news = self.meters.breaker_changed
         self.gate = Gate()
         self.watcher = RegistryWatcher(
             self.engine,
@@ -120,6 +121,7 @@ class Service:
             clock=clock,
             rng=self.rng,
         )
+        loop.blast.on_lifted = self.meters.parks_lifted
         self.relay = FallbackRelay(relay=loop, board=self.board, clock=clock)
         self.background = Background(clock)
         self._resynced = asyncio.Event()

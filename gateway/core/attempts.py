@@ -123,6 +123,8 @@ class Resting(msgspec.Struct, frozen=True):
     """When it is believed to serve again, for Retry-After; FOREVER when nobody can say."""
     wake_at: Instant
     """When it may be tried next: earlier than `until` where a probe goes first; FOREVER when an event will tell."""
+    is_broken: bool = False
+    """Nothing is held against the account: the breaker lets its provider, model or origin rest."""
 
 
 def next_step(
@@ -151,17 +153,26 @@ def _wait_or_stop(plan: Plan, resting: Sequence[Resting], now: Instant, wait_unt
         soonest = min(soonest, wait_until)  # it may have room at any moment
     if now < wait_until and soonest <= wait_until:
         return Wait(Instant(max(soonest, now)))
-    if plan.last is not None and plan.last.kind is OutcomeKind.OVERLOADED and not resting:
+    is_all_broken = all(rest.is_broken for rest in resting)
+    if plan.last is not None and plan.last.kind in UPSTREAM_FAULTS and (is_all_broken or not _parks(plan.last)):
         return Stop()
     return Stop(why_none(resting, now))
 
 
+def _parks(outcome: Outcome) -> bool:
+    return outcome.kind in WORTH_WAITING
+
+
 def _may_yet_serve(plan: Plan, resting: Sequence[Resting]) -> bool:
-    """Accounts without the model were met, but one that rests for another reason may have it."""
-    return (
-        plan.last is not None
-        and plan.last.kind is OutcomeKind.NO_ACCESS_TO_MODEL
-        and any(rest.reason in {None, OutcomeKind.RATE_LIMITED} for rest in resting)
+    """Accounts without the model were met, but one that rests for another reason may have it; or the breaker's probe
+    may find an upstream that was at fault well again.
+    """
+    if plan.last is None:
+        return False
+    if plan.last.kind in UPSTREAM_FAULTS:
+        return any(rest.is_broken for rest in resting)
+    return plan.last.kind is OutcomeKind.NO_ACCESS_TO_MODEL and any(
+        rest.reason in {None, OutcomeKind.RATE_LIMITED} for rest in resting
     )
 
 
@@ -180,6 +191,13 @@ def why_none(resting: Sequence[Resting], now: Instant) -> GatewayError:
             "All accounts for this model are at their rate limit. Retry after the time in Retry-After.",
             retry_after_s=1.0 if retry_after_s is None else retry_after_s,
         )
+    broken = {rest.reason for rest in resting if rest.is_broken}
+    if broken - ACCOUNT_FAULTS - {OutcomeKind.FORBIDDEN}:
+        return AllOverloaded(
+            "The upstream fails or cannot be reached at present. Retry after the time in Retry-After.",
+            code="upstream_unavailable",
+            retry_after_s=retry_after_s,
+        )
     if OutcomeKind.OVERLOADED in reasons:
         return AllOverloaded(
             "The model is overloaded upstream. Retry after the time in Retry-After.", retry_after_s=retry_after_s
@@ -188,4 +206,7 @@ def why_none(resting: Sequence[Resting], now: Instant) -> GatewayError:
         return AllOutOfQuota("All accounts for this model are out of quota. Tell the operator of this gateway.")
     if reasons == {OutcomeKind.NO_ACCESS_TO_MODEL}:
         return ModelNotFound("No account of this gateway has access to this model.", param="model")
-    return NoAccountAvailable("No account can serve this model now. Tell the operator of this gateway.")
+    return NoAccountAvailable(
+        "No account can serve this model now. Tell the operator of this gateway.",
+        retry_after_s=retry_after_s if broken else None,
+    )

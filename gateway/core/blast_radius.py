@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable
 import msgspec
 
 from gateway.core.cooldown import ScopeNames, scope_hit
-from gateway.core.ids import CallId, Instant
+from gateway.core.ids import CallId, Instant, ProviderId
 from gateway.core.outcome import Outcome, OutcomeKind, Scope
 
 MANY = 3
@@ -56,6 +56,15 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 Refusals = tuple[Refusal, ...]
+
+
+class Lifted(msgspec.Struct, frozen=True):
+    """News: parks that no account was to blame for were lifted."""
+
+    provider_id: ProviderId
+    reason: OutcomeKind
+    count: int
+    call_id: CallId
 
 
 def refusal_of(outcome: Outcome, names: ScopeNames, call_id: CallId, now: Instant) -> Refusal | None:

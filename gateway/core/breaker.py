@@ -3,15 +3,17 @@
 Rules of this file: one burst is one rest (what was in flight when it began says nothing); each rest is twice as long
 as the one before, until an attempt succeeds; nothing here knows of accounts' health.
 
-    closed ──fails for all──▶ open ──until──▶ due ──one probe succeeds──▶ closed
+    closed ──fails for all──▶ open ──until──▶ due ──an attempt succeeds──▶ closed
                                ▲               │
-                               └─ probe fails ─┘
+                               └─ one fails ───┘      one probe at a time: `patience_s` says when the next may go
 """
+
+from enum import StrEnum
 
 import msgspec
 
 from gateway.core.cooldown import NEVER
-from gateway.core.ids import AccountId, Instant
+from gateway.core.ids import AccountId, Instant, ProviderId
 from gateway.core.outcome import FaultKind, Outcome, OutcomeKind
 
 WINDOW_S = 10
@@ -27,6 +29,19 @@ FAULTS = frozenset({OutcomeKind.UPSTREAM_ERROR, OutcomeKind.UNREACHABLE, Outcome
 """What the breaker counts (SPEC §4). Overloads are not among them: they name their own rest, or park by repeating."""
 ORIGIN_FAULTS = frozenset({FaultKind.CONNECT, FaultKind.TLS})
 """No connection came about: true for every model of an origin."""
+PROBE_PASSES_S = 1.0
+"""A probe that did not fail within this time lets the others go as well, as after any rest."""
+
+
+class Span(StrEnum):
+    """What a breaker covers."""
+
+    MODEL = "model"
+    """One model of one provider."""
+    PROVIDER = "provider"
+    """All of a provider: opened by the blast radius alone."""
+    ORIGIN = "origin"
+    """All connections to one scheme, host and port."""
 
 
 class Breaker(msgspec.Struct, frozen=True):
@@ -50,6 +65,11 @@ class Breaker(msgspec.Struct, frozen=True):
         return self.reason is not None and now >= self.until
 
     @property
+    def patience_s(self) -> float:
+        """How long a probe keeps the others back. After silence the next one follows it, else all of them."""
+        return self.rest_s if self.reason is OutcomeKind.TIMED_OUT else PROBE_PASSES_S
+
+    @property
     def rest_s(self) -> float:
         """How long the rest that its strikes earn lasts."""
         rest: float = min(REST_S * 2.0 ** min(self.strikes - 1, 10), LONGEST_REST_S)
@@ -57,6 +77,21 @@ class Breaker(msgspec.Struct, frozen=True):
 
 
 CLOSED = Breaker()
+
+
+class BreakerNews(msgspec.Struct, frozen=True):
+    """A breaker opened (or rests again after a failed probe), or closed."""
+
+    provider_id: ProviderId
+    span: Span
+    what: str
+    """The model or the origin; "" for all of a provider."""
+    breaker: Breaker
+    is_any_open: bool
+    """This or another breaker of the provider rests it now."""
+    attempts: int
+    """Of the last 10 s, when it opened; 0 after a probe."""
+    failures: int
 
 
 class Tally:
@@ -121,6 +156,17 @@ class Tally:
         self._second = max(self._second, second)
 
 
+def is_failure(span: Span, outcome: Outcome, reason: OutcomeKind | None) -> bool:
+    """Whether a breaker of that span counts `outcome` against what it covers. `reason`: what it is open for."""
+    match span:
+        case Span.ORIGIN:
+            return outcome.fault in ORIGIN_FAULTS
+        case Span.MODEL:
+            return outcome.kind in FAULTS
+        case Span.PROVIDER:  # pragma: no branch  # there is no other
+            return outcome.kind is reason or outcome.kind in FAULTS
+
+
 def opened(breaker: Breaker, reason: OutcomeKind, now: Instant) -> Breaker:
     """A rest begins, twice as long as the one before."""
     resting = Breaker(reason, breaker.strikes + 1, now)
@@ -132,13 +178,8 @@ def after_probe(breaker: Breaker, outcome: Outcome, *, started: Instant, now: In
 
     What was in flight when the rest began, and what its caller gave up, says nothing.
     """
-    if started < breaker.since or outcome.kind is OutcomeKind.CANCELLED:
+    if started <= breaker.since or outcome.kind is OutcomeKind.CANCELLED:
         return breaker
     if is_failure:
         return opened(breaker, outcome.kind, now)
     return Breaker(since=breaker.since)
-
-
-def passed(breaker: Breaker) -> Breaker:
-    """A probe was not refused within its time: calls go again, but until a success the strikes stay."""
-    return msgspec.structs.replace(breaker, reason=None)

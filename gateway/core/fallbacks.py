@@ -30,6 +30,7 @@ PATIENCE_S = 3.0
 PASSED_ON: Final = frozenset(
     {
         OutcomeKind.TOO_LARGE,
+        OutcomeKind.MISSING_PERMISSION,
         OutcomeKind.NO_ACCESS_TO_MODEL,
         OutcomeKind.OVERLOADED,
         OutcomeKind.UPSTREAM_ERROR,

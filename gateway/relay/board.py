@@ -30,6 +30,7 @@ from gateway.core.routing import targets_for
 from gateway.core.selection import served_after
 from gateway.core.snapshot import Account, Snapshot
 from gateway.providers.base import Destination, ProviderKind
+from gateway.relay.breakers import Breakers
 from gateway.relay.job import Job
 from gateway.relay.learned import Learned
 from gateway.relay.lease import Lease
@@ -70,6 +71,7 @@ class Board:
         self._destinations: dict[AccountId, Destination] = {}
         self._pools: dict[tuple[str, str, str], Pool] = {}
         self._learned = Learned()
+        self.breakers = Breakers(self._changed)
         self._used: dict[ProviderId, Instant] = {}
 
     # -- registry ------------------------------------------------------------------------------------------------
@@ -83,6 +85,7 @@ class Board:
             if account.id not in before or before[account.id].credential != account.credential
         }
         self._forget([scope for scope in self._healths if scope.holder in renewed], is_told=True)
+        self.breakers.renew(self.snapshot, snapshot)
         self._loads = {account_id: self._loads.get(account_id) or Load() for account_id in snapshot.accounts}
         self.snapshot = snapshot
         self._destinations = {}
@@ -158,8 +161,11 @@ class Board:
         dimmed: set[AccountId] = set()
         resting: list[tuple[AccountId, Resting]] = []
         valid_until = FOREVER
+        broken = self.breakers.resting(pool, now)
         for member in pool.members:
             rest, changes_at = self._rest_of(member, now) if self._healths else (None, FOREVER)
+            if broken is not None and (rest is None or rest.wake_at < broken.wake_at):
+                rest, changes_at = broken, broken.wake_at
             if rest is None:
                 tiers.setdefault(member.account.tier, []).append(member)
             else:
@@ -219,6 +225,8 @@ class Board:
         lease = Lease(self, member, now)
         if self._healths:
             self._start_probes(lease, now)
+        if self.breakers.is_any_open and self.breakers.start_probe(lease):
+            self.epoch += 1
         return lease
 
     def _start_probes(self, lease: Lease, now: Instant) -> None:
@@ -238,6 +246,8 @@ class Board:
         for scope in lease.probes:
             if self._probes.get(scope) is lease:
                 self._end_probe(scope, lease)
+        if self.breakers.is_any_open:
+            self.breakers.released(lease)
         if lease.probes or lease.member.account.max_concurrency is not None:
             self._changed()
 
@@ -254,9 +264,11 @@ class Board:
         member = lease.member
         if outcome.kind is OutcomeKind.OK:
             self._learned.note_served(member)
+            self.breakers.passed(lease, now)
             if self._healths:
                 self._heal(lease, outcome, now)
             return
+        self.breakers.observe(lease, outcome, now)
         scope = self._scope_hit(member, outcome)
         if scope is None:
             return
@@ -352,6 +364,16 @@ class Board:
             self._errors.pop(scope, None)
             if is_told and self._announcer is not None:
                 self._announcer.announce_recovery(scope)
+
+    def lift(self, scopes: Iterable[Scope]) -> None:
+        """What they were parked for was no fault of theirs, here and in every other process."""
+        self._forget(scopes, is_told=True)
+        self._changed()
+
+    def holders_parked_for(self, reason: OutcomeKind) -> set[str]:
+        """Who rests for that reason."""
+        healths = self._healths.items()
+        return {scope.holder for scope, health in healths if health.reason is reason and health.phase != Phase.READY}
 
     def clear(self, account_id: AccountId) -> None:
         """An operator says that the account is well: all its rests end, here and in every other process."""

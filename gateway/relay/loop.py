@@ -11,29 +11,38 @@ from collections.abc import Sequence
 from random import Random
 
 from gateway.core.attempts import ACCOUNT_FAULTS, UPSTREAM_FAULTS, Plan, Resting, Step, Stop, Try, Wait, next_step
+from gateway.core.blast_radius import Refusals
 from gateway.core.errors import AllRateLimited, NoAccountAvailable, UpstreamTimedOut
 from gateway.core.ids import Instant
 from gateway.core.retry_budget import may_retry
 from gateway.core.selection import choose
+from gateway.core.snapshot import SelectionStrategy
 from gateway.relay.answer import Answer
 from gateway.relay.attempt import Attempts, Failed
+from gateway.relay.blast import BlastRadius
 from gateway.relay.board import Board
 from gateway.relay.job import Job
 from gateway.relay.pool import Member, Pool, View, candidates_of, no_room, resting_of
 from gateway.relay.ports import Clock
 from gateway.relay.waiting import Ticket, Waiting
+from gateway.wire.envelope import prompt_prefix
 
 
 class _Run:
     """Where one call stands in the loop."""
 
-    __slots__ = ("deadline", "failed", "plan", "ticket", "wait_until")
+    __slots__ = ("deadline", "failed", "is_at_fault", "is_owed", "plan", "refusals", "ticket", "wait_until")
 
     def __init__(self, deadline: Instant, wait_until: Instant) -> None:
         self.deadline = deadline
         self.wait_until = wait_until
         self.plan = Plan()
         self.failed: Failed | None = None
+        self.refusals: Refusals = ()
+        self.is_at_fault = False
+        """So many accounts refused the call alike that it is not they who are to blame."""
+        self.is_owed = False
+        """Its last attempt met a fault of the upstream, and no further one has begun."""
         self.ticket: Ticket | None = None
 
 
@@ -46,8 +55,11 @@ class Relay:
         self._waiting = waiting
         self._clock = clock
         self._rng = rng
+        self.blast = BlastRadius(board)
         self._retries = 0
         """Attempts after a fault of the upstream that are under way: what the retry budget bounds."""
+        self._owed = 0
+        """Calls whose last attempt met such a fault: in flight as well, though no account serves them now."""
 
     async def relay_call(self, job: Job) -> Answer:
         """The answer of the first account that gives one, or the last refusal as it came. Raises GatewayError else."""
@@ -72,9 +84,10 @@ class Relay:
                     case Stop(error):
                         if error is not None:
                             raise error
-                        return _as_it_came(run.failed)
+                        return _as_it_came(run)
         finally:
             self._leave_line(run)
+            self._owed -= run.is_owed
 
     def _step(self, run: _Run, view: View, found: Sequence[Member], now: Instant, *, is_behind: bool) -> Step:
         plan = run.plan
@@ -93,7 +106,7 @@ class Relay:
             resting=resting,
             now=now,
             wait_until=run.wait_until,
-            may_retry=plan.last is None or may_retry(self._retries, self._board.in_flight_calls),
+            may_retry=plan.last is None or may_retry(self._retries, self._board.in_flight_calls + self._owed),
         )
 
     def _choose(self, view: View, found: Sequence[Member], job: Job) -> Member:
@@ -103,7 +116,7 @@ class Relay:
             pool.provider.settings.strategy,
             rng=self._rng,
             dimmed=view.dimmed,
-            affinity=job.call.affinity,
+            affinity=_affinity_of(job),
             turn=pool.turn,
         )
         pool.turn += 1
@@ -113,6 +126,8 @@ class Relay:
         """One attempt. None: it failed, and `run` knows how."""
         is_retry = run.plan.last is not None and run.plan.last.kind in UPSTREAM_FAULTS
         self._retries += is_retry
+        self._owed -= run.is_owed
+        run.is_owed = False
         try:
             result = await self._attempts.attempt(member, job, run.deadline)
         finally:
@@ -120,8 +135,13 @@ class Relay:
         if isinstance(result, Answer):
             return result
         run.failed = result
+        run.is_owed = result.outcome.kind in UPSTREAM_FAULTS
+        self._owed += run.is_owed
         run.plan = run.plan.after(member.account_id, result.outcome, is_creating=job.call.endpoint.is_creating)
-        if self._clock.now() >= run.deadline:
+        now = self._clock.now()
+        run.refusals = self.blast.weigh(run.refusals, job, member, result.outcome, now)
+        run.is_at_fault = self.blast.is_call_at_fault(run.refusals, job.pool, member)
+        if run.is_at_fault or now >= run.deadline:
             run.plan = run.plan.ended()
         return None
 
@@ -154,11 +174,19 @@ class Relay:
             run.ticket = None
 
 
-def _as_it_came(failed: Failed | None) -> Answer:
-    if failed is None:
+def _affinity_of(job: Job) -> str | None:
+    """What calls with the same prompt have in common, where the strategy asks for it."""
+    if job.pool.provider.settings.strategy is not SelectionStrategy.CACHE_AFFINITY:
+        return None
+    return job.call.affinity or prompt_prefix(job.body)
+
+
+def _as_it_came(run: _Run) -> Answer:
+    failed = run.failed
+    if failed is not None and failed.outcome.kind in ACCOUNT_FAULTS and not run.is_at_fault:
+        raise UpstreamTimedOut("No account could serve the call in time.")
+    if failed is None or failed.outcome.status == 401:  # an upstream's 401 is no caller's business
         raise NoAccountAvailable("No account can serve this call. Tell the operator of this gateway.")
-    if failed.outcome.kind in ACCOUNT_FAULTS:
-        raise UpstreamTimedOut("No account could serve the call in time.")  # an upstream's 401 is no caller's business
     if isinstance(failed.refusal, Answer):
         return failed.refusal
     raise failed.refusal

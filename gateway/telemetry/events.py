@@ -107,7 +107,7 @@ _FIELDS = {
     Event.PARKS_LIFTED: "provider reason count call_id",
     Event.CREDENTIAL_REFRESHED: "provider account_id expires_at",
     Event.CREDENTIAL_REFRESH_FAILED: "provider account_id status code error next_try_s",
-    Event.PROVIDER_BROKEN: "provider model origin rest_s failures attempts",
+    Event.PROVIDER_BROKEN: "provider model origin reason rest_s failures attempts",
     Event.PROVIDER_RECOVERED: "provider model origin",
     Event.PROVIDER_CHECKED: "provider is_reachable status latency_ms detail",
     Event.SNAPSHOT_REPLACED: "version providers accounts routes client_keys problems load_s changed",

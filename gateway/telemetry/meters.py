@@ -6,6 +6,8 @@ lines of single attempts are for `debug` alone, and nobody pays for them else.
 
 from datetime import timedelta
 
+from gateway.core.blast_radius import Lifted
+from gateway.core.breaker import BreakerNews, Span
 from gateway.core.cooldown import Health, Phase
 from gateway.core.ids import AccountId, CallId, Instant, ProviderId
 from gateway.core.outcome import Outcome, OutcomeKind, Scope
@@ -92,6 +94,36 @@ class Meters:
     def recovered(self, account: Account, scope: Scope, before: Health) -> None:
         """The scope serves again, as this process saw: a success, a probe that passed, an operator's word."""
         _log.info(Event.ACCOUNT_RECOVERED, **_names(account, scope, before.reason))
+
+    def breaker_changed(self, news: BreakerNews) -> None:
+        """A breaker opened, rests on after a failed probe, or closed."""
+        self._metrics.set_breaker(news.provider_id, is_open=news.is_any_open)
+        names = {
+            "provider": news.provider_id,
+            "model": news.what if news.span is Span.MODEL else None,
+            "origin": news.what if news.span is Span.ORIGIN else None,
+        }
+        if not news.breaker.is_open:
+            _log.info(Event.PROVIDER_RECOVERED, **names)
+            return
+        _log.warning(
+            Event.PROVIDER_BROKEN,
+            **names,
+            reason=news.breaker.reason,
+            rest_s=news.breaker.rest_s,
+            failures=news.failures,
+            attempts=news.attempts,
+        )
+
+    def parks_lifted(self, lifted: Lifted) -> None:
+        """The call, the provider or our own address was at fault, not the accounts."""
+        _log.info(
+            Event.PARKS_LIFTED,
+            provider=lifted.provider_id,
+            reason=lifted.reason,
+            count=lifted.count,
+            call_id=lifted.call_id,
+        )
 
     def _rest_until(self, until: Instant) -> dict[str, object]:
         rest_s = until - self._clock.now()

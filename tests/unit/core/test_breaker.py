@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -5,14 +6,14 @@ from gateway.core.breaker import (
     CLOSED,
     IN_A_ROW,
     LONGEST_REST_S,
-    Breaker,
+    Span,
     Tally,
     after_probe,
+    is_failure,
     opened,
-    passed,
 )
 from gateway.core.ids import AccountId, Instant
-from gateway.core.outcome import Outcome, OutcomeKind
+from gateway.core.outcome import FaultKind, Outcome, OutcomeKind
 
 A, B = AccountId("a"), AccountId("b")
 OK = Outcome(OutcomeKind.OK, 200)
@@ -161,8 +162,31 @@ def test_a_probe_that_its_caller_gave_up_says_nothing():
     assert after_probe(breaker, cancelled, started=Instant(NOW + 1), now=Instant(NOW + 2), is_failure=False) is breaker
 
 
-def test_strikes_outlive_a_probe_that_passed_without_a_success():
-    breaker = passed(opened(CLOSED, OutcomeKind.UPSTREAM_ERROR, NOW))
+@pytest.mark.parametrize(
+    ("reason", "patience_s"),
+    [(OutcomeKind.UPSTREAM_ERROR, 1.0), (OutcomeKind.TIMED_OUT, 2.0)],
+    ids=["error", "silence"],
+)
+def test_others_follow_a_probe_that_did_not_fail_but_one_into_silence_is_followed_by_one(reason, patience_s):
+    assert opened(opened(CLOSED, reason, NOW), reason, NOW).patience_s == patience_s
 
-    assert breaker == Breaker(None, 1, NOW, Instant(NOW + 1))
-    assert opened(breaker, OutcomeKind.UPSTREAM_ERROR, Instant(NOW + 9)).rest_s == 2.0
+
+REFUSED = Outcome(OutcomeKind.UNREACHABLE, fault=FaultKind.CONNECT)
+RESET = Outcome(OutcomeKind.UNREACHABLE, fault=FaultKind.RESET)
+DEAD_KEY = Outcome(OutcomeKind.CREDENTIAL_REJECTED, 401)
+LIMITED = Outcome(OutcomeKind.RATE_LIMITED, 429)
+
+
+@pytest.mark.parametrize(
+    ("span", "failures"),
+    [
+        (Span.ORIGIN, [REFUSED]),
+        (Span.MODEL, [REFUSED, RESET, ERROR]),
+        (Span.PROVIDER, [REFUSED, RESET, ERROR, DEAD_KEY]),
+    ],
+)
+def test_each_span_has_its_own_failures(span, failures):
+    outcomes = [OK, LIMITED, REFUSED, RESET, ERROR, DEAD_KEY]
+
+    reason = OutcomeKind.CREDENTIAL_REJECTED
+    assert [each for each in outcomes if is_failure(span, each, reason)] == failures

@@ -3,6 +3,8 @@ import os
 
 import pytest
 
+from gateway.core.blast_radius import Lifted
+from gateway.core.breaker import CLOSED, BreakerNews, Span, opened
 from gateway.core.cooldown import Health, Phase
 from gateway.core.ids import FOREVER, AccountId, CallId, Instant, ProviderId, Secret
 from gateway.core.outcome import Outcome, OutcomeKind, Scope, ScopeKind
@@ -100,6 +102,40 @@ def test_a_recovery_names_what_the_rest_was_for(at_level):
 
     (line,) = written.lines()
     assert (line["event"], line["what"], line["reason"]) == ("account.recovered", "gpt-4", "rate_limited")
+
+
+@pytest.mark.parametrize(
+    ("span", "what", "named"),
+    [
+        (Span.MODEL, "gpt-4", {"model": "gpt-4"}),
+        (Span.ORIGIN, "https://api.openai.com:443", {"origin": "https://api.openai.com:443"}),
+        (Span.PROVIDER, "", {}),
+    ],
+)
+def test_a_breaker_that_opens_and_closes_is_a_line_each_and_a_gauge(at_level, span, what, named):
+    written = at_level("info")
+    breaker = opened(CLOSED, OutcomeKind.UPSTREAM_ERROR, Instant(1000.0))
+    provider = ProviderId("openai")
+
+    written.meters.breaker_changed(BreakerNews(provider, span, what, breaker, True, 12, 10))
+    gauge = written.metrics.render()[0].decode()
+    written.meters.breaker_changed(BreakerNews(provider, span, what, CLOSED, False, 0, 0))
+
+    broken, recovered = written.lines()
+    assert broken.items() >= {"event": "provider.broken", "level": "warning", "reason": "upstream_error"}.items()
+    assert broken.items() >= {**named, "rest_s": 1.0, "failures": 10, "attempts": 12}.items()
+    assert recovered.items() >= {"event": "provider.recovered", "level": "info", **named}.items()
+    assert 'gateway_breaker_open{provider="openai"} 1' in gauge
+    assert 'gateway_breaker_open{provider="openai"} 0' in written.metrics.render()[0].decode()
+
+
+def test_lifted_parks_are_a_line_that_names_the_call(at_level):
+    written = at_level("info")
+
+    written.meters.parks_lifted(Lifted(ProviderId("openai"), OutcomeKind.FORBIDDEN, 3, CallId("req_1")))
+
+    (line,) = written.lines()
+    assert (line["event"], line["reason"], line["count"], line["call_id"]) == ("parks.lifted", "forbidden", 3, "req_1")
 
 
 def attempt_failed(meters, outcome):

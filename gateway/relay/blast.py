@@ -1,0 +1,106 @@
+"""Refusals that no account is to blame for: lifts what they parked, and opens the provider's breaker (SPEC §4).
+
+What they mean is `core/blast_radius`' to say. Rule of this file: the benefit of the doubt ends 15 minutes after it was
+first given, unless the provider served somebody since; dead keys are parked in the end.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from gateway.core.blast_radius import (
+    DOUBT_S,
+    ON_ALL,
+    Lifted,
+    Refusal,
+    Refusals,
+    agree,
+    is_provider_at_fault,
+    kept,
+    refusal_of,
+)
+from gateway.core.cooldown import FORGET_S
+from gateway.core.ids import Instant, ProviderId
+from gateway.core.outcome import Outcome, OutcomeKind
+from gateway.core.snapshot import Account
+from gateway.relay.board import Board
+from gateway.relay.job import Job
+from gateway.relay.pool import Member, Pool
+
+SERVED_S = 10.0
+"""A model that was served so short a time ago is there: who refuses it lacks it."""
+
+
+class Doubt(msgspec.Struct, frozen=True):
+    """Since when accounts of a provider are given the benefit of the doubt, and when that was last of use."""
+
+    since: Instant
+    last: Instant
+
+
+class BlastRadius:
+    """One per worker."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self.on_lifted: Callable[[Lifted], None] = lambda _lifted: None
+        self._kept: dict[ProviderId, Refusals] = {}
+        self._doubts: dict[tuple[ProviderId, OutcomeKind], Doubt] = {}
+
+    def weigh(self, refusals: Refusals, job: Job, member: Member, outcome: Outcome, now: Instant) -> Refusals:
+        """The call's refusals with this one, which the board has observed already. Lifts parks."""
+        refusal = refusal_of(outcome, member.names, job.call.id, now)
+        if refusal is None:
+            return refusals
+        provider_id = member.account.provider_id
+        known = self._kept[provider_id] = kept(self._kept.get(provider_id, ()), refusal)
+        breakers = self._board.breakers
+        of_provider = agree(known, refusal, self._holders(refusal, job.pool, known))
+        if is_provider_at_fault(of_provider, served_at=breakers.provider_served_at(member)):
+            if self._lift(of_provider, member):
+                breakers.open_provider(member, refusal.kind, refusal.at)
+        elif breakers.is_broken_for(member, refusal.kind):
+            self._lift((refusal,), member)
+        return (*refusals, refusal)
+
+    def is_call_at_fault(self, refusals: Refusals, pool: Pool, member: Member) -> bool:
+        """Whether the call's refusals, the last by `member`, speak of the call itself: then their parks are lifted."""
+        if not refusals:
+            return False
+        alike = agree(refusals, refusals[-1], self._holders(refusals[-1], pool, refusals))
+        if alike and alike[-1].at - self._board.breakers.model_served_at(member) > SERVED_S:
+            self._lift(alike, member)
+        return bool(alike)
+
+    def _holders(self, last: Refusal, pool: Pool, refusals: Refusals) -> set[str]:
+        """Who could have refused so: for a dead key every account there is, but for those known as dead already."""
+        if last.kind not in ON_ALL:
+            return {member.account.holder for member in pool.members}
+        parked = self._board.holders_parked_for(last.kind)
+        refused = {refusal.holder for refusal in refusals}
+        return {
+            account.holder
+            for account in self._accounts(last, pool)
+            if str(account.id) not in parked or account.holder in refused
+        }
+
+    def _accounts(self, last: Refusal, pool: Pool) -> list[Account]:
+        if last.kind is OutcomeKind.CREDENTIAL_REJECTED:
+            return list(self._board.snapshot.accounts_of.get(pool.provider.id, ()))
+        return [member.account for member in pool.members]
+
+    def _lift(self, refusals: Refusals, member: Member) -> bool:
+        """False: there was no success for so long that the accounts are believed to be at fault."""
+        last = refusals[-1]
+        provider_id, now = member.account.provider_id, last.at
+        doubt = self._doubts.get((provider_id, last.kind))
+        served_at = self._board.breakers.provider_served_at(member)
+        if doubt is None or doubt.since < served_at or now - doubt.last > FORGET_S:
+            doubt = Doubt(now, now)
+        self._doubts[provider_id, last.kind] = Doubt(doubt.since, now)
+        if now - doubt.since > DOUBT_S:
+            return False
+        scopes = {refusal.scope for refusal in refusals}
+        self._board.lift(scopes)
+        self.on_lifted(Lifted(provider_id, last.kind, len(scopes), last.call_id))
+        return True

@@ -1,0 +1,194 @@
+"""Refusals that no account is to blame for: their parks are lifted; keys that are really dead are parked in the end."""
+
+import msgspec
+import pytest
+
+from gateway.core.blast_radius import Lifted
+from gateway.core.errors import GatewayError, NoAccountAvailable
+from gateway.core.ids import AccountId, CallId
+from gateway.core.outcome import Outcome, OutcomeKind
+from gateway.relay.answer import Answer
+from tests.fakes.relay_kit import NO_MODEL, OK, PROVIDER, REJECTED, WALL, RelayKit, account, rate_limited, refusal
+from tests.fakes.scripted_upstream import Script
+
+NO_PERMISSION = refusal(403, "Missing scopes: model.request", code="missing_scope")
+
+
+class Calls:
+    """Calls of different ids, and what became of them."""
+
+    def __init__(self, kit: RelayKit) -> None:
+        self.kit = kit
+        self.count = 0
+        self.lifted: list[Lifted] = []
+        kit.relay._relay.blast.on_lifted = self.lifted.append
+
+    async def make(self, **fields: object) -> Answer | GatewayError:
+        self.count += 1
+        job = self.kit.job(max_wait_s=0.0, **fields)
+        job = msgspec.structs.replace(job, call=msgspec.structs.replace(job.call, id=CallId(f"req_{self.count}")))
+        try:
+            return await self.kit.finished(self.kit.relay.relay_call(job))
+        except GatewayError as error:
+            return error
+
+
+def all_say(script: Script, *accounts: str) -> Calls:
+    kit = RelayKit(*(accounts or ("a", "b", "c")))
+    for name in accounts or ("a", "b", "c"):
+        kit.upstream.on(f"sk-{name}", script)
+    return Calls(kit)
+
+
+@pytest.mark.parametrize("script", [NO_MODEL, WALL, NO_PERMISSION], ids=["404", "403", "permission"])
+async def test_call_that_three_scopes_refuse_alike_is_answered_as_it_came_and_parks_nobody(script):
+    calls = all_say(script)
+
+    answer = await calls.make()
+
+    assert isinstance(answer, Answer)
+    assert answer.status == script.status
+    assert calls.kit.serving() == {"a", "b", "c"}
+    assert [lifted.count for lifted in calls.lifted] == [3]
+    calls.kit.assert_idle()
+
+
+async def test_a_401_of_every_account_parks_nobody_and_reaches_no_caller():
+    calls = all_say(REJECTED)
+
+    answer = await calls.make()
+
+    assert isinstance(answer, NoAccountAvailable)
+    assert calls.kit.serving() == {"a", "b", "c"}
+
+
+async def test_three_dead_keys_of_four_are_parked_for_the_fourth_is_tried():
+    calls = all_say(REJECTED, "a", "b", "c", "d")
+    calls.kit.upstream.on("sk-d", OK)
+
+    answers = [await calls.make() for _ in range(8)]
+
+    assert {answer.status for answer in answers} == {200}
+    assert calls.kit.serving() == {"d"}
+    assert calls.lifted == []
+
+
+async def test_refusals_of_one_alone_park_it():
+    calls = all_say(REJECTED, "a")
+
+    await calls.make()
+
+    assert calls.kit.serving() == set()
+    assert calls.lifted == []
+
+
+async def test_accounts_of_one_quota_group_are_one_voice():
+    kit = RelayKit(account("a", quota_group="g"), account("b", quota_group="g"))
+    for name in "ab":
+        kit.upstream.on(f"sk-{name}", REJECTED)
+    calls = Calls(kit)
+
+    await calls.make()
+
+    assert kit.serving() == set()
+
+
+async def test_rate_limits_never_count():
+    calls = all_say(rate_limited(60))
+
+    await calls.make()
+
+    assert calls.kit.serving() == set()
+    assert calls.lifted == []
+
+
+async def test_accounts_that_lack_a_model_which_others_serve_stay_parked():
+    calls = all_say(NO_MODEL, "a", "b", "c", "d")
+    calls.kit.upstream.on("sk-d", OK)
+    calls.kit.observe("d", Outcome(OutcomeKind.OK, 200))
+
+    for _ in range(4):
+        await calls.make()
+
+    assert calls.lifted == []
+    assert "d" in calls.kit.serving()
+
+
+@pytest.mark.parametrize("script", [REJECTED, WALL], ids=["401", "403"])
+async def test_second_call_that_meets_the_same_wall_opens_the_providers_breaker(script):
+    calls = all_say(script)
+    await calls.make()
+
+    await calls.make()
+    third = await calls.make()
+
+    assert calls.kit.board.breakers.is_open_at(PROVIDER)
+    assert isinstance(third, NoAccountAvailable)
+    assert third.retry_after_s is not None
+    assert calls.kit.board.status_of(AccountId("a")) == []
+
+
+async def test_a_model_that_nobody_has_opens_no_breaker():
+    calls = all_say(NO_MODEL)
+
+    answers = [await calls.make() for _ in range(3)]
+
+    assert [answer.status for answer in answers] == [404, 404, 404]
+    assert not calls.kit.board.breakers.is_open_at(PROVIDER)
+
+
+async def test_an_outage_of_authentication_ends_with_the_first_success():
+    calls = all_say(REJECTED)
+    for _ in range(3):
+        await calls.make()
+    for name in "abc":
+        calls.kit.upstream.on(f"sk-{name}", OK)
+    calls.kit.clock.move(1.0)
+
+    answers = [await calls.make() for _ in range(3)]
+
+    assert {answer.status for answer in answers} == {200}
+    assert calls.kit.serving() == {"a", "b", "c"}
+
+
+async def test_ten_minutes_of_401_cost_no_account_its_health():
+    calls = all_say(REJECTED)
+    for _ in range(600):
+        await calls.make()
+        calls.kit.clock.move(1.0)
+    for name in "abc":
+        calls.kit.upstream.on(f"sk-{name}", OK)
+
+    calls.kit.clock.move(30.0)
+    answer = await calls.make()
+
+    assert answer.status == 200
+    assert calls.kit.serving() == {"a", "b", "c"}
+    assert len(calls.kit.upstream.attempts) < 50
+
+
+async def test_keys_that_are_really_dead_are_rejected_in_the_end():
+    calls = all_say(REJECTED)
+    for _ in range(1500):
+        await calls.make()
+        calls.kit.clock.move(2.0)
+
+    statuses = [calls.kit.board.status_of(AccountId(name)) for name in "abc"]
+
+    assert [status.state for each in statuses for status in each] == ["rejected"] * 3
+    assert [status.reason for each in statuses for status in each] == [OutcomeKind.CREDENTIAL_REJECTED] * 3
+
+
+async def test_a_key_that_was_dead_before_does_not_hide_an_outage():
+    calls = all_say(REJECTED)
+    for name in "bc":
+        calls.kit.upstream.on(f"sk-{name}", OK)
+    while "a" in calls.kit.serving():
+        await calls.make()
+    for name in "bc":
+        calls.kit.upstream.on(f"sk-{name}", REJECTED)
+    calls.kit.clock.move(20.0)
+
+    await calls.make()
+
+    assert calls.kit.serving() == {"b", "c"}
