@@ -14,6 +14,7 @@ from gateway.core.call import Endpoint, StreamKind
 from gateway.core.errors import InvalidCall
 from gateway.core.ids import ModelName
 from gateway.wire.members import read_members
+from gateway.wire.numbers import decode_any_numbers
 from gateway.wire.refusals import kind_of, missing_model, wrong_type
 from gateway.wire.surrogates import without_surrogates
 
@@ -21,9 +22,6 @@ _MODEL_KEY: Final = re.compile(rb'"model"')
 _MODEL_MEMBER: Final = re.compile(rb'"model"[ \t\n\r]*+:[ \t\n\r]*+("(?:[^"\\]++|\\.)*+")')
 _ESCAPED_LETTER: Final = re.compile(rb"\\u00")
 """Any ASCII letter can be written so, in keys too: `"\\u006dodel"`."""
-_PROMPT_MEMBER: Final = re.compile(rb'"(?:messages|prompt|input|instructions)"[ \t\n\r]*+:')
-_PREFIX_BYTES: Final = 1024
-"""Of a prompt: about the 256 tokens by whose hash OpenAI itself routes to its caches."""
 _SMALL_BYTES: Final = 32_768
 """No image worth looking for is in a body up to this size."""
 _ESTIMATE_CEILING: Final = 1_000_000_000
@@ -61,16 +59,6 @@ def read_envelope(body: bytes, endpoint: Endpoint) -> Envelope:
         affinity=_text(fields.get("prompt_cache_key")) or _text(fields.get("user")),
         estimated_tokens=_estimate(body, fields),
     )
-
-
-def prompt_prefix(body: bytes) -> str | None:
-    """The first kilobyte of the prompt as it was written, for a hash; None where the body has none.
-
-    A shorter prompt brings along what follows it. What else has the name of a prompt's member, in an odd body, is taken
-    for it: calls then go elsewhere, and are answered all the same.
-    """
-    found = _PROMPT_MEMBER.search(body)
-    return None if found is None else body[found.end() : found.end() + _PREFIX_BYTES].decode("latin-1")
 
 
 def replace_model(body: bytes, old: ModelName | None, new: ModelName) -> bytes:
@@ -149,11 +137,16 @@ def _decode(body: bytes) -> dict[str, Any]:
 def _decode_leniently(body: bytes) -> Any:  # noqa: ANN401  # it may be any JSON value
     try:
         return msgspec.json.decode(body)
+    except msgspec.ValidationError:  # without a type to fit, only a number out of range is one
+        return decode_any_numbers(body)
     except msgspec.DecodeError:
         readable = without_surrogates(body)
         if readable == body:
             raise
-    return msgspec.json.decode(readable)
+    try:
+        return msgspec.json.decode(readable)
+    except msgspec.ValidationError:
+        return decode_any_numbers(readable)
 
 
 def _what_is_wrong(body: bytes, error: msgspec.DecodeError) -> str:

@@ -84,9 +84,9 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Messages(msgspec.Struct, frozen=True):
-    """A conversation: a non-empty array of objects with valid roles. Their content is the upstream's business."""
+    """A conversation: a non-empty array of objects with valid roles and content. Parts are the upstream's business."""
 
-    def check(self, param: str, value: object, level: Validation) -> None:  # noqa: ARG002  # all rules have this shape
+    def check(self, param: str, value: object, level: Validation) -> None:
         if not isinstance(value, list):
             raise wrong_type(param, "an array of objects", value)
         if not value:
@@ -97,6 +97,16 @@ class Messages(msgspec.Struct, frozen=True):
             role = message.get("role")
             if not isinstance(role, str) or role not in _ROLES:
                 raise _wrong_role(f"{param}[{place}].role", role)
+            content = message.get("content")
+            if not isinstance(content, (str, list)):
+                self._check_content(f"{param}[{place}].content", content, role, level)
+
+    def _check_content(self, param: str, content: object, role: str, level: Validation) -> None:
+        """Of what is neither a text nor an array: nothing at all is right for some roles, or some vendors."""
+        if content is not None:
+            raise wrong_type(param, "a string or an array", content)
+        if level is Validation.RANGES and role not in _ROLES_WITHOUT_CONTENT:
+            raise missing(param)
 
 
 Rule = Number | Kind | Messages
@@ -112,11 +122,15 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+_ROLES_WITHOUT_CONTENT: Final = frozenset({"assistant", "function"})
+"""They may call tools, refuse or speak instead."""
 _ROLES_TEXT: Final = "'system', 'developer', 'user', 'assistant', 'tool', and 'function'"
 
 _OBJECT: Final = Kind(types=(dict,), expected="an object")
 _ARRAY: Final = Kind(types=(list,), expected="an array")
 _STRING: Final = Kind(types=(str,), expected="a string")
+_BOOLEAN: Final = Kind(types=(bool,), expected="a boolean")
+_STRING_OR_OBJECT: Final = Kind(types=(str, dict), expected="a string or an object")
 _TEXT_OR_ARRAY: Final = Kind(types=(str, list), expected="a string or an array")
 
 _SAMPLING: Final[dict[str, Rule]] = {
@@ -129,6 +143,7 @@ _SAMPLING: Final[dict[str, Rule]] = {
     "stop": Kind(types=(str, list), expected="a string or an array of strings", most=4, has_filled_texts=True),
     "logit_bias": _OBJECT,
     "stream_options": _OBJECT,
+    "user": _STRING,
 }
 
 RULES: Final[dict[str, Rules]] = {
@@ -143,7 +158,15 @@ RULES: Final[dict[str, Rules]] = {
             "logprobs": Kind(types=(bool, int), expected="a boolean"),  # Together takes a number here
             "top_logprobs": Number(is_integer=True, low=0, high=20),
             "tools": _ARRAY,
+            "tool_choice": _STRING_OR_OBJECT,
+            "parallel_tool_calls": _BOOLEAN,
+            "functions": _ARRAY,
+            "function_call": _STRING_OR_OBJECT,
             "response_format": _OBJECT,
+            "modalities": _ARRAY,
+            "audio": _OBJECT,
+            "store": _BOOLEAN,
+            "metadata": _OBJECT,
         },
     ),
     "completions": Rules(
@@ -153,6 +176,8 @@ RULES: Final[dict[str, Rules]] = {
             "prompt": _TEXT_OR_ARRAY,
             "max_tokens": Number(is_integer=True, floor=0, high=131_072),
             "best_of": Number(is_integer=True, low=0, high=20),
+            "echo": _BOOLEAN,
+            "suffix": _STRING,
             "logprobs": Number(is_integer=True, low=0, high=5),
         },
     ),
@@ -176,7 +201,7 @@ RULES: Final[dict[str, Rules]] = {
         required=("input", "voice"),
         params={
             "input": Kind(types=(str,), expected="a string", longest=4096),
-            "voice": Kind(types=(str, dict), expected="a string or an object"),
+            "voice": _STRING_OR_OBJECT,
             "speed": Number(low=0.25, high=4),
         },
     ),

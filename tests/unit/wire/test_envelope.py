@@ -53,6 +53,18 @@ def test_model_is_read_as_the_upstream_will_read_it(body, model):
     assert read_envelope(body, CHAT).model == model
 
 
+@pytest.mark.parametrize(
+    "number", [b"1e400", b"-1E+999", b"9" * 400, b"9" * 5000], ids=["float", "negative", "integer", "long-integer"]
+)
+def test_numbers_that_no_machine_holds_are_left_to_the_upstream(number):
+    body = b'{"model":"a","stream":true,"big":' + number + b',"cut":"\\ud83d","user":"u"}'
+
+    envelope = read_envelope(body, CHAT)
+
+    assert (envelope.model, envelope.is_stream, envelope.affinity) == ("a", True, "u")
+    assert number in ask_for_usage(body)
+
+
 def test_cache_key_goes_before_user():
     body = b'{"user":"u","prompt_cache_key":"k"}'
 
@@ -106,7 +118,9 @@ def test_an_inline_image_is_not_charged_by_its_length():
         pytest.param(b'{"model": "gpt-4o",}', "trailing comma in object (byte 19)", id="trailing-comma"),
         pytest.param(b'{"model": "gpt', "input data was truncated", id="truncated"),
         pytest.param(b'{"temperature": NaN}', "invalid character (byte 16)", id="nan"),
-        pytest.param(b'{"seed": 1e999}', "out of range", id="infinite"),
+        pytest.param(b'{"seed": 1e999, "a": NaN}', "the number NaN", id="nan-beside-a-great-number"),
+        pytest.param(b'{"seed": 1e999, "a"}', "expecting ':' delimiter", id="wrong-beside-a-great-number"),
+        pytest.param(b'{"seed": 1e999, "user":"\xff"}', "UTF-8", id="not-utf-8-beside-a-great-number"),
         pytest.param(b'\xef\xbb\xbf{"model":"a"}', "byte order mark", id="byte-order-mark"),
         pytest.param(b'{"user":"\xff"}', "UTF-8", id="not-utf-8"),
         pytest.param(b'{"a":"\\ud83d", nonsense}', "not valid JSON", id="wrong-beside-half-a-pair"),

@@ -40,6 +40,18 @@ def test_every_row_of_rules_is_an_endpoint():
         pytest.param({"messages": [{"role": 5}]}, "messages[0].role", "invalid_type", id="role-number"),
         pytest.param({"messages": [{"role": ["user"]}]}, "messages[0].role", "invalid_type", id="role-array"),
         pytest.param({"messages": [{"role": "robot"}]}, "messages[0].role", "invalid_value", id="role-unknown"),
+        pytest.param(
+            {"messages": [{"role": "user", "content": 5}]}, "messages[0].content", "invalid_type", id="content-number"
+        ),
+        pytest.param(
+            {"messages": [{"role": "tool", "content": {}}]}, "messages[0].content", "invalid_type", id="content-object"
+        ),
+        pytest.param(chat(user=5), "user", "invalid_type", id="user-number"),
+        pytest.param(chat(store="yes"), "store", "invalid_type", id="store-text"),
+        pytest.param(chat(metadata="a"), "metadata", "invalid_type", id="metadata-text"),
+        pytest.param(chat(modalities="text"), "modalities", "invalid_type", id="modalities-text"),
+        pytest.param(chat(tool_choice=5), "tool_choice", "invalid_type", id="tool-choice-number"),
+        pytest.param(chat(parallel_tool_calls=1), "parallel_tool_calls", "invalid_type", id="parallel-number"),
         pytest.param(chat(temperature="0.5"), "temperature", "invalid_type", id="temperature-text"),
         pytest.param(chat(temperature=True), "temperature", "invalid_type", id="temperature-boolean"),
         pytest.param(chat(top_p=[]), "top_p", "invalid_type", id="top-p-array"),
@@ -105,14 +117,29 @@ def test_documented_ranges_are_checked_at_their_level_alone(fields, param, code)
         pytest.param(chat(stop=["a", "b", "c", "d"], logprobs=True, top_logprobs=20), id="four-stops"),
         pytest.param(chat(stop=[]), id="no-stops"),
         pytest.param(chat(brand_new={"deep": []}, reasoning_effort="ultra", service_tier=7), id="unknown-parameters"),
-        pytest.param({"messages": [{"role": role} for role in ("developer", "system", "user")]}, id="roles"),
-        pytest.param({"messages": [{"role": role} for role in ("assistant", "tool", "function")]}, id="more-roles"),
+        pytest.param(
+            {"messages": [{"role": role, "content": "a"} for role in ("developer", "system", "user", "tool")]},
+            id="roles",
+        ),
+        pytest.param({"messages": [{"role": role} for role in ("assistant", "function")]}, id="roles-without-content"),
+        pytest.param({"messages": [{"role": "assistant", "content": None, "tool_calls": []}]}, id="null-content"),
         pytest.param({"messages": [{"role": "user", "content": [{"type": "hologram"}]}]}, id="content-parts"),
         pytest.param(chat(tools=[{"type": "novel"}], response_format={"type": "novel"}), id="kinds-that-grow"),
     ],
 )
 def test_what_is_documented_or_unknown_passes(fields, level):
     check(fields, CHAT, level)
+
+
+@pytest.mark.parametrize("role", ["developer", "system", "user", "tool"])
+@pytest.mark.parametrize("content", [{}, {"content": None}])
+def test_a_message_without_content_is_refused_where_openai_serves_it(role, content):
+    fields = {"messages": [*MESSAGES, {"role": role, **content}]}
+
+    error = refusal(fields)
+
+    assert (error.param, error.code) == ("messages[1].content", "missing_required_parameter")
+    check(fields, CHAT, Validation.TYPES)
 
 
 def test_off_checks_nothing():
