@@ -22,6 +22,9 @@ _MODEL_KEY: Final = re.compile(rb'"model"')
 _MODEL_MEMBER: Final = re.compile(rb'"model"[ \t\n\r]*+:[ \t\n\r]*+("(?:[^"\\]++|\\.)*+")')
 _ESCAPED_LETTER: Final = re.compile(rb"\\u00")
 """Any ASCII letter can be written so, in keys too: `"\\u006dodel"`."""
+_PROMPT_MEMBER: Final = re.compile(rb'"(?:messages|prompt|input|instructions)"[ \t\n\r]*+:')
+_PREFIX_BYTES: Final = 1024
+"""Of a prompt: about the 256 tokens by whose hash OpenAI itself routes to its caches."""
 _SMALL_BYTES: Final = 32_768
 """No image worth looking for is in a body up to this size."""
 _ESTIMATE_CEILING: Final = 1_000_000_000
@@ -59,6 +62,16 @@ def read_envelope(body: bytes, endpoint: Endpoint) -> Envelope:
         affinity=_text(fields.get("prompt_cache_key")) or _text(fields.get("user")),
         estimated_tokens=_estimate(body, fields),
     )
+
+
+def prompt_prefix(body: bytes) -> str | None:
+    """The first kilobyte of the prompt as it was written, for a hash; None where the body has none.
+
+    A shorter prompt brings along what follows it. What else has the name of a prompt's member, in an odd body, is taken
+    for it: calls then go elsewhere, and are answered all the same.
+    """
+    found = _PROMPT_MEMBER.search(body)
+    return None if found is None else body[found.end() : found.end() + _PREFIX_BYTES].decode("latin-1")
 
 
 def replace_model(body: bytes, old: ModelName | None, new: ModelName) -> bytes:
