@@ -63,6 +63,7 @@ from gateway.store.cipher import Cipher, parse_keys
 from gateway.store.cooldowns import ParkTable, delete_expired_parks, load_parks
 from gateway.store.engine import StoreUnavailable, make_engine, store_errors
 from gateway.store.watcher import RegistryWatcher
+from gateway.telemetry.calls import CallRing, Calls
 from gateway.telemetry.log import configure
 from gateway.telemetry.meters import Meters
 from gateway.telemetry.metrics import Metrics
@@ -84,7 +85,8 @@ class Service:
         self.rng = Random(SystemRandom().getrandbits(64))  # noqa: S311  # chooses accounts and ids, no secrets
         self.log = configure(level=settings.log_level.value, worker=worker)
         self.metrics = Metrics(context.metrics_dir, clock=clock, worker=worker)
-        self.meters = Meters(self.metrics, self.log, clock=clock, worker=worker)
+        ring = CallRing(self.metrics.directory / f"calls_{worker}.ring")
+        self.meters = Meters(self.metrics, self.log, ring, clock=clock, worker=worker)
         self.cipher = Cipher(parse_keys(context.encryption_keys.reveal()))
         self.engine = make_engine(context.dsn.reveal(), settings.database.pool_size)
         sender = f"{os.getpid()}-{self.rng.getrandbits(48):012x}"
@@ -290,6 +292,7 @@ class Service:
             verify=self.verify,
             snapshot=lambda: self.board.snapshot,
             kinds=frozenset(KINDS),
+            calls=Calls(self.metrics.directory),
         )
 
     def ops_deps(self) -> OpsDeps:

@@ -76,6 +76,7 @@ _TAGS = [
     Tag(name="routes", description="Model pattern → provider, upstream model, fallbacks."),
     Tag(name="keys", description="Client keys, which callers of `/v1` present."),
     Tag(name="problems", description="Rows that were skipped, and why."),
+    Tag(name="calls", description="The newest calls: who was tried, what came of it, how long it took."),
 ]
 
 

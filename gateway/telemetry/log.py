@@ -55,10 +55,8 @@ class LogOutput:
         """Lines lost since the start."""
         return self._writer.dropped
 
-    def call_finished(self, record: CallRecord) -> None:
-        """Writes the call's line. Never blocks, never raises."""
-        if not self._writes_calls:
-            return
+    def call_finished(self, record: CallRecord) -> bytes:
+        """Writes the call's line where the level lets it, and gives it back. Never blocks, never raises."""
         known = self._harmless_texts
         if record.model not in known or record.code not in known or len(record.trail) > _MAX_TRAIL:
             record = self._harmless_record(record)
@@ -67,7 +65,10 @@ class LogOutput:
                 if attempt.code not in known:
                     record = self._harmless_record(record)
                     break
-        self._writer.write(_encode(record) + b"\n")
+        line = _encode(record) + b"\n"
+        if self._writes_calls:
+            self._writer.write(line)
+        return line
 
     def flush(self, timeout_s: float = 1.0) -> bool:
         return self._writer.flush(timeout_s)

@@ -12,6 +12,7 @@ from gateway.core.cooldown import Health, Phase
 from gateway.core.ids import AccountId, CallId, Instant, ProviderId
 from gateway.core.outcome import Outcome, OutcomeKind, Scope
 from gateway.core.snapshot import Account
+from gateway.telemetry.calls import CallRing
 from gateway.telemetry.events import CallEnd, CallRecord, Event
 from gateway.telemetry.log import LogOutput, get_logger
 from gateway.telemetry.metrics import Clock, Metrics
@@ -25,11 +26,12 @@ USUAL = frozenset({OutcomeKind.RATE_LIMITED, OutcomeKind.OVERLOADED, OutcomeKind
 class Meters:
     """Fits `relay.metering.Meter` and the board's callbacks. One per worker."""
 
-    def __init__(self, metrics: Metrics, log: LogOutput, *, clock: Clock, worker: str) -> None:
+    def __init__(self, metrics: Metrics, log: LogOutput, calls: CallRing, *, clock: Clock, worker: str) -> None:
         self.worker = worker
         self.is_debug = log.is_debug
         self._log = log
         self._metrics = metrics
+        self._calls = calls
         self._clock = clock
         self.call_started = metrics.call_started
         self.attempt_finished = metrics.attempt_finished
@@ -49,7 +51,7 @@ class Meters:
             )
         if self.is_debug and record.trail and record.trail[-1].outcome is OutcomeKind.OK:
             _log_served(record)
-        self._log.call_finished(record)
+        self._calls.keep(self._log.call_finished(record))
 
     def attempt_failed(
         self, call_id: CallId, provider_id: ProviderId, account_id: AccountId, outcome: Outcome, duration_s: float

@@ -12,6 +12,7 @@ from gateway.core.outcome import OutcomeKind
 from gateway.core.snapshot import Account, Provider, Snapshot
 from gateway.relay.rests import ScopeStatus
 from gateway.store.cipher import Cipher
+from gateway.telemetry.calls import Calls
 
 AdminRequest = Request[Any, Any, Any]
 
@@ -61,6 +62,8 @@ class AdminDeps(msgspec.Struct, frozen=True, kw_only=True):
     """The current one."""
     kinds: frozenset[str]
     """Names of the provider kinds that this release has code for."""
+    calls: Calls
+    """The newest ones of all workers."""
 
 
 def problem_of(deps: AdminDeps, table: str, row_id: str) -> str | None:

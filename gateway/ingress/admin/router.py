@@ -7,6 +7,7 @@ from litestar.di import Provide
 from gateway.ingress.admin.access import admin_guard
 from gateway.ingress.admin.account_health import AccountHealthController
 from gateway.ingress.admin.accounts import AccountsController
+from gateway.ingress.admin.calls import CallsController
 from gateway.ingress.admin.deps import AdminDeps
 from gateway.ingress.admin.keys import KeysController
 from gateway.ingress.admin.operations import MAX_BODY_BYTES
@@ -27,6 +28,7 @@ def admin_router(deps: AdminDeps) -> Router:
             RoutesController,
             KeysController,
             ProblemsController,
+            CallsController,
         ],
         guards=[admin_guard(deps.admin_token, is_loopback=deps.is_loopback)],
         dependencies={"deps": Provide(lambda: deps, sync_to_thread=False, use_cache=True)},

@@ -1,7 +1,9 @@
 """An app of just the admin router and the schema pages, on a database of its own."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx2
 import msgspec
@@ -21,6 +23,7 @@ from gateway.ingress.schema import schema_config
 from gateway.relay.rests import ScopeStatus
 from gateway.store.cipher import Cipher, new_key, parse_keys
 from gateway.store.engine import make_engine
+from gateway.telemetry.calls import Calls
 
 TOKEN = "token-of-the-administrator"  # noqa: S105  # a test value
 KEY = "sk-proj-0123456789abcdefgh"
@@ -117,6 +120,7 @@ async def admin_of(
     peer: str = "127.0.0.1",
     snapshot: Snapshot | None = None,
     headers: dict[str, str] | None = None,
+    calls: Calls | None = None,
 ) -> AsyncIterator[Admin]:
     health, verify = FakeHealth(), FakeVerify()
     secret = None if token is None else Secret(token)
@@ -129,6 +133,7 @@ async def admin_of(
         verify=verify,
         snapshot=lambda: snapshot or Snapshot(),
         kinds=KINDS,
+        calls=calls or Calls(Path(os.devnull)),
     )
     app = Litestar(
         route_handlers=[admin_router(deps)],

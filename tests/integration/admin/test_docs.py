@@ -54,6 +54,7 @@ async def test_documented_commands_do_what_they_are_said_to(admin: Admin):
         ("POST", "routes", 201),
         ("POST", "keys", 201),
         ("DELETE", "keys/$ID", 204),
+        ("GET", "calls", 200),
     ]
 
 

@@ -41,7 +41,7 @@ async def test_every_operation_is_described_with_its_errors(admin: Admin):
         for method, operation in item.items()
         if method in METHODS
     ]
-    assert len(operations) == 24
+    assert len(operations) == 26
     for path, method, operation in operations:
         assert operation["summary"], path
         assert operation["tags"], path

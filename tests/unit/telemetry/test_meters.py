@@ -9,6 +9,7 @@ from gateway.core.cooldown import Health, Phase
 from gateway.core.ids import FOREVER, AccountId, CallId, Instant, ProviderId, Secret
 from gateway.core.outcome import Outcome, OutcomeKind, Scope, ScopeKind
 from gateway.core.snapshot import Account, AuthStrategy, Credential
+from gateway.telemetry.calls import CallRing, Calls
 from gateway.telemetry.events import AttemptRecord, CallEnd
 from gateway.telemetry.log import configure
 from gateway.telemetry.meters import Meters
@@ -35,7 +36,7 @@ class Written:
         self.output = configure(level=level, fd=self.fd)
         self.clock = FakeClock()
         self.metrics = Metrics(path / "metrics", clock=self.clock)
-        self.meters = Meters(self.metrics, self.output, clock=self.clock, worker="0")
+        self.meters = Meters(self.metrics, self.output, CallRing(path / "calls_0.ring"), clock=self.clock, worker="0")
 
     def text(self) -> str:
         assert self.output.flush(5.0)
@@ -193,6 +194,17 @@ def test_a_broken_stream_is_a_warning(at_level):
 
     (line,) = written.lines()
     assert (line["event"], line["detail"], line["chunks"]) == ("stream.broken", "upstream_error", 3)
+
+
+def test_a_call_is_kept_for_those_who_ask_later_at_any_level_and_without_a_secret(at_level, tmp_path):
+    written = at_level("error")
+
+    written.meters.call_finished(record(call_id="req_1", model=KEY))
+
+    kept = Calls(tmp_path).find("req_1")
+    assert kept is not None
+    assert (kept.model, kept.status, kept.trail[0].account_id) == ("***", 200, "account-1")
+    assert written.text() == ""
 
 
 def test_neither_a_secret_nor_the_upstreams_words_are_in_any_line(at_level):
