@@ -33,6 +33,7 @@ from gateway.ingress.asgi import HangUpWatch
 from gateway.ingress.caller import Callers
 from gateway.ingress.cors import Cors
 from gateway.ingress.front import Front
+from gateway.ingress.home import home_page
 from gateway.ingress.openai import DataPlane, data_plane
 from gateway.ingress.ops import DatabaseHealth, OpsDeps, ops_handlers
 from gateway.ingress.schema import schema_config
@@ -318,6 +319,7 @@ def build_app(settings: Settings, context: WorkerContext) -> Front:
         route_handlers=[
             admin_router(service.admin_deps()),
             *ops_handlers(service.ops_deps()),
+            home_page(__version__, settings.admin_token, is_loopback=context.is_loopback),
         ],
         openapi_config=schema_config(__version__, settings.admin_token, is_loopback=context.is_loopback),
         exception_handlers=PROBLEM_HANDLERS,
