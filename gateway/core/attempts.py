@@ -146,32 +146,26 @@ def next_step(
 
 
 def _wait_or_stop(plan: Plan, resting: Sequence[Resting], now: Instant, wait_until: Instant) -> Wait | Stop:
-    if plan.last is not None and plan.last.kind not in WORTH_WAITING and not _may_yet_serve(plan, resting):
+    last = None if plan.last is None else plan.last.kind
+    if last is not None and last not in WORTH_WAITING and not _may_yet_serve(last, resting):
         return Stop()
     soonest = min((rest.wake_at for rest in resting), default=FOREVER)
     if any(rest.reason is None for rest in resting):
         soonest = min(soonest, wait_until)  # it may have room at any moment
     if now < wait_until and soonest <= wait_until:
         return Wait(Instant(max(soonest, now)))
-    is_all_broken = all(rest.is_broken for rest in resting)
-    if plan.last is not None and plan.last.kind in UPSTREAM_FAULTS and (is_all_broken or not _parks(plan.last)):
+    if last in UPSTREAM_FAULTS and (not resting or any(rest.is_broken for rest in resting)):
         return Stop()
     return Stop(why_none(resting, now))
 
 
-def _parks(outcome: Outcome) -> bool:
-    return outcome.kind in WORTH_WAITING
-
-
-def _may_yet_serve(plan: Plan, resting: Sequence[Resting]) -> bool:
-    """Accounts without the model were met, but one that rests for another reason may have it; or the breaker's probe
-    may find an upstream that was at fault well again.
+def _may_yet_serve(last: OutcomeKind, resting: Sequence[Resting]) -> bool:
+    """Accounts without the model were met, but one that rests for another reason may have it; or the upstream was at
+    fault, and the breaker's probe may find it well again.
     """
-    if plan.last is None:
-        return False
-    if plan.last.kind in UPSTREAM_FAULTS:
+    if last in UPSTREAM_FAULTS:
         return any(rest.is_broken for rest in resting)
-    return plan.last.kind is OutcomeKind.NO_ACCESS_TO_MODEL and any(
+    return last is OutcomeKind.NO_ACCESS_TO_MODEL and any(
         rest.reason in {None, OutcomeKind.RATE_LIMITED} for rest in resting
     )
 

@@ -1,4 +1,4 @@
-"""The blast radius: refusals so alike that no account can be at fault (SPEC §4, decision 0013).
+"""The blast radius: refusals so alike that no account can be at fault (SPEC §4, decision 0012).
 
     one call, refused alike by three scopes            ─▶ the request is at fault
     two calls and more, and nobody served for 5 s      ─▶ the provider, or our own address, is at fault

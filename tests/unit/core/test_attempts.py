@@ -242,6 +242,52 @@ def test_retry_after_counts_the_recovery_and_not_the_probe():
     assert why_none([rests(LIMITED, 7200.0, wakes_in=5.0)], NOW).retry_after_s == pytest.approx(7200.0)
 
 
+# -- the breaker -------------------------------------------------------------------------------------------------
+
+
+def broken(reason, seconds):
+    return Resting(reason, Instant(NOW + seconds), Instant(NOW + seconds), is_broken=True)
+
+
+@pytest.mark.parametrize("kind", [OutcomeKind.UPSTREAM_ERROR, OutcomeKind.UNREACHABLE, OutcomeKind.OVERLOADED])
+def test_call_that_met_a_fault_of_the_upstream_waits_for_the_probe(kind):
+    plan = plan_of(kind).rested()
+
+    assert step(plan, has_candidate=False, resting=[broken(kind, 2.0)]) == Wait(Instant(NOW + 2.0))
+
+
+@pytest.mark.parametrize("kind", [OutcomeKind.UPSTREAM_ERROR, OutcomeKind.UNREACHABLE, OutcomeKind.OVERLOADED])
+def test_call_that_met_the_fault_itself_ends_as_it_came_when_the_probe_is_too_far(kind):
+    plan = plan_of(kind).rested()
+
+    assert step(plan, has_candidate=False, resting=[broken(kind, 20.0)]) == Stop()
+
+
+def test_call_that_met_silence_does_not_wait_for_the_probe():
+    plan = plan_of(OutcomeKind.TIMED_OUT)
+
+    assert step(plan, has_candidate=False, resting=[broken(OutcomeKind.TIMED_OUT, 1.0)]) == Stop()
+
+
+@pytest.mark.parametrize("kind", [OutcomeKind.UPSTREAM_ERROR, OutcomeKind.UNREACHABLE, OutcomeKind.TIMED_OUT])
+def test_open_breaker_is_a_503_that_says_when_to_come_back(kind):
+    error = why_none([broken(kind, 4.0), rests(OutcomeKind.OUT_OF_QUOTA, 300.0)], NOW)
+
+    assert (error.status, error.code, error.retry_after_s) == (503, "upstream_unavailable", pytest.approx(4.0))
+
+
+def test_a_limit_goes_before_an_open_breaker():
+    assert type(why_none([broken(OutcomeKind.TIMED_OUT, 4.0), rests(LIMITED, 60.0)], NOW)) is AllRateLimited
+
+
+@pytest.mark.parametrize("kind", [OutcomeKind.CREDENTIAL_REJECTED, OutcomeKind.FORBIDDEN])
+def test_breaker_that_refusals_opened_says_that_nobody_can_serve_and_until_when(kind):
+    error = why_none([broken(kind, 4.0)], NOW)
+
+    assert isinstance(error, NoAccountAvailable)
+    assert error.retry_after_s == pytest.approx(4.0)
+
+
 # -- any call ----------------------------------------------------------------------------------------------------
 
 
