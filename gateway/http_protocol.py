@@ -14,12 +14,16 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from gateway.core.errors import InvalidCall
 from gateway.wire.errors import write_error
 
+SILENCE_S = 60.0
+"""For a whole head, from its first byte or the connection's beginning; between two reads of a body. As nginx has it."""
 MAX_HEAD_BYTES = 65_536
 """Of a request line and its headers that come in more than one read; one read is bounded itself."""
 HEAD_TOO_LARGE = write_error(
     InvalidCall("The request line and its headers are too large.", code="request_head_too_large", status=431)
 )
-
+TOO_SLOW = write_error(
+    InvalidCall("The request did not arrive in time: send it anew.", code="request_timeout", status=408)
+)
 
 _UPGRADE = re.compile(rb"(?i)\r\nupgrade:[ \t]*h2c[ \t]*(?=\r\n)")
 
@@ -70,13 +74,22 @@ class CoalescingTransport:
 
 
 class CoalescingProtocol(HttpToolsProtocol):
-    """For `uvicorn.Config(http=...)`. Bounds the head as well, which neither uvicorn nor its parser does."""
+    """For `uvicorn.Config(http=...)`. Bounds the head and the wait for a request, which uvicorn does not."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn says so itself
         super().connection_made(CoalescingTransport(transport, self.loop))  # type: ignore[arg-type]  # fits by shape
         self._is_in_head = False
         self._is_in_body = False
         self._head_bytes = 0
+        self._has_begun = False
+        self._heard = self.loop.time()
+        self._watch: asyncio.TimerHandle | None = self.loop.call_later(SILENCE_S, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if b"h2c" in data and not self._is_in_body:
@@ -86,11 +99,19 @@ class CoalescingProtocol(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse_head()
+                return
+        elif self._is_in_body:
+            self._heard = self.loop.time()
+        else:
+            return
+        if self._watch is None:
+            self._watch = self.loop.call_later(SILENCE_S, self._look)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._is_in_head = True
+        self._is_in_head = self._has_begun = True
         self._head_bytes = 0
+        self._heard = self.loop.time()
 
     def on_headers_complete(self) -> None:
         self._is_in_head = False
@@ -101,13 +122,38 @@ class CoalescingProtocol(HttpToolsProtocol):
         self._is_in_body = False
         super().on_message_complete()
 
+    def _look(self) -> None:
+        """One timer a connection, and none while nothing is awaited: a request that comes at once costs no timer."""
+        self._watch = None
+        if self.transport.is_closing() or not (self._is_in_head or self._is_in_body or not self._has_begun):
+            return
+        rest_s = self._heard + SILENCE_S - self.loop.time()
+        if rest_s <= 0 and self._is_ours_to_wait():
+            rest_s = SILENCE_S
+        if rest_s > 0:
+            self._watch = self.loop.call_later(rest_s, self._look)
+        elif not self._has_begun:
+            self.transport.close()  # not a byte came: nobody to tell
+        else:
+            self._refuse(b"408 Request Timeout", TOO_SLOW)
+
+    def _is_ours_to_wait(self) -> bool:
+        """Whether it is not the caller who is late: an answer goes out, or we read no further."""
+        is_answering = self.cycle is not None and not self.cycle.response_complete
+        return is_answering and (self._is_in_head or self.cycle.response_started or self.flow.read_paused)
+
     def _refuse_head(self) -> None:
-        """Says so, unless an earlier request of this connection is still being answered."""
-        if self.cycle is None or self.cycle.response_complete:
-            length = b"content-length: %d\r\n" % len(HEAD_TOO_LARGE)
-            self.transport.write(
-                b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\n"
-                b"connection: close\r\n" + length + b"\r\n" + HEAD_TOO_LARGE
-            )
+        self._refuse(b"431 Request Header Fields Too Large", HEAD_TOO_LARGE)
+
+    def _refuse(self, status: bytes, body: bytes) -> None:
+        """Says so, unless a request of this connection is being answered, or this one was. Closes."""
+        cycle = self.cycle
+        is_answered = cycle is not None and (
+            cycle.response_complete if self._is_in_body else not cycle.response_complete
+        )
+        if not is_answered:
+            length = b"content-length: %d\r\n" % len(body)
+            head = b"HTTP/1.1 " + status + b"\r\ncontent-type: application/json\r\nconnection: close\r\n" + length
+            self.transport.write(head + b"\r\n" + body)
         self._is_in_head = False
         self.transport.close()

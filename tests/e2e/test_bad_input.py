@@ -5,6 +5,8 @@ import gzip
 import msgspec
 import pytest
 
+from gateway import http_protocol
+from gateway.sandbox.config import Behaviour
 from gateway.settings import LimitSettings, Settings
 from tests.e2e.raw import chat, post, raw
 from tests.fakes.gateway_fixture import running_gateway
@@ -269,6 +271,40 @@ async def test_a_head_too_large_is_a_431(pair):
         status, body = await client.answer()
 
     assert (status, msgspec.json.decode(body)["error"]["code"]) == (431, "request_head_too_large")
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-", post(chat())[:-5]],
+    ids=["half-a-head", "half-a-body"],
+)
+async def test_a_request_that_stays_half_is_a_408(pair, sandbox, monkeypatch, begun):
+    monkeypatch.setattr(http_protocol, "SILENCE_S", 0.05)
+    async with raw(pair.port) as client:
+        await client.send(begun)
+        status, body = await client.answer()
+
+    assert (status, msgspec.json.decode(body)["error"]["code"]) == (408, "request_timeout")
+    assert [seen for seen in sandbox.log if seen.method == "POST"] == []
+
+
+async def test_a_connection_on_which_nothing_comes_is_closed(pair, monkeypatch):
+    monkeypatch.setattr(http_protocol, "SILENCE_S", 0.05)
+    async with raw(pair.port) as client:
+        assert await client.rest() == b""
+
+
+async def test_a_slow_answer_is_nobodys_silence(pair, sandbox, monkeypatch):
+    monkeypatch.setattr(http_protocol, "SILENCE_S", 0.05)
+    sandbox.behave("gpt-4", Behaviour(delay_s=0.2))
+    begun = post(chat())
+    async with raw(pair.port) as client:
+        await client.send(begun[:-5])
+        await client.send(begun[-5:] + b"POST /v1/chat")  # the next one waits for this answer
+        status, _ = await client.answer()
+
+    assert status == 200
+    assert len([seen for seen in sandbox.log if seen.method == "POST"]) == 1
 
 
 @pytest.mark.parametrize(
