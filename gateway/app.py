@@ -58,6 +58,7 @@ from gateway.relay.clock import SystemClock
 from gateway.relay.fallbacks import FallbackRelay
 from gateway.relay.gate import Gate
 from gateway.relay.loop import Relay
+from gateway.relay.restart import RestartingRelay
 from gateway.relay.waiting import Waiting
 from gateway.settings import AuthMode, Settings, WorkerContext
 from gateway.store.cipher import Cipher, parse_keys
@@ -125,7 +126,8 @@ class Service:
             rng=self.rng,
         )
         loop.blast.on_lifted = self.meters.parks_lifted
-        self.relay = FallbackRelay(relay=loop, board=self.board, clock=clock)
+        fallbacks = FallbackRelay(relay=loop, board=self.board, clock=clock)
+        self.relay = RestartingRelay(relay=fallbacks, clock=clock)
         self.background = Background(clock)
         self._resynced = asyncio.Event()
 

@@ -114,6 +114,15 @@ class Plan(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, tried=self.tried - self.parked, failed=frozenset(), parked=frozenset())
 
 
+def after_commit(account_id: AccountId, outcome: Outcome) -> Plan:
+    """The plan of a call that asks once more, after its answer began on this account and came to that outcome.
+
+    The account is never tried again; a fault of the caller ends it.
+    """
+    plan = Plan().after(account_id, outcome)
+    return msgspec.structs.replace(plan, tried=frozenset({account_id}), failed=frozenset(), parked=frozenset())
+
+
 class Resting(msgspec.Struct, frozen=True):
     """A member of the pool that may not be tried now, and why."""
 

@@ -35,11 +35,11 @@ from gateway.providers.base import Headers
 from gateway.relay.answer import Answer, ComingBody
 from gateway.relay.board import Board
 from gateway.relay.catalog import ModelCatalog
-from gateway.relay.fallbacks import FallbackRelay
 from gateway.relay.gate import Gate
 from gateway.relay.job import Job, fitted
 from gateway.relay.metering import CLIENT_GONE, Meter, Progress
 from gateway.relay.ports import Clock
+from gateway.relay.restart import RestartingRelay
 from gateway.telemetry.events import CallEnd, Event
 from gateway.telemetry.log import get_logger
 from gateway.wire.endpoints import allowed_methods, find
@@ -72,7 +72,7 @@ class DataPlane(msgspec.Struct, frozen=True, kw_only=True):
     """What the handler needs."""
 
     board: Board
-    relay: FallbackRelay
+    relay: RestartingRelay
     catalog: ModelCatalog
     meter: Meter
     gate: Gate

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.core.attempts import Plan
 from gateway.core.call import Call
 from gateway.core.errors import InvalidCall
 from gateway.core.ids import Instant
@@ -30,6 +31,8 @@ class Job(msgspec.Struct, frozen=True):
     """Names or globs that the caller's key may use; empty means all."""
     began: Instant | None = None
     """When this model's turn began: its patience and its deadline count from then. None: with the call's arrival."""
+    plan: Plan = Plan()
+    """What it has been through: a call whose stream broke does not go back to the account that broke it."""
 
 
 def fitted(call: Call, pool: Pool, fields: dict[str, Any], body: bytes) -> bytes:

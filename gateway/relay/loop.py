@@ -33,10 +33,10 @@ class _Run:
 
     __slots__ = ("deadline", "failed", "is_at_fault", "is_owed", "plan", "refusals", "ticket", "wait_until")
 
-    def __init__(self, deadline: Instant, wait_until: Instant) -> None:
+    def __init__(self, plan: Plan, deadline: Instant, wait_until: Instant) -> None:
         self.deadline = deadline
         self.wait_until = wait_until
-        self.plan = Plan()
+        self.plan = plan
         self.failed: Failed | None = None
         self.refusals: Refusals = ()
         self.is_at_fault = False
@@ -65,7 +65,7 @@ class Relay:
         """The answer of the first account that gives one, or the last refusal as it came. Raises GatewayError else."""
         began = job.progress.arrived if job.began is None else job.began
         deadline = Instant(began + job.pool.provider.settings.timeout_s)
-        run = _Run(deadline, Instant(min(began + job.call.max_wait_s, deadline)))
+        run = _Run(job.plan, deadline, Instant(min(began + job.call.max_wait_s, deadline)))
         try:
             while True:
                 now = self._clock.now()

@@ -76,12 +76,26 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("fault", BROKEN.values(), ids=BROKEN)
-async def test_a_stream_that_breaks_ends_with_an_error_and_no_done(shared, fault):
+async def test_a_stream_that_breaks_is_told_to_its_end_by_another_account(shared, fault):
     pair, sandbox = shared
     sandbox.behave("gpt-4", Behaviour(gap_s=0.05))  # what broke within the first packet would not be seen at all
     sandbox.script(fault, key="sk-a")
 
     answer = await streamed(pair)
+
+    assert text_of(answer) == "echo: one two three"
+    assert events(answer)[-1] == "[DONE]"
+    assert len({event["id"] for event in events(answer)[:-1]}) == 1
+    assert [seen.key for seen in sandbox.log] == ["sk-a", "sk-b"]
+
+
+@pytest.mark.parametrize("fault", BROKEN.values(), ids=BROKEN)
+async def test_a_stream_that_breaks_for_good_ends_with_an_error_and_no_done(shared, fault):
+    pair, sandbox = shared
+    sandbox.behave("gpt-4", Behaviour(gap_s=0.05))
+    sandbox.script(fault)
+
+    answer = await streamed(pair, store=True)
 
     assert answer.status_code == 200
     assert set(events(answer)[-1]) == {"error"}
@@ -116,7 +130,7 @@ async def test_silence_in_a_stream_ends_it_with_an_error(pair, registry, sandbox
     await until(lambda: pair.snapshot.providers["openai"].settings.stall_timeout_s == 0.2, 1.0, "the setting")
     sandbox.script(Fault("stall_in_body", after=3))
 
-    answer = await streamed(pair)
+    answer = await streamed(pair, store=True)
 
     assert events(answer)[-1]["error"]["code"] == "upstream_timeout"
     await sandbox.wait_for(lambda log: log[0].is_hung_up, 1.0)

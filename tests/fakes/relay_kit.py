@@ -32,6 +32,7 @@ from gateway.relay.lease import Lease
 from gateway.relay.loop import Relay
 from gateway.relay.metering import Progress
 from gateway.relay.pool import Member, Pool
+from gateway.relay.restart import RestartingRelay
 from gateway.relay.waiting import Waiting
 from gateway.telemetry.events import CallRecord
 from gateway.wire.endpoints import find
@@ -178,8 +179,9 @@ class RelayKit:
         self.waiting = Waiting(clock=self.clock, max_calls=max_calls, max_bytes=1_000_000)
         self.board.on_change = self.waiting.ring_heads
         attempts = Attempts(board=self.board, upstream=self.upstream, clock=self.clock)
-        loop = Relay(board=self.board, attempts=attempts, waiting=self.waiting, clock=self.clock, rng=rng)
-        self.relay = FallbackRelay(relay=loop, board=self.board, clock=self.clock)
+        self.loop = Relay(board=self.board, attempts=attempts, waiting=self.waiting, clock=self.clock, rng=rng)
+        fallbacks = FallbackRelay(relay=self.loop, board=self.board, clock=self.clock)
+        self.relay = RestartingRelay(relay=fallbacks, clock=self.clock)
         self.settings = settings
         self.set_accounts(*accounts)
         self._calls = 0

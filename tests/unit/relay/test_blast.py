@@ -21,7 +21,7 @@ class Calls:
         self.kit = kit
         self.count = 0
         self.lifted: list[Lifted] = []
-        kit.relay._relay.blast.on_lifted = self.lifted.append
+        kit.loop.blast.on_lifted = self.lifted.append
 
     async def make(self, **fields: object) -> Answer | GatewayError:
         self.count += 1

@@ -1,0 +1,60 @@
+"""Streams that break are asked for once more: on another account, then along the fallbacks (SPEC §5).
+
+Rules of this file: only answers that nothing refers to later, only within the call's own deadline, and never again on
+the account that broke the stream. Whether the second answer is the first one told again is `wire/splice`'s to say.
+"""
+
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from gateway.core.attempts import after_commit
+from gateway.core.errors import GatewayError
+from gateway.core.ids import AccountId, Instant
+from gateway.core.outcome import Outcome
+from gateway.relay.answer import Answer
+from gateway.relay.fallbacks import FallbackRelay
+from gateway.relay.job import Job
+from gateway.relay.ports import Clock
+from gateway.relay.streaming import StreamingBody
+
+PATIENCE_S = 3.0
+"""How long a caller who reads already waits for an account to recover, before the error event."""
+
+
+class _Stored(msgspec.Struct):
+    """Whether the upstream keeps the answer: somebody may ask for it by its id."""
+
+    store: Any = None
+
+
+_decode = msgspec.json.Decoder(_Stored).decode
+
+
+class RestartingRelay:
+    """Calls in, answers out, as `FallbackRelay`, which it asks again when a stream breaks after its commit."""
+
+    def __init__(self, *, relay: FallbackRelay, clock: Clock) -> None:
+        self._relay = relay
+        self._clock = clock
+
+    async def relay_call(self, job: Job) -> Answer:
+        """As `FallbackRelay.relay_call`."""
+        answer = await self._relay.relay_call(job)
+        if isinstance(answer.coming, StreamingBody) and not job.call.endpoint.is_creating:
+            answer.coming.restart = partial(self._restarted, job)
+        return answer
+
+    async def _restarted(self, job: Job, account_id: AccountId, outcome: Outcome) -> StreamingBody | None:
+        """The same call's stream from elsewhere, once this account came to that outcome; None: there is none."""
+        now, arrived = self._clock.now(), job.progress.arrived
+        plan = after_commit(account_id, outcome)
+        if plan.is_over or now >= arrived + job.pool.provider.settings.timeout_s or _decode(job.body).store:
+            return None
+        call = msgspec.structs.replace(job.call, max_wait_s=Instant(now - arrived + PATIENCE_S))
+        try:
+            answer = await self._relay.relay_call(msgspec.structs.replace(job, call=call, plan=plan))
+        except GatewayError:
+            return None  # the caller reads how the first stream broke
+        return answer.coming if isinstance(answer.coming, StreamingBody) else None
