@@ -1,222 +1,167 @@
-"""What is left of a scope's requests and tokens, learned from the headers of its answers.
+"""What is left of a scope's requests and tokens, learned from the answers to its calls.
 
 Rules of this file:
 - headers describe the moment of admission, not of arrival: answers are ordered by when their calls were *sent*, an
   older one never overwrites a newer one, and what was sent since is counted off;
-- OpenAI's limits are buckets that refill all the time, and `reset` is the time until *full*: a call fits long before.
-  Some vendors have fixed windows that free nothing before their end. Unknown is taken for a bucket;
-- tokens are counted as estimated at admission (SPEC §4) and corrected by headers alone, never by usage.
+- tokens are counted as estimated at admission (SPEC §4) and corrected by headers alone, never by usage;
+- where the headers tell nothing, or a refusal shows that they do not tell all, the rate is learned (`core/pace`).
 
-        used / reset constant ─▶ bucket          now + reset constant ─▶ fixed window
+    take ─▶ Sent ─▶ … the answer's head … ─▶ learn (headers) │ admit, refuse (none)
 
-The caller keeps one `Headroom` per scope: `taken` when a call is sent, `learned` when its answer's head came; for
-vendors without headers `admitted` on a 2xx and `refused` on a rate limit.
+Mutable, as it changes with every call: one per scope and process. Time comes in as `now`.
 """
 
-import msgspec
+from typing import NamedTuple
 
 from gateway.core.hints import Quota, RateLimits
 from gateway.core.ids import Instant
+from gateway.core.level import Freeing, Level
+from gateway.core.pace import Pace
 
-MOST_VOTES = 3
-WINDOW_VOTES = -2
-"""So many more observations must speak for a fixed window than for a bucket."""
-RATE_TOLERANCE = 0.1
-"""Rates within a tenth are the same: headers are rounded."""
-END_TOLERANCE_S = 0.2
-END_TOLERANCE = 0.05
-"""Ends within 0.2 s and a twentieth of the reset are the same: we know the sending, the upstream the admission."""
-SHORTEST_STRETCH_S = 1.0
-"""Refusals closer together than this are one burst: no rate is learned between them."""
+ROOMY = 0.5
+"""With more than half of every limit left…"""
+ROOMY_S = 0.02
+"""…headers are read so often only: what is sent is counted anyway."""
+SHARER_S = 3.0
+"""Another process that used the scope so lately shares its rate."""
 
 
-class Sent(msgspec.Struct, frozen=True, gc=False):
+class Sent(NamedTuple):
     """A call's place in the order of sending: the scope's totals, the call itself included."""
 
     at: Instant
     requests: int
     tokens: int
+    freed: tuple[float, ...] = ()
+    """What every sliding window of the scope had given back by then."""
 
 
-class Observation(msgspec.Struct, frozen=True, gc=False):
-    """What one answer said of the pace of its limit."""
+class Headroom:
+    """All that is known of a scope's limits, and what this process has sent on it. Unknown = everything fits."""
 
-    at: Instant
-    rate: float
-    """Units a second, if the limit is a bucket: used / reset."""
-    end: float
-    """The instant when it is full again, or when its window ends."""
+    __slots__ = (
+        "_freed", "_levels", "_names", "_order", "_others", "_pace", "_requests", "_tokens", "learn_from", "used_at",
+    )  # fmt: skip
 
-
-class Level(msgspec.Struct, frozen=True, gc=False):
-    """One dimension of a scope's limit."""
-
-    limit: float
-    left: float
-    """At `at`; below zero when more was sent than the upstream will admit."""
-    at: Instant
-    order: int = 0
-    """`Sent.requests` of the call whose answer was believed last."""
-    began: Instant = Instant(float("-inf"))
-    """When the window at hand began, where one was seen to end: answers to calls from before it are of no use."""
-    rate: float | None = None
-    """Refill of a bucket, units a second; None = unknown."""
-    end: float | None = None
-    """When it is full, or its window ends; None = unknown."""
-    longest_reset_s: float = 0.0
-    votes: int = 0
-    """Above zero: observations that spoke for a bucket; below: for a fixed window."""
-    anchor: Observation | None = None
-    """The observation that later ones are compared with."""
+    def __init__(self) -> None:
+        self.learn_from = Instant(float("-inf"))
+        """Headers of an answer before this moment need not be read."""
+        self.used_at = Instant(float("-inf"))
+        """When the last call was sent."""
+        self._names: dict[str, Level] = {}
+        self._levels: tuple[tuple[Level, bool], ...] = ()
+        """With whether it counts tokens."""
+        self._freed = False
+        """One of them is a sliding window."""
+        self._pace: Pace | None = None
+        self._requests = 0
+        self._tokens = 0
+        self._order = 0
+        self._others: dict[str, Instant] = {}
 
     @property
-    def is_window(self) -> bool:
-        return self.votes <= WINDOW_VOTES and self.end is not None
+    def is_known(self) -> bool:
+        """Something may not fit."""
+        return bool(self._levels) or (self._pace is not None and self._pace.rate > 0)
 
+    def level_of(self, dimension: str) -> Level | None:
+        """Of `requests`, `tokens`, `project_requests` or `project_tokens`."""
+        return self._names.get(dimension)
 
-class Headroom(msgspec.Struct, frozen=True):
-    """All that is known of a scope's limits, and what this process has sent on it. Levels: None = unknown."""
+    def take(self, tokens: int, now: Instant) -> Sent:
+        """A call that will be charged `tokens` is sent now."""
+        self.used_at = now
+        self._requests += 1
+        self._tokens += tokens
+        for level, is_tokens in self._levels:
+            level.take(tokens if is_tokens else 1, now)
+        if self._pace is not None:
+            self._pace.take(now)
+        freed = tuple([level.freed for level, _ in self._levels]) if self._freed else ()
+        return Sent(now, self._requests, self._tokens, freed)
 
-    requests: Level | None = None
-    tokens: Level | None = None
-    project_requests: Level | None = None
-    project_tokens: Level | None = None
-    sent_requests: int = 0
-    sent_tokens: int = 0
-    admitted: int = 0
-    """Calls that came through since `refused_at`; counted where no headers come."""
-    refused_at: Instant | None = None
+    def learn(self, limits: RateLimits, sent: Sent, now: Instant, *, is_success: bool) -> None:
+        """What the headers of an answer tell. An answer that is older than what is known changes nothing."""
+        if not is_success:
+            for level, _ in self._levels:
+                level.untake(sent.at)
+        if sent.requests <= self._order:
+            return
+        self._order = sent.requests
+        self._learn("requests", limits.requests, sent, is_success=is_success)
+        self._learn("tokens", limits.tokens, sent, is_success=is_success)
+        self._learn("project_requests", limits.project_requests, sent, is_success=is_success)
+        self._learn("project_tokens", limits.project_tokens, sent, is_success=is_success)
+        self._freed = any(level.kind is Freeing.SLIDING for level, _ in self._levels)
+        if self._pace is None and all(level.left > ROOMY * level.limit for level, _ in self._levels):
+            self.learn_from = Instant(now + ROOMY_S)
 
+    def _learn(self, name: str, quota: Quota, sent: Sent, *, is_success: bool) -> None:
+        if quota.remaining is None:
+            return
+        level = self._names.get(name)
+        if level is None:
+            if not quota.limit:
+                return
+            level = self._names[name] = Level(quota.limit, sent.at)
+            self._levels = tuple([(level, name.endswith("tokens")) for name, level in self._names.items()])
+        is_tokens = name.endswith("tokens")
+        since = self._tokens - sent.tokens if is_tokens else self._requests - sent.requests
+        index = list(self._names).index(name)
+        freed = sent.freed[index] if index < len(sent.freed) else level.freed
+        level.learn(quota, sent_at=sent.at, since=since, freed=freed, is_success=is_success)
 
-def taken(headroom: Headroom, *, tokens: int, now: Instant) -> tuple[Headroom, Sent]:
-    """A call that will be charged `tokens` is sent now."""
-    headroom = msgspec.structs.replace(
-        headroom,
-        requests=_taken(headroom.requests, 1, now),
-        tokens=_taken(headroom.tokens, tokens, now),
-        project_requests=_taken(headroom.project_requests, 1, now),
-        project_tokens=_taken(headroom.project_tokens, tokens, now),
-        sent_requests=headroom.sent_requests + 1,
-        sent_tokens=headroom.sent_tokens + tokens,
-    )
-    return headroom, Sent(now, headroom.sent_requests, headroom.sent_tokens)
+    def admit(self, now: Instant) -> None:
+        """A call came through; where no headers come, that is all there is to learn from."""
+        if self._pace is None:
+            if self._levels:
+                return
+            self._pace = Pace(now)
+        self._pace.admit()
 
+    def refuse(self, now: Instant, sent: Sent, fits_in_s: float | None = None) -> None:
+        """A call met a rate limit that no header told of. `fits_in_s`: when one fits again, if the upstream said it.
 
-def learned(headroom: Headroom, limits: RateLimits, sent: Sent) -> Headroom:
-    """What the answer to the call that was `sent` tells. An answer that is older than what is known changes nothing."""
-    calls, tokens = headroom.sent_requests - sent.requests, headroom.sent_tokens - sent.tokens
-    return msgspec.structs.replace(
-        headroom,
-        requests=_learned(headroom.requests, limits.requests, sent, calls),
-        tokens=_learned(headroom.tokens, limits.tokens, sent, tokens),
-        project_requests=_learned(headroom.project_requests, limits.project_requests, sent, calls),
-        project_tokens=_learned(headroom.project_tokens, limits.project_tokens, sent, tokens),
-    )
+        Where headers came before there is nothing to learn: the scope rests (`core/cooldown`), and they come again.
+        """
+        if self._levels:
+            return
+        if self._pace is None:
+            self._pace = Pace(sent.at)
+        self._pace.refuse(now, sent.at, fits_in_s)
 
+    def forget(self) -> None:
+        """Nothing is known of its limits any more."""
+        self._names, self._levels, self._pace, self._freed = {}, (), None, False
+        self._order = self._requests
+        self.learn_from = Instant(float("-inf"))
 
-def wait_s(headroom: Headroom, *, tokens: int, now: Instant, requests: int = 1) -> float:
-    """Seconds until a call that needs so much fits; the slower dimension counts. 0.0 where nothing is known."""
-    return max(
-        _wait_s(headroom.requests, requests, now),
-        _wait_s(headroom.tokens, tokens, now),
-        _wait_s(headroom.project_requests, requests, now),
-        _wait_s(headroom.project_tokens, tokens, now),
-    )
+    def wait_s(self, tokens: int, now: Instant) -> float:
+        """Seconds until a call of so many tokens fits; the slowest dimension counts. 0.0 where nothing is known."""
+        longest = 0.0
+        sharers = self.sharers(now) if self._others else 1
+        for level, is_tokens in self._levels:
+            wait_s = level.wait_s(tokens if is_tokens else 1, now, sharers)
+            longest = max(longest, wait_s)
+        if self._pace is not None:
+            longest = max(longest, self._pace.wait_s(now, sharers))
+        return longest
 
+    def refill(self, tokens: int) -> float:
+        """Calls of so many tokens that fit in a second, over a long time; 0.0 = unknown."""
+        rates = [level.rate / max(tokens, 1) if is_tokens else level.rate for level, is_tokens in self._levels]
+        if self._pace is not None:
+            rates.append(self._pace.rate)
+        return min((rate for rate in rates if rate > 0), default=0.0)
 
-def level_at(level: Level, now: Instant) -> float:
-    """What is left of one dimension now; below zero when more was sent than the upstream will admit."""
-    if level.is_window:
-        return level.limit if _has_ended(level, now) else level.left
-    return min(level.limit, level.left + (level.rate or 0.0) * max(0.0, now - level.at))
+    # -- other processes -----------------------------------------------------------------------------------------
 
+    def heard(self, process: str, now: Instant) -> None:
+        """Another process uses the scope, and is near its limit."""
+        self._others[process] = now
 
-def admitted(headroom: Headroom) -> Headroom:
-    """A call came through at an upstream that sends no headers of limits."""
-    return msgspec.structs.replace(headroom, admitted=headroom.admitted + 1)
-
-
-def refused(headroom: Headroom, *, now: Instant) -> Headroom:
-    """A call met the rate limit of an upstream without headers: the rate is what came through since the last time.
-
-    The first refusal only starts the count. Learned rates are averaged, so that one odd stretch does not rule.
-    """
-    if headroom.refused_at is not None and now - headroom.refused_at < SHORTEST_STRETCH_S:
-        return headroom
-    level = headroom.requests
-    if headroom.refused_at is not None and headroom.admitted:
-        rate = headroom.admitted / (now - headroom.refused_at)
-        rate = (rate + level.rate) / 2 if level is not None and level.rate is not None else rate
-        level = Level(limit=headroom.admitted, left=0.0, at=now, order=headroom.sent_requests, rate=rate)
-    return msgspec.structs.replace(headroom, requests=level, admitted=0, refused_at=now)
-
-
-def _wait_s(level: Level | None, needed: float, now: Instant) -> float:
-    if level is None:
-        return 0.0
-    missing = min(needed, level.limit) - level_at(level, now)  # more than the limit fits when it is full
-    if missing <= 0:
-        return 0.0
-    if level.is_window:
-        return max(0.0, (level.end or 0.0) - now)
-    return missing / level.rate if level.rate else 0.0
-
-
-def _has_ended(level: Level, now: Instant) -> bool:
-    return level.is_window and level.end is not None and now >= level.end
-
-
-def _taken(level: Level | None, amount: float, now: Instant) -> Level | None:
-    """Less by `amount`. A window that has ended begins anew, full, with the first call after its end."""
-    if level is None:
-        return None
-    # Never more than once the limit below zero: calls that ended without an answer must not hold a scope for ever.
-    left = max(level_at(level, now) - amount, -level.limit)
-    at = Instant(max(level.at, now))
-    if not _has_ended(level, now):
-        return msgspec.structs.replace(level, left=left, at=at)
-    return msgspec.structs.replace(level, left=left, at=at, began=now, end=now + level.longest_reset_s, anchor=None)
-
-
-def _learned(level: Level | None, quota: Quota, sent: Sent, since: float) -> Level | None:
-    """`since`: how much of the dimension was sent after the call that this answers."""
-    limit = quota.limit if quota.limit is not None or level is None else level.limit
-    if quota.remaining is None or limit is None:
-        return level
-    if level is None:
-        level = Level(limit=limit, left=0.0, at=sent.at)
-    if sent.requests <= level.order or sent.at < level.began:
-        return level
-    seen = _observation(limit - quota.remaining, quota.reset_s, sent.at)
-    votes, anchor = _judged(level, seen)
-    return Level(
-        limit=limit,
-        left=max(quota.remaining - since, -limit),
-        at=sent.at,
-        order=sent.requests,
-        began=level.began,
-        rate=seen.rate if seen is not None else level.rate,
-        end=sent.at + quota.reset_s if quota.reset_s is not None else None,
-        longest_reset_s=max(level.longest_reset_s, quota.reset_s or 0.0),
-        votes=votes,
-        anchor=anchor,
-    )
-
-
-def _observation(used: float, reset_s: float | None, at: Instant) -> Observation | None:
-    """None where the numbers tell no pace: nothing used, or no time named."""
-    return Observation(at, used / reset_s, at + reset_s) if used > 0 and reset_s else None
-
-
-def _judged(level: Level, seen: Observation | None) -> tuple[int, Observation | None]:
-    """Votes and anchor after one more observation. The anchor stays until something differs from it."""
-    anchor = level.anchor
-    if seen is None or anchor is None:
-        return level.votes, seen or anchor
-    is_same_rate = abs(seen.rate - anchor.rate) <= RATE_TOLERANCE * max(seen.rate, anchor.rate)
-    tolerance_s = END_TOLERANCE_S + END_TOLERANCE * (anchor.end - anchor.at)
-    is_same_end = abs(seen.end - anchor.end) <= tolerance_s
-    if is_same_rate and is_same_end:
-        return level.votes, anchor
-    vote = is_same_rate - is_same_end  # both differ: a new window, or a changed limit; it tells nothing
-    return max(-MOST_VOTES, min(MOST_VOTES, level.votes + vote)), seen
+    def sharers(self, now: Instant) -> int:
+        """How many processes share the scope now, this one included."""
+        if self._others:
+            self._others = {name: at for name, at in self._others.items() if now - at < SHARER_S}
+        return 1 + len(self._others)

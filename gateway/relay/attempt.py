@@ -15,6 +15,7 @@ from gateway.core.outcome import ErrorBody, Fault, Outcome, OutcomeKind
 from gateway.providers.base import Headers
 from gateway.relay.answer import Answer
 from gateway.relay.board import Board
+from gateway.relay.headrooms import note_head
 from gateway.relay.job import Job
 from gateway.relay.lease import Lease
 from gateway.relay.passing import PassingBody
@@ -63,7 +64,7 @@ class Attempts:
     async def attempt(self, member: Member, job: Job, deadline: Instant) -> Answer | Failed:
         """One try on `member`, which was a candidate at this very moment. No answer begins after `deadline`."""
         started = self._clock.now()
-        lease = self._board.take(job.pool, member, started)
+        lease = self._board.take(job.pool, member, started, job.call.estimated_tokens)
         try:
             result = await self._made(lease, job, deadline)
         except BaseException:
@@ -90,6 +91,7 @@ class Attempts:
         answer = await self._upstream.attempt(request)
         if isinstance(answer, Fault):
             return Failed(classify_fault(answer), _error_of(answer))
+        note_head(lease, answer.status, answer.headers, self._clock.now())
         try:
             first_event_by = Instant(min(lease.started + limits.first_event_s, deadline))
             result = await self._read(answer, lease, job, first_event_by)

@@ -31,9 +31,11 @@ from gateway.core.selection import served_after
 from gateway.core.snapshot import Account, Snapshot
 from gateway.providers.base import Destination, ProviderKind
 from gateway.relay.breakers import Breakers
+from gateway.relay.headrooms import Headrooms, note_refusal
 from gateway.relay.job import Job
 from gateway.relay.learned import Learned
 from gateway.relay.lease import Lease
+from gateway.relay.picking import restore, set_aside
 from gateway.relay.pool import Load, Member, Pool, View
 from gateway.relay.ports import Announcer, Clock
 from gateway.relay.rests import ScopeStatus, health_of, park_of, status_of
@@ -72,6 +74,7 @@ class Board:
         self._pools: dict[tuple[str, str, str], Pool] = {}
         self._learned = Learned()
         self.breakers = Breakers(self._changed)
+        self.headrooms = Headrooms()
         self._used: dict[ProviderId, Instant] = {}
 
     # -- registry ------------------------------------------------------------------------------------------------
@@ -145,7 +148,8 @@ class Board:
         if destination is None:
             provider = self.snapshot.providers[account.provider_id]
             destination = self._destinations[account.id] = kind.destination_of(provider, account.credential)
-        return Member(account, self._loads[account.id], names, scopes, destination)
+        headrooms = self.headrooms.of([scope for scope in scopes if scope.kind is ScopeKind.HOLDER_MODEL])
+        return Member(account, self._loads[account.id], names, scopes, destination, headrooms)
 
     # -- views ---------------------------------------------------------------------------------------------------
 
@@ -154,6 +158,8 @@ class Board:
         view = pool.view
         if view is None or view.epoch != self.epoch or now >= view.valid_until:
             view = pool.view = self._view_of(pool, now)
+        elif view.spent and view.spent[0][0] <= now:
+            restore(view, now)
         return view
 
     def _view_of(self, pool: Pool, now: Instant) -> View:
@@ -175,12 +181,14 @@ class Board:
                 dimmed.add(member.account_id)
                 changes_at = min(changes_at, dim_until)
             valid_until = min(valid_until, changes_at)
+        in_order = tuple(tiers[tier] for tier in sorted(tiers))
         return View(
             self.epoch,
             valid_until,
-            tuple(tuple(tiers[tier]) for tier in sorted(tiers)),
+            in_order,
             frozenset(dimmed),
             tuple(resting),
+            set_aside(in_order, now),
             is_bounded=any(member.account.max_concurrency is not None for member in pool.members),
         )
 
@@ -213,7 +221,7 @@ class Board:
 
     # -- attempts ------------------------------------------------------------------------------------------------
 
-    def take(self, pool: Pool, member: Member, now: Instant) -> Lease:
+    def take(self, pool: Pool, member: Member, now: Instant, tokens: int = 0) -> Lease:
         """A slot on the member's account. If one of its scopes is due, this attempt is that scope's probe."""
         load = member.load
         pool.clock = max(pool.clock, load.served)
@@ -222,7 +230,7 @@ class Board:
         load.in_flight += 1
         self.in_flight_calls += 1
         self._used[pool.provider.id] = now
-        lease = Lease(self, member, now)
+        lease = Lease(self, member, now, tokens)
         if self._healths:
             self._start_probes(lease, now)
         if self.breakers.is_any_open and self.breakers.start_probe(lease):
@@ -272,6 +280,8 @@ class Board:
         scope = self._scope_hit(member, outcome)
         if scope is None:
             return
+        if outcome.kind is OutcomeKind.RATE_LIMITED:
+            note_refusal(lease, outcome.retry_after_s, now)
         is_known = self._learned.is_served(member)
         before = self._healths.get(scope, BLANK)
         health = after(
@@ -332,6 +342,9 @@ class Board:
         now = self._clock.now()
         self._healths = {scope: health for scope, health in self._healths.items() if not is_stale(health, now)}
         self._errors = {scope: text for scope, text in self._errors.items() if scope in self._healths}
+        if self.headrooms.is_crowded:
+            self._pools = {}
+            self.headrooms.drop_idle(now)
 
     def _changed(self) -> None:
         self.epoch += 1
@@ -362,6 +375,8 @@ class Board:
             if scope in self._healths:
                 self._healths[scope] = Health(since=now)
             self._errors.pop(scope, None)
+            if is_told:
+                self.headrooms.forget(scope)
             if is_told and self._announcer is not None:
                 self._announcer.announce_recovery(scope)
 

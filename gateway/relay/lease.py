@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from gateway.core.headroom import Sent
 from gateway.core.ids import Instant
 from gateway.core.outcome import Scope
 from gateway.relay.pool import Member
@@ -16,13 +17,19 @@ class Keeper(Protocol):
 class Lease:
     """A slot on an account, from the attempt's start to the answer's last byte. Released exactly once."""
 
-    __slots__ = ("_is_released", "_keeper", "member", "probes", "started")
+    __slots__ = ("_is_released", "_keeper", "is_told", "member", "probes", "sent", "started", "tokens")
 
-    def __init__(self, keeper: Keeper, member: Member, started: Instant) -> None:
+    def __init__(self, keeper: Keeper, member: Member, started: Instant, tokens: int = 0) -> None:
         self._keeper = keeper
         self._is_released = False
         self.member = member
         self.started = started
+        self.tokens = tokens
+        """What the call is charged, as estimated."""
+        self.sent: list[Sent] = [headroom.take(tokens, started) for headroom in member.headrooms]
+        """Its place in the order of sending, in each of the member's headrooms."""
+        self.is_told = False
+        """Its answer's head told of the limits."""
         self.probes: tuple[Scope, ...] = ()
         """Scopes for which this attempt is the probe."""
 

@@ -13,7 +13,8 @@ from random import Random
 from gateway.core.attempts import ACCOUNT_FAULTS, UPSTREAM_FAULTS, Plan, Resting, Step, Stop, Try, Wait, next_step
 from gateway.core.blast_radius import Refusals
 from gateway.core.errors import AllRateLimited, NoAccountAvailable, UpstreamTimedOut
-from gateway.core.ids import Instant
+from gateway.core.ids import FOREVER, Instant
+from gateway.core.outcome import OutcomeKind
 from gateway.core.retry_budget import may_retry
 from gateway.core.selection import choose
 from gateway.core.snapshot import SelectionStrategy
@@ -22,7 +23,8 @@ from gateway.relay.attempt import Attempts, Failed
 from gateway.relay.blast import BlastRadius
 from gateway.relay.board import Board
 from gateway.relay.job import Job
-from gateway.relay.pool import Member, Pool, View, candidates_of, no_room, resting_of
+from gateway.relay.picking import pick, refill_of
+from gateway.relay.pool import Member, Pool, View, no_headroom, no_room, resting_of
 from gateway.relay.ports import Clock
 from gateway.relay.waiting import Ticket, Waiting
 from gateway.wire.envelope import prompt_prefix
@@ -71,12 +73,11 @@ class Relay:
                 now = self._clock.now()
                 job = self._board.refreshed(job)
                 view = self._board.view(job.pool, now)
-                found = candidates_of(view, run.plan.excluded)
-                is_behind = bool(found) and self._stands_behind(job.pool, run)
-                match self._step(run, view, () if is_behind else found, now, is_behind=is_behind):
+                member, resting = self._look(run, view, job, now)
+                match self._step(run, view, resting, now, has_candidate=member is not None):
                     case Try():
                         self._leave_line(run)
-                        answer = await self._try(self._choose(view, found, job), job, run)
+                        answer = await self._try(member, job, run) if member is not None else None
                         if answer is not None:
                             return answer
                     case Wait(until, is_backoff):
@@ -89,29 +90,52 @@ class Relay:
             self._leave_line(run)
             self._owed -= run.is_owed
 
-    def _step(self, run: _Run, view: View, found: Sequence[Member], now: Instant, *, is_behind: bool) -> Step:
+    def _look(self, run: _Run, view: View, job: Job, now: Instant) -> tuple[Member | None, list[Resting]]:
+        """Who takes the call now; if nobody does, why, and until when."""
+        plan, pool = run.plan, job.pool
+        if self._stands_behind(pool, run):
+            return None, self._turn_of(run, view, job, now)
+        tokens = job.call.estimated_tokens
+        member, room_at = pick(view, plan.excluded, tokens, now, lambda found: self._choose(view, found, job))
+        if member is not None:
+            pool.turn += 1
+            return member, []
+        resting = resting_of(view, plan, now)
+        if room_at != FOREVER:
+            resting.append(no_headroom(room_at))
+        return None, resting
+
+    def _turn_of(self, run: _Run, view: View, job: Job, now: Instant) -> list[Resting]:
+        """Why a call waits that others came before: its turn comes as the limits of the pool's accounts refill."""
+        pool, resting = job.pool, resting_of(view, run.plan, now)
+        refill = refill_of(pool, view, job.call.estimated_tokens, now)
+        if not refill:
+            return [*resting, no_room(now)]
+        turn_s = (self._waiting.calls_before(pool.key, run.ticket) + 1) / refill
+        soonest = min((rest.wake_at for rest in resting), default=now)
+        turn = Instant(max(now + turn_s, soonest))
+        if run.ticket is not None:
+            return [Resting(None, turn, FOREVER)]  # it came in time and keeps its place
+        return [Resting(OutcomeKind.RATE_LIMITED, turn, turn)]
+
+    def _step(self, run: _Run, view: View, resting: list[Resting], now: Instant, *, has_candidate: bool) -> Step:
         plan = run.plan
-        if not found and plan.last is None and not view.tiers and not view.resting:
+        if not has_candidate and plan.last is None and not view.tiers and not view.resting:
             return Stop(
                 NoAccountAvailable("No account is configured for this model. Tell the operator of this gateway.")
             )
-        resting: list[Resting] = []
-        if not found:
-            resting = resting_of(view, plan, now)
-        if is_behind:
-            resting.append(no_room(now))
         return next_step(
             plan,
-            has_candidate=bool(found),
+            has_candidate=has_candidate,
             resting=resting,
             now=now,
             wait_until=run.wait_until,
             may_retry=plan.last is None or may_retry(self._retries, self._board.in_flight_calls + self._owed),
         )
 
-    def _choose(self, view: View, found: Sequence[Member], job: Job) -> Member:
+    def _choose(self, view: View, found: Sequence[Member], job: Job) -> int:
         pool = job.pool
-        index = choose(
+        return choose(
             found,
             pool.provider.settings.strategy,
             rng=self._rng,
@@ -119,8 +143,6 @@ class Relay:
             affinity=_affinity_of(job),
             turn=pool.turn,
         )
-        pool.turn += 1
-        return found[index]
 
     async def _try(self, member: Member, job: Job, run: _Run) -> Answer | None:
         """One attempt. None: it failed, and `run` knows how."""

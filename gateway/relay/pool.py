@@ -6,8 +6,9 @@ import msgspec
 
 from gateway.core.attempts import Plan, Resting
 from gateway.core.cooldown import ScopeNames
+from gateway.core.headroom import Headroom
 from gateway.core.ids import FOREVER, AccountId, Instant, ModelName
-from gateway.core.outcome import Scope
+from gateway.core.outcome import OutcomeKind, Scope
 from gateway.core.snapshot import Account, Provider, Validation
 from gateway.providers.base import Destination, ProviderKind
 from gateway.providers.limits import limits_for
@@ -30,10 +31,16 @@ class Load:
 class Member:
     """One account in a pool. Immutable but for the load it points at."""
 
-    __slots__ = ("account", "account_id", "destination", "load", "names", "scopes", "weight")
+    __slots__ = ("account", "account_id", "destination", "headrooms", "load", "names", "rank", "scopes", "weight")
 
-    def __init__(
-        self, account: Account, load: Load, names: ScopeNames, scopes: tuple[Scope, ...], destination: Destination
+    def __init__(  # what a member is, by name
+        self,
+        account: Account,
+        load: Load,
+        names: ScopeNames,
+        scopes: tuple[Scope, ...],
+        destination: Destination,
+        headrooms: tuple[Headroom, ...],
     ) -> None:
         self.account = account
         self.account_id: AccountId = account.id
@@ -42,6 +49,10 @@ class Member:
         self.names = names
         self.scopes = scopes
         self.destination = destination
+        self.headrooms = headrooms
+        """Of its model's scope, and of every family whose limit the model shares."""
+        self.rank = 0
+        """Its place among the pool's members."""
 
     @property
     def in_flight(self) -> int:
@@ -55,16 +66,32 @@ class Member:
         limit = self.account.max_concurrency
         return limit is None or self.load.in_flight < limit
 
+    def wait_s(self, tokens: int, now: Instant) -> float:
+        """Seconds until a call that is charged so many tokens fits its limits; 0.0 where none are known."""
+        longest = 0.0
+        for headroom in self.headrooms:
+            longest = max(longest, headroom.wait_s(tokens, now))
+        return longest
+
+
+Spent = tuple[Instant, int, int, Member]
+"""When it has room again, the member's rank, the index of its tier, the member. In the order of time."""
+
 
 class View(msgspec.Struct, frozen=True):
-    """Who of a pool serves and who rests. Holds until `valid_until`, or until the board's epoch moves."""
+    """Who of a pool serves and who rests. Holds until `valid_until`, or until the board's epoch moves.
+
+    Members whose limit has no room for any call go from `tiers` to `spent` and back as time goes on: see `picking`.
+    """
 
     epoch: int
     valid_until: Instant
-    tiers: tuple[tuple[Member, ...], ...]
-    """Members that may be tried, by tier; empty tiers are left out."""
+    tiers: tuple[list[Member], ...]
+    """Members that may be tried, by tier, in the order of their ranks. Tiers in which all rest are left out."""
     dimmed: frozenset[AccountId]
     resting: tuple[tuple[AccountId, Resting], ...]
+    spent: list[Spent] = []
+    """A heap."""
     is_bounded: bool = False
     """Some member has `max_concurrency`: whether it has room must be looked at."""
 
@@ -74,7 +101,7 @@ class Pool:
 
     __slots__ = (
         "clock", "endpoint_name", "fallbacks", "is_model_kept", "key", "kind", "limits", "members", "model", "provider",
-        "stream_limits", "turn", "validation", "view",
+        "refill", "stream_limits", "turn", "validation", "view",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913  # what a pool is, by name
@@ -97,6 +124,8 @@ class Pool:
         """The name goes upstream as each caller wrote it; else `model` is sent."""
         self.endpoint_name = endpoint_name
         self.members = tuple(members)
+        for rank, member in enumerate(self.members):
+            member.rank = rank
         self.fallbacks = fallbacks
         self.validation: Validation = provider.settings.validation or kind.validation
         self.limits = limits_for(provider, model, is_stream=False)
@@ -106,12 +135,14 @@ class Pool:
         self.clock = max((member.load.served for member in members), default=0.0)
         """The largest virtual time at which a member was chosen: see `core/selection.served_after`."""
         self.view: View | None = None
+        self.refill: tuple[Instant, float] = (Instant(float("-inf")), 0.0)
+        """Calls a second that all members together serve over a long time, 0.0 = unknown; and until when that holds."""
 
 
 def candidates_of(view: View, excluded: Collection[AccountId]) -> Sequence[Member]:
     """Members of the lowest tier that may be tried now: not excluded and with room; empty when there are none."""
-    if view.tiers and not excluded and not view.is_bounded:
-        return view.tiers[0]  # the usual case, at no cost that grows with the accounts
+    if not excluded and not view.is_bounded:  # the usual case, at no cost that grows with the accounts
+        return next((tier for tier in view.tiers if tier), ())
     for tier in view.tiers:
         found = [member for member in tier if member.account_id not in excluded and member.has_room()]
         if found:
@@ -122,9 +153,13 @@ def candidates_of(view: View, excluded: Collection[AccountId]) -> Sequence[Membe
 def resting_of(view: View, plan: Plan, now: Instant) -> list[Resting]:
     """Members that may not be tried now but may later.
 
-    Those that rest, those without room, and those whose rest is over already but which this call has met before it.
+    Those that rest, the first whose limit has room again, those that are full, and those whose rest is over already
+    but which this call has met before it.
     """
     resting = [resting for _, resting in view.resting]
+    room_at = _room_at(view, plan)
+    if room_at is not None:
+        resting.append(no_headroom(room_at))
     for tier in view.tiers:
         for member in tier:
             if not member.has_room() and (member.account_id not in plan.excluded or member.account_id in plan.parked):
@@ -132,6 +167,19 @@ def resting_of(view: View, plan: Plan, now: Instant) -> list[Resting]:
             elif member.account_id in plan.parked:
                 resting.append(Resting(None, now, now))
     return resting
+
+
+def _room_at(view: View, plan: Plan) -> Instant | None:
+    """When the first of the spent members has room again that this call may still try."""
+    excluded = plan.excluded - plan.parked
+    if not view.spent or not excluded:
+        return view.spent[0][0] if view.spent else None
+    return min((at for at, _, _, member in view.spent if member.account_id not in excluded), default=None)
+
+
+def no_headroom(until: Instant) -> Resting:
+    """An account that is well, but at its limit: a call more would be refused."""
+    return Resting(OutcomeKind.RATE_LIMITED, until, until)
 
 
 def no_room(now: Instant) -> Resting:

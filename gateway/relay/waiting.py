@@ -57,6 +57,11 @@ class Waiting:
         """Somebody waits there: who comes now stands behind them."""
         return key in self._lines
 
+    def calls_before(self, key: PoolKey, ticket: Ticket | None) -> int:
+        """How many have their turn earlier; without a ticket: earlier than one that joins now."""
+        line = self._lines.get(key, ())
+        return len(line) if ticket is None else next(place for place, other in enumerate(line) if other is ticket)
+
     def is_head(self, ticket: Ticket) -> bool:
         return self._lines[ticket.key][0] is ticket
 

@@ -1,272 +1,212 @@
+"""What a scope's headroom says against upstreams that keep real limits: `gateway.sandbox.limiter`."""
+
+import math
 from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.headroom import Headroom, admitted, learned, level_at, refused, taken, wait_s
+from gateway.core.headroom import SHARER_S, Headroom
 from gateway.core.hints import Quota, RateLimits
 from gateway.core.ids import Instant
+from gateway.core.level import Freeing
+from gateway.sandbox.config import Algorithm
+from gateway.sandbox.limiter import make_meter
 
 
-def of_requests(limit=60, remaining=0, reset_s=60.0):
+class Upstream:
+    """One limit of requests, and the headroom that is learned from it. Answers come at once."""
+
+    def __init__(self, algorithm, limit=10, period_s=4.0, *, tells=True):
+        self.now = 100.0
+        self.meter = make_meter(algorithm, limit, period_s, self.now)
+        self.headroom = Headroom()
+        self.tells = tells
+        self.served = self.refused = 0
+
+    def send(self, *, tokens=1):
+        """Whether it was admitted."""
+        now = Instant(self.now)
+        sent = self.headroom.take(tokens, now)
+        is_admitted = self.meter.wait_for(1, self.now) <= 0
+        self.meter.drain(1, self.now)
+        self.served += is_admitted
+        self.refused += not is_admitted
+        if self.tells:
+            free = math.floor(self.meter.free(self.now) + 1e-9)
+            quota = Quota(int(self.meter.limit), free, round(self.meter.until_full(self.now), 3))
+            self.headroom.learn(RateLimits(requests=quota), sent, now, is_success=is_admitted)
+        if is_admitted:
+            self.headroom.admit(now)
+        elif not self.tells or self.wait_s() <= 0:
+            self.headroom.refuse(now, sent)
+        return is_admitted
+
+    def wait_s(self, tokens=1):
+        return self.headroom.wait_s(tokens, Instant(self.now))
+
+    def keep_busy(self, seconds):
+        """Sends whenever the headroom lets it."""
+        end = self.now + seconds
+        while self.now < end:
+            wait_s = self.wait_s()
+            if wait_s > 0:
+                self.now += max(wait_s, 0.0005)
+            else:
+                self.send()
+
+
+def sent_once(headroom, *, now=0.0, tokens=1):
+    return headroom.take(tokens, Instant(now))
+
+
+def told(limit=60, remaining=0, reset_s=60.0):
     return RateLimits(requests=Quota(limit, remaining, reset_s))
 
 
-def sent_once(headroom=None, *, tokens=1, now=0.0):
-    return taken(headroom or Headroom(), tokens=tokens, now=Instant(now))
+def test_unknown_limits_let_everything_through():
+    headroom = Headroom()
+    for _ in range(1000):
+        sent_once(headroom)
+
+    assert headroom.wait_s(1_000_000, Instant(0.0)) == 0.0
+    assert headroom.refill(1) == 0.0
+    assert not headroom.is_known
 
 
-def known(limits, *, now=0.0):
-    """Headroom after one answer that told `limits` of a call sent at `now`."""
-    headroom, sent = sent_once(now=now)
-    return learned(headroom, limits, sent)
+def test_call_fits_long_before_a_bucket_is_full():
+    headroom = Headroom()
+    headroom.learn(told(), sent_once(headroom), Instant(0.5), is_success=True)
 
-
-class Bucket:
-    """An upstream as OpenAI's: refills all the time."""
-
-    def __init__(self, limit, window_s=60.0):
-        self.limit, self.window_s = limit, window_s
-        self.level, self.at = float(limit), 0.0
-
-    def admit(self, amount, now):
-        rate = self.limit / self.window_s
-        self.level, self.at = min(self.limit, self.level + (now - self.at) * rate), now
-        is_admitted = self.level >= amount
-        if is_admitted:
-            self.level -= amount
-        remaining = int(self.level)
-        return is_admitted, Quota(self.limit, remaining, (self.limit - self.level) / rate)
-
-
-class Window:
-    """An upstream that frees nothing before the end of its window."""
-
-    def __init__(self, limit, window_s=60.0):
-        self.limit, self.window_s = limit, window_s
-        self.used, self.ends = 0, window_s
-
-    def admit(self, amount, now):
-        while now >= self.ends:
-            self.used, self.ends = 0, self.ends + self.window_s
-        is_admitted = self.used + amount <= self.limit
-        self.used += amount * is_admitted
-        return is_admitted, Quota(self.limit, self.limit - self.used, self.ends - now)
-
-
-def driven(upstream, headroom, calls, now, step_s):
-    for _ in range(calls):
-        now += step_s
-        headroom, sent = sent_once(headroom, now=now)
-        headroom = learned(headroom, RateLimits(requests=upstream.admit(1, now)[1]), sent)
-    return headroom, now
-
-
-def test_nothing_known_holds_nobody():
-    assert wait_s(Headroom(), tokens=10**6, now=Instant(0.0)) == 0.0
-    assert known(RateLimits()).requests is None
-    assert known(RateLimits(requests=Quota(None, 5, 1.0))).requests is None
-    assert known(RateLimits(requests=Quota(60, None, 1.0))).requests is None
-
-
-def test_one_call_fits_long_before_a_bucket_is_full():
-    headroom = known(of_requests(limit=60, remaining=0, reset_s=60.0))
-
-    assert wait_s(headroom, tokens=1, now=Instant(0.0)) == pytest.approx(1.0)
-    assert wait_s(headroom, tokens=1, now=Instant(0.4)) == pytest.approx(0.6)
-    assert wait_s(headroom, tokens=1, now=Instant(1.0)) == 0.0
-    assert wait_s(headroom, tokens=1, now=Instant(0.0), requests=5) == pytest.approx(5.0)
+    assert headroom.wait_s(1, Instant(0.0)) == pytest.approx(1.0, rel=0.03)
+    assert headroom.wait_s(1, Instant(1.1)) == 0.0
 
 
 def test_slower_dimension_counts():
-    headroom = known(RateLimits(Quota(60, 0, 60.0), Quota(6000, 1000, 50.0), Quota(), Quota(600, 0, 60.0)))
+    headroom = Headroom()
+    limits = RateLimits(requests=Quota(60, 30, 30.0), tokens=Quota(6000, 100, 59.0))
+    headroom.learn(limits, sent_once(headroom), Instant(0.0), is_success=True)
 
-    assert wait_s(headroom, tokens=10, now=Instant(0.0)) == pytest.approx(1.0)
-    assert wait_s(headroom, tokens=50, now=Instant(0.0)) == pytest.approx(5.0)
-    assert wait_s(headroom, tokens=1500, now=Instant(0.0)) == pytest.approx(60.0)
+    assert headroom.wait_s(100, Instant(0.0)) == 0.0
+    assert headroom.wait_s(200, Instant(0.0)) == pytest.approx(1.0, rel=0.03)
 
 
-def test_more_than_the_limit_waits_until_it_is_full():
-    assert wait_s(known(of_requests()), tokens=1, now=Instant(0.0), requests=1000) == pytest.approx(60.0)
+def test_call_larger_than_the_limit_fits_when_it_is_full():
+    headroom = Headroom()
+    headroom.learn(RateLimits(tokens=Quota(6000, 0, 60.0)), sent_once(headroom), Instant(0.0), is_success=True)
+
+    assert headroom.wait_s(50_000, Instant(0.0)) == pytest.approx(60.0, rel=0.03)
 
 
 def test_calls_sent_since_are_counted_off():
-    headroom = known(of_requests(remaining=2, reset_s=58.0))
-    for _ in range(3):
-        headroom, _ = sent_once(headroom)
+    headroom = Headroom()
+    first = sent_once(headroom)
+    for _ in range(5):
+        sent_once(headroom)
 
-    assert wait_s(headroom, tokens=1, now=Instant(0.0)) == pytest.approx(2.0)
+    headroom.learn(told(remaining=5), first, Instant(0.0), is_success=True)
 
-
-def test_calls_sent_before_their_answer_came_are_counted_off():
-    headroom, first = sent_once()
-    for _ in range(3):
-        headroom, _ = sent_once(headroom, tokens=100)
-
-    headroom = learned(headroom, RateLimits(Quota(60, 2, 58.0), Quota(6000, 250, 57.5)), first)
-
-    assert headroom.requests.left == -1
-    assert headroom.tokens.left == -50
+    assert headroom.wait_s(1, Instant(0.0)) > 0
 
 
-def test_older_answer_never_overwrites_a_newer_one():
-    headroom, first = sent_once()
-    headroom, second = sent_once(headroom, now=0.1)
-    newer = learned(headroom, of_requests(remaining=5, reset_s=55.0), second)
+def test_answer_of_an_older_call_changes_nothing():
+    headroom = Headroom()
+    older, newer = sent_once(headroom), sent_once(headroom)
+    headroom.learn(told(remaining=10), newer, Instant(0.0), is_success=True)
 
-    assert learned(newer, of_requests(remaining=50, reset_s=10.0), first) == newer
+    headroom.learn(told(remaining=0), older, Instant(0.0), is_success=True)
 
-
-def test_answer_that_tells_no_pace_keeps_the_one_that_is_known():
-    headroom = known(of_requests(remaining=0))
-    headroom, sent = sent_once(headroom, now=1.0)
-
-    headroom = learned(headroom, RateLimits(requests=Quota(None, 30, None)), sent)
-
-    assert (headroom.requests.limit, headroom.requests.left, headroom.requests.rate) == (60, 30, 1.0)
+    assert headroom.wait_s(1, Instant(0.0)) == 0.0
 
 
-def test_exhausted_limit_of_unknown_pace_holds_nobody():
-    assert wait_s(known(of_requests(reset_s=None)), tokens=1, now=Instant(0.0)) == 0.0
-
-
-def test_calls_without_any_answer_do_not_hold_a_scope_for_ever():
-    headroom = known(of_requests(remaining=60, reset_s=0.0))
-    headroom, sent = sent_once(headroom)
-    headroom = learned(headroom, of_requests(remaining=59, reset_s=1.0), sent)
-    for _ in range(10_000):
-        headroom, _ = sent_once(headroom)
-
-    assert wait_s(headroom, tokens=1, now=Instant(0.0)) <= 61.0
-    assert wait_s(headroom, tokens=1, now=Instant(130.0)) == 0.0
-
-
-def test_bucket_is_told_from_a_window_by_its_constant_rate():
-    headroom, _ = driven(Bucket(60), Headroom(), calls=40, now=0.0, step_s=0.3)
-
-    assert headroom.requests.votes > 0
-    assert not headroom.requests.is_window
-
-
-def test_window_is_told_from_a_bucket_by_its_constant_end():
-    headroom, now = driven(Window(60), Headroom(), calls=60, now=0.0, step_s=0.5)
-
-    assert headroom.requests.is_window
-    assert wait_s(headroom, tokens=1, now=Instant(now)) == pytest.approx(30.0)
-    assert wait_s(headroom, tokens=1, now=Instant(60.0)) == 0.0
-
-
-def test_window_that_ended_begins_anew_and_counts_again():
-    headroom, _ = driven(Window(60), Headroom(), calls=60, now=0.0, step_s=0.5)
-    for _ in range(60):
-        headroom, _ = sent_once(headroom, now=61.0)
-
-    assert level_at(headroom.requests, Instant(61.0)) == 0
-    assert wait_s(headroom, tokens=1, now=Instant(61.0)) == pytest.approx(59.5)
-
-
-def test_answer_from_before_a_window_s_end_says_nothing_of_the_next_one():
-    headroom, _ = driven(Window(60), Headroom(), calls=60, now=0.0, step_s=0.5)
-    headroom, late = sent_once(headroom, now=59.9)
-    headroom, _ = sent_once(headroom, now=60.5)
-
-    headroom = learned(headroom, RateLimits(requests=Quota(60, 0, 0.1)), late)
-
-    assert level_at(headroom.requests, Instant(60.5)) == 59
-
-
-def test_window_without_a_named_end_is_taken_for_a_bucket():
-    headroom, now = driven(Window(60), Headroom(), calls=60, now=0.0, step_s=0.5)
-    headroom, sent = sent_once(headroom, now=now)
-
-    headroom = learned(headroom, RateLimits(requests=Quota(60, 0, None)), sent)
-
-    assert not headroom.requests.is_window
-
-
-def test_changed_limit_tells_neither_bucket_nor_window():
-    headroom = known(of_requests(limit=60, remaining=30, reset_s=30.0))
-    headroom, sent = sent_once(headroom, now=5.0)
-
-    headroom = learned(headroom, of_requests(limit=600, remaining=300, reset_s=60.0), sent)
-
-    assert headroom.requests.votes == 0
-
-
-@given(st.integers(1, 400), st.floats(5.0, 120.0), st.integers(0, 10_000))
-def test_caller_that_waits_is_never_refused_by_a_bucket_and_uses_nearly_all_of_it(limit, window_s, seed):
-    bucket, headroom, rng, now, passed = Bucket(limit, window_s), Headroom(), Random(seed), 0.0, 0
-    for _ in range(limit + 60):
-        now += wait_s(headroom, tokens=1, now=Instant(now)) + 1e-6 + rng.random() * 1e-3
-        headroom, sent = sent_once(headroom, now=now)
-        is_admitted, quota = bucket.admit(1, now)
-        passed += is_admitted
-        headroom = learned(headroom, RateLimits(requests=quota), sent)
-
-    assert passed >= limit + 59
-    assert now <= 60 * window_s / limit * 2.2 + 1
-
-
-@given(st.lists(st.integers(0, 19), min_size=20, max_size=20, unique=True), st.randoms(use_true_random=False))
-def test_answers_in_any_order_leave_what_the_last_sent_call_told(order, rng):
-    headroom, sents, quotas, bucket = Headroom(), [], [], Bucket(100)
-    for index in range(20):
-        headroom, sent = sent_once(headroom, now=index * 0.1)
-        sents.append(sent)
-        quotas.append(bucket.admit(1, index * 0.1)[1])
-    for index in order:
-        headroom = learned(headroom, RateLimits(requests=quotas[index]), sents[index])
-
-    assert headroom.requests.order == 20
-    assert headroom.requests.left == quotas[-1].remaining
-
-
-@given(
-    st.lists(st.tuples(st.booleans(), st.integers(0, 100), st.floats(0, 50), st.integers(0, 500)), max_size=40),
-    st.integers(1, 100),
+@pytest.mark.parametrize(
+    "limits",
+    [
+        pytest.param(RateLimits(), id="nothing"),
+        pytest.param(told(limit=None, remaining=5), id="no-limit"),
+        pytest.param(told(remaining=None), id="no-remaining"),
+    ],
 )
-def test_wait_is_never_negative_and_level_never_above_the_limit(steps, limit):
+def test_headers_that_tell_half_degrade_to_unknown(limits):
+    headroom = Headroom()
+
+    headroom.learn(limits, sent_once(headroom), Instant(0.0), is_success=True)
+
+    assert headroom.wait_s(1, Instant(0.0)) == 0.0
+
+
+def test_forgotten_limits_let_everything_through():
+    headroom = Headroom()
+    sent = sent_once(headroom)
+    headroom.learn(told(), sent, Instant(0.0), is_success=True)
+    headroom.refuse(Instant(0.0), sent)
+
+    headroom.forget()
+
+    assert headroom.wait_s(1, Instant(0.0)) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "kind"),
+    [(Algorithm.BUCKET, Freeing.BUCKET), (Algorithm.FIXED, Freeing.FIXED), (Algorithm.SLIDING, Freeing.SLIDING)],
+)
+@pytest.mark.parametrize("limit", [5, 10, 200])
+def test_ways_of_freeing_are_told_apart(algorithm, kind, limit):
+    upstream = Upstream(algorithm, limit)
+    rng = Random(3)
+    while upstream.served < limit:
+        upstream.now += rng.expovariate(limit / 3.0)
+        if upstream.wait_s() <= 0:
+            upstream.send()
+
+    upstream.keep_busy(20.0)
+
+    assert upstream.headroom.level_of("requests").kind is kind
+
+
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+@pytest.mark.parametrize("limit", [4, 10, 60, 500])
+def test_limit_is_used_to_the_full_and_hardly_ever_refuses(algorithm, limit):
+    upstream = Upstream(algorithm, limit)
+
+    upstream.keep_busy(400.0)
+
+    assert upstream.served >= 0.985 * limit * 400 / 4
+    assert upstream.refused <= 0.02 * upstream.served
+
+
+@pytest.mark.parametrize("limit", [4, 10, 60])
+def test_without_headers_the_pace_is_learned(limit):
+    upstream = Upstream(Algorithm.BUCKET, limit, tells=False)
+
+    upstream.keep_busy(2000.0)
+
+    assert upstream.served >= 0.8 * limit * 2000 / 4
+    assert upstream.refused <= 0.02 * upstream.served
+
+
+def test_processes_that_share_a_scope_share_what_is_left_and_what_comes():
+    headroom = Headroom()
+    headroom.learn(told(remaining=3), sent_once(headroom), Instant(0.0), is_success=True)
+    headroom.heard("other", Instant(0.0))
+
+    assert headroom.sharers(Instant(0.0)) == 2
+    assert headroom.wait_s(1, Instant(0.0)) == 0.0
+    sent_once(headroom)
+    sent_once(headroom)
+    assert headroom.wait_s(1, Instant(0.0)) == pytest.approx(1.0, rel=0.1)
+    assert headroom.sharers(Instant(SHARER_S)) == 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.floats(0, 10), st.floats(0, 5), st.booleans()), max_size=60))
+def test_wait_is_bounded_and_never_negative_whatever_is_told(steps):
     headroom, now = Headroom(), 0.0
-    for is_answered, remaining, seconds, tokens in steps:
-        now += seconds
-        headroom, sent = sent_once(headroom, tokens=tokens, now=now)
-        if is_answered:
-            limits = RateLimits(Quota(limit, min(remaining, limit), seconds), Quota(limit * 9, remaining, 1.0))
-            headroom = learned(headroom, limits, sent)
+    for remaining, reset_s, gap_s, is_success in steps:
+        now += gap_s
+        sent = headroom.take(3, Instant(now))
+        headroom.learn(told(40, remaining, reset_s), sent, Instant(now), is_success=is_success)
 
-        assert wait_s(headroom, tokens=tokens, now=Instant(now)) >= 0.0
-        if headroom.requests is not None:
-            assert -limit <= level_at(headroom.requests, Instant(now)) <= limit
+        wait_s = headroom.wait_s(3, Instant(now))
 
-
-def test_rate_is_learned_from_admissions_between_refusals():
-    headroom = refused(Headroom(), now=Instant(0.0))
-    for _ in range(30):
-        headroom = admitted(headroom)
-
-    headroom = refused(headroom, now=Instant(60.0))
-
-    assert wait_s(headroom, tokens=1, now=Instant(60.0)) == pytest.approx(2.0)
-    assert wait_s(headroom, tokens=1, now=Instant(62.0)) == 0.0
-
-
-def test_learned_rates_are_averaged():
-    headroom = Headroom(admitted=30, refused_at=Instant(0.0))
-    headroom = refused(headroom, now=Instant(60.0))
-    for _ in range(60):
-        headroom = admitted(headroom)
-
-    assert refused(headroom, now=Instant(120.0)).requests.rate == pytest.approx(0.75)
-
-
-def test_burst_of_refusals_is_one_refusal():
-    headroom = refused(Headroom(admitted=5, refused_at=Instant(0.0)), now=Instant(10.0))
-
-    assert refused(headroom, now=Instant(10.5)) == headroom
-
-
-def test_refusals_with_nothing_admitted_between_them_teach_no_rate():
-    headroom = refused(Headroom(refused_at=Instant(0.0)), now=Instant(10.0))
-
-    assert headroom.requests is None
+        assert 0.0 <= wait_s < 10_000

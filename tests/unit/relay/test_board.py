@@ -201,6 +201,7 @@ def test_old_probe_that_still_runs_is_none_for_the_next_rest():
     old.release()
     assert kit.serving() == set()
     new.release()
+    kit.clock.move(10.0)  # its pace has room for one more
     assert kit.serving() == {"a"}
 
 

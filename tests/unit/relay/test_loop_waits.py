@@ -142,7 +142,7 @@ async def test_calls_are_served_in_the_order_in_which_they_came():
     assert ended == [0, 1, 2, 3, 4]
 
 
-async def test_recovery_is_probed_by_one_call_and_the_others_follow():
+async def test_recovery_is_probed_by_one_call_and_the_others_follow_at_the_pace_that_was_learned():
     kit = RelayKit("a")
     kit.upstream.on("sk-a", rate_limited(2), Reply(pieces=(ANSWER,), wait_s=0.4))
     calls = [kit.start() for _ in range(6)]
@@ -151,9 +151,11 @@ async def test_recovery_is_probed_by_one_call_and_the_others_follow():
 
     answers = [await kit.finished(call) for call in calls]
 
+    sent = [attempted.at for attempted in kit.upstream.attempts[asked:]]
     assert {answer.status for answer in answers} == {200}
-    assert asked == kit.upstream.keys.count("sk-a") - 5  # all but the probe went once it had passed
-    assert kit.clock.now() == pytest.approx(1003.0)
+    assert len(sent) == 5  # all but the probe went once it had passed
+    assert len(set(sent)) > 2, "they do not stampede"
+    assert kit.clock.now() < 1010.0
     kit.assert_idle()
 
 

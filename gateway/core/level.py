@@ -1,0 +1,192 @@
+"""One dimension of a scope's limit: what is left of it, how it frees again, when something fits.
+
+Rules of this file:
+- three ways of freeing are told apart by what stays true from one answer to the next: a bucket (used ÷ reset is its
+  rate), a fixed window (now + reset is its end), a sliding window (after a success `reset` is its whole period);
+  each answer that fits some of them and not the others counts against the others. In doubt it is a bucket;
+- `remaining` is whole: a rate follows only as an interval, (used − 1) ÷ reset to used ÷ reset, which every answer
+  narrows. The slow end is used: who sends too late learns so from the next `remaining`, who sends too soon by a 429;
+- `level` may be below zero: more was sent than the upstream will admit.
+
+Mutable, as it changes with every call; time comes in as `now`.
+"""
+
+from collections import deque
+from enum import IntEnum
+
+from gateway.core.hints import Quota
+from gateway.core.ids import Instant
+
+GUARD_S = 0.01
+"""We know when a call was sent, not when it was admitted: what a window frees is used so much later."""
+SHORTEST_RESET_S = 0.02
+"""Resets are rounded to milliseconds: shorter ones tell no pace."""
+ROUNDING_S = 1e-6
+"""Sums of floats: less is no time."""
+RESET_SLACK = 0.005
+"""Resets are exact but for half a percent."""
+TOLERANCE_S = 0.05
+TOLERANCE = 0.02
+"""Ends and resets within 0.05 s and a fiftieth of the reset are the same."""
+MOST_MISSES = 16.0
+SLOTS = 256
+"""A sliding window remembers what was sent in so many slots of its period."""
+
+
+class Freeing(IntEnum):
+    """How a limit frees again; the first of equals is believed."""
+
+    BUCKET = 0
+    """All the time."""
+    SLIDING = 1
+    """What was taken, one period after it was taken."""
+    FIXED = 2
+    """All at once, at the end of a window that the first call after the last one's end opens."""
+
+
+_KINDS = tuple(Freeing)
+
+
+class Level:
+    """Starts unknown: `limit` is that of the first answer."""
+
+    __slots__ = (
+        "_at", "_began", "_end", "_high", "_log", "_longest_s", "_low", "_misses", "_period_s", "freed", "kind", "left",
+        "limit",
+    )  # fmt: skip
+
+    def __init__(self, limit: float, now: Instant) -> None:
+        self.limit = limit
+        self.left = limit
+        """At the last change."""
+        self.kind = Freeing.BUCKET
+        self.freed = 0.0
+        """All that a sliding window ever gave back: whoever learns counts what it did while the answer was coming."""
+        self._at: float = now
+        self._began = float("-inf")
+        self._log: deque[tuple[float, float]] = deque(maxlen=2 * SLOTS)
+        self._forget_pace()
+
+    def _forget_pace(self) -> None:
+        self._low, self._high = 0.0, float("inf")
+        self._misses = [0.0, 0.0, 0.0]
+        self._period_s = self._longest_s = 0.0
+        self._end = float("-inf")
+        self.kind = Freeing.BUCKET
+
+    @property
+    def rate(self) -> float:
+        """Units a second over a long time; 0.0 = unknown."""
+        if self.kind is not Freeing.BUCKET:
+            period_s = self._period_s if self.kind is Freeing.SLIDING else self._longest_s
+            return self.limit / period_s if period_s else 0.0
+        if self._high == float("inf"):
+            return 0.0
+        return max(self._low, self._high / 2)
+
+    def level(self, now: Instant) -> float:
+        """What is left now."""
+        if self.kind is Freeing.BUCKET:
+            return min(self.limit, self.left + self.rate * max(0.0, now - self._at))
+        if self.kind is Freeing.SLIDING:
+            self._expire(now)
+            return self.left
+        return self.limit if now >= self._end + GUARD_S - ROUNDING_S else self.left
+
+    def take(self, amount: float, now: Instant) -> None:
+        """So much is sent now."""
+        level = self.level(now)
+        if self.kind is Freeing.FIXED and now >= self._end + GUARD_S - ROUNDING_S:
+            self._began, self._end = now, now + self._longest_s
+        # Never more than once the limit below zero: calls that ended without an answer must not hold a scope for ever.
+        self.left = max(level - amount, -self.limit)
+        self._at = max(self._at, now)
+        if self._misses[Freeing.SLIDING] <= self._misses[Freeing.BUCKET] + 1:
+            self._remember(amount, now)
+
+    def untake(self, sent_at: Instant) -> None:
+        """The call that was sent then was refused: a window will not give it back."""
+        for index in range(len(self._log) - 1, -1, -1):
+            if self._log[index][0] <= sent_at:
+                if self._log[index][0] == sent_at:
+                    del self._log[index]
+                return
+
+    def learn(self, quota: Quota, *, sent_at: Instant, since: float, freed: float, is_success: bool) -> None:
+        """What the answer to a call that was sent then tells; `since`: what was sent after it.
+
+        `freed`: `self.freed` when it was sent. `is_success`: it was admitted, so it opened or filled a window.
+        """
+        if quota.limit is not None and quota.limit != self.limit:
+            self.limit = quota.limit
+            self._forget_pace()
+        if quota.remaining is None or sent_at < self._began:
+            return
+        reset_s = quota.reset_s or 0.0
+        if reset_s >= SHORTEST_RESET_S and quota.remaining < self.limit:
+            self._judge(self.limit - quota.remaining, reset_s, sent_at, is_success=is_success)
+        self._longest_s = max(self._longest_s, reset_s)
+        self._end = max(self._end, sent_at + min(reset_s, SHORTEST_RESET_S))
+        given_back = self.freed - freed if self.kind is Freeing.SLIDING else 0.0
+        self.left = min(self.limit, max(quota.remaining - since + given_back, -self.limit))
+        self._at = sent_at
+
+    def wait_s(self, needed: float, now: Instant, sharers: int = 1) -> float:
+        """Seconds until so much fits; what is free and what comes is shared by `sharers` processes alike."""
+        level = self.level(now)
+        if sharers > 1:
+            level = level / sharers if level > 0 else level
+        needed = min(needed, self.limit / sharers)  # more than the limit fits when it is full
+        missing = needed - level - 1e-9
+        if missing <= 0:
+            return 0.0
+        if self.kind is Freeing.FIXED:
+            return max(0.0, self._end + GUARD_S - now)
+        if self.kind is Freeing.SLIDING:
+            return self._slid(missing, now)
+        rate = self.rate
+        return missing * sharers / rate if rate else 0.0
+
+    def _slid(self, missing: float, now: Instant) -> float:
+        for at, amount in self._log:
+            missing -= amount
+            if missing <= 0:
+                return max(0.0, at + self._period_s + GUARD_S - now)
+        return self._period_s / 8  # others took it, nobody knows when
+
+    def _remember(self, amount: float, now: Instant) -> None:
+        log = self._log
+        if log and self._period_s and now - log[-1][0] < self._period_s / SLOTS and len(log) >= SLOTS / 2:
+            log[-1] = (now, log[-1][1] + amount)
+        else:
+            log.append((now, amount))
+
+    def _expire(self, now: Instant) -> None:
+        log, lasts_s = self._log, self._period_s + GUARD_S
+        while log and log[0][0] + lasts_s - now <= ROUNDING_S:  # as `_slid` says it
+            amount = log.popleft()[1]
+            self.left = min(self.limit, self.left + amount)
+            self.freed += amount
+        if not log and now >= self._at + self._period_s:
+            self.left = self.limit
+
+    def _judge(self, used: float, reset_s: float, at: Instant, *, is_success: bool) -> None:
+        """Which ways of freeing this answer fits."""
+        slack_s = 0.001 + reset_s * RESET_SLACK
+        low, high = (used - 1) / (reset_s + slack_s), used / (reset_s - slack_s)
+        tolerance_s = TOLERANCE_S + TOLERANCE * reset_s
+        fits = (
+            low <= self._high and high >= self._low,
+            not is_success or not self._period_s or abs(reset_s - self._period_s) <= tolerance_s,
+            at >= self._end - tolerance_s or abs(at + reset_s - self._end) <= tolerance_s,
+        )
+        self._low, self._high = (max(low, self._low), min(high, self._high)) if fits[0] else (low, high)
+        if not fits[1] or not self._period_s:
+            self._period_s = reset_s
+        if not fits[2] or at >= self._end - tolerance_s:
+            self._end = at + reset_s
+        if any(fits) and not all(fits):
+            self._misses = [miss + (not is_fit) for miss, is_fit in zip(self._misses, fits, strict=True)]
+            if max(self._misses) > MOST_MISSES:
+                self._misses = [miss / 2 for miss in self._misses]
+        self.kind = min(_KINDS, key=self._misses.__getitem__)

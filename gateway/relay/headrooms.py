@@ -1,0 +1,76 @@
+"""Headroom of every scope this worker has used, and what the heads of answers teach it.
+
+Rules of this file: nothing is learned of a scope that a call did not charge; a head is read only where it may matter,
+since this runs for every answer.
+"""
+
+from collections.abc import Iterable
+
+from gateway.core.headroom import Headroom
+from gateway.core.hints import read_rate_limits
+from gateway.core.ids import Instant
+from gateway.core.outcome import Scope
+from gateway.providers.base import Headers
+from gateway.relay.lease import Lease
+
+MAX_HEADROOMS = 50_000
+"""Beyond this many those that have been idle are dropped."""
+IDLE_S = 900.0
+
+_REMAINING = frozenset(
+    {
+        b"x-ratelimit-remaining-requests",
+        b"x-ratelimit-remaining-tokens",
+        b"x-ratelimit-remaining-project-requests",
+        b"x-ratelimit-remaining-project-tokens",
+    }
+)
+
+
+class Headrooms:
+    """One per board. One `Headroom` for each holder × model, or limit family."""
+
+    def __init__(self) -> None:
+        self._by_scope: dict[Scope, Headroom] = {}
+
+    def of(self, scopes: Iterable[Scope]) -> tuple[Headroom, ...]:
+        return tuple([self._by_scope.setdefault(scope, Headroom()) for scope in scopes])
+
+    def forget(self, scope: Scope) -> None:
+        """What was learned of the scope holds no more: another credential, or an operator's word."""
+        headroom = self._by_scope.get(scope)
+        if headroom is not None:
+            headroom.forget()
+
+    @property
+    def is_crowded(self) -> bool:
+        return len(self._by_scope) > MAX_HEADROOMS
+
+    def drop_idle(self, now: Instant) -> None:
+        """Members that hold one of these must be made anew."""
+        self._by_scope = {
+            scope: headroom for scope, headroom in self._by_scope.items() if headroom.used_at > now - IDLE_S
+        }
+
+
+def note_head(lease: Lease, status: int, headers: Headers, now: Instant) -> None:
+    """An answer's head came: learns from what it tells of limits, and that the call was admitted."""
+    is_success = 200 <= status < 300
+    headrooms = lease.member.headrooms
+    if is_success and all(now < headroom.learn_from for headroom in headrooms):
+        return
+    fields = dict(headers)
+    limits = None if _REMAINING.isdisjoint(fields) else read_rate_limits(fields)
+    lease.is_told = limits is not None
+    for headroom, sent in zip(headrooms, lease.sent, strict=True):
+        if limits is not None:
+            headroom.learn(limits, sent, now, is_success=is_success)
+        if is_success:
+            headroom.admit(now)
+
+
+def note_refusal(lease: Lease, fits_in_s: float | None, now: Instant) -> None:
+    """The call met a rate limit. Where no header told of it the rate has to be learned from that."""
+    for headroom, sent in zip(lease.member.headrooms, lease.sent, strict=True):
+        if not lease.is_told or headroom.wait_s(lease.tokens, now) <= 0:
+            headroom.refuse(now, sent, fits_in_s)
