@@ -25,9 +25,11 @@ from gateway.relay.source import EventSource
 from gateway.relay.streaming import StreamingBody
 from gateway.wire.errors import error_body, error_in_answer
 from gateway.wire.headers import answer_headers
+from gateway.wire.packed import without_packing
 from gateway.wire.stream import StreamReader
 from gateway.wire.usage import read_usage
 
+_OF_BODY_AS_SENT = frozenset({b"content-length", b"content-encoding"})
 MAX_ERROR_BYTES = 1024 * 1024
 """Of an error body. A longer one counts as unreadable."""
 MAX_JSON_BYTES = 64 * 1024 * 1024
@@ -149,6 +151,11 @@ class Attempts:
         body = await answer.read_all(MAX_JSON_BYTES)
         if isinstance(body, Fault):
             return Failed(classify_fault(body), _error_of(body))
+        encoding = _value(answer.headers, b"content-encoding")
+        plain = without_packing(body, encoding, MAX_JSON_BYTES) if encoding else body
+        if plain is None:
+            return Failed(NOT_JSON, UpstreamFailed("The upstream's answer came in an encoding nobody asked for."))
+        body = plain
         error = error_in_answer(body)
         if error is not None:
             outcome = classify_stream_error(error)
@@ -157,26 +164,32 @@ class Attempts:
             return Failed(NOT_JSON, UpstreamFailed("The upstream's answer was not JSON."))
         job.progress.usage = read_usage(body, job.call.endpoint)
         ok = Outcome(OutcomeKind.OK, answer.status)
-        return Begun(ok, Answer(answer.status, without_length(answer_headers(answer.headers)), body))
+        return Begun(ok, Answer(answer.status, _of_plain_body(answer_headers(answer.headers)), body))
 
     async def _refused(self, answer: UpstreamAnswer, job: Job) -> Failed:
         """An answer that is no success, kept as it came but for the identifiers of accounts in it."""
         body = await answer.read_all(MAX_ERROR_BYTES)
         if isinstance(body, Fault):
             body = b""
+        body = without_packing(body, _value(answer.headers, b"content-encoding"), MAX_ERROR_BYTES) or b""
         content_type = _value(answer.headers, b"content-type").decode("latin-1")
         error = job.pool.kind.read_error(body, content_type)
         outcome = classify(answer.status, dict(answer.headers), error, wall_now=self._clock.wall_now())
         if not error.is_readable and outcome.kind is not OutcomeKind.CALLER_FAULT:
             return Failed(outcome, _refusal_of(outcome, None))
         masked = masked_identifiers_in_bytes(body)
-        headers = without_length(answer_headers(answer.headers, is_passed_error=True))
+        headers = _of_plain_body(answer_headers(answer.headers, is_passed_error=True))
         return Failed(outcome, Answer(answer.status, headers, masked, outcome=outcome.kind, code=outcome.code))
 
 
 def without_length(headers: Headers) -> Headers:
     """Without the length of a body that may have changed on its way; whoever sends a whole body writes it anew."""
     return tuple([header for header in headers if header[0] != b"content-length"])
+
+
+def _of_plain_body(headers: Headers) -> Headers:
+    """Without the length and the coding of a body that was unpacked, or masked, on its way."""
+    return tuple([header for header in headers if header[0] not in _OF_BODY_AS_SENT])
 
 
 def _value(headers: Headers, name: bytes) -> bytes:

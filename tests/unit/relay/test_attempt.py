@@ -1,4 +1,5 @@
 import asyncio
+import gzip
 import json
 
 import pytest
@@ -43,6 +44,25 @@ async def test_answer_comes_through_byte_for_byte_with_its_usage_counted():
     assert job.progress.account_id == "a"
     assert kit.upstream.attempts[0].answer.is_ended
     kit.assert_idle()
+
+
+@pytest.mark.parametrize("status", [200, 400])
+async def test_an_answer_packed_though_it_was_asked_for_plain_is_unpacked(status):
+    headers = (*JSON_HEADERS, (b"content-encoding", b"gzip"))
+    kit = one(Reply(status, headers, (gzip.compress(ANSWER),)))
+
+    answer = await kit.finished(kit.relay.relay_call(kit.job()))
+
+    assert (answer.status, answer.body) == (status, ANSWER)
+    assert b"content-encoding" not in dict(answer.headers)
+
+
+async def test_an_answer_in_a_coding_nobody_knows_moves_on():
+    kit = two_tiers(Reply(200, (*JSON_HEADERS, (b"content-encoding", b"br")), (b"\x8b\x00",)))
+
+    answer = await kit.finished(kit.relay.relay_call(kit.job()))
+
+    assert (answer.status, answer.body) == (200, ANSWER)
 
 
 async def test_headers_that_tell_of_an_account_or_a_hop_do_not_pass():
