@@ -2,7 +2,7 @@
 
     __init__.py   the table of commands     session.py  settings, database and cipher for one command
     service.py    serve, migrate, sandbox   show.py     tables and JSON       parks.py  rests, from the table
-    db.py  providers.py  accounts.py  keys.py  route.py  doctor.py (and its checks.py)
+    db.py  providers.py  accounts.py  keys.py  route.py  top.py  doctor.py (and its checks.py)
 
 Rules of this package: what a script reads goes to stdout, everything else to stderr; a failure is one clear line and
 exit code 1 (2 for wrong usage), never a traceback; a secret is never printed, but for a new client key, once.
@@ -24,6 +24,7 @@ COMMANDS = {
     "accounts": ("accounts", "accounts", "List, add, import, verify, pause, resume, remove accounts."),
     "keys": ("keys", "keys", "Add, list, revoke client keys."),
     "route": ("route", "route", "Explain who would serve a model now."),
+    "top": ("top", "top", "Watch a running gateway: accounts, rests, rates."),
     "doctor": ("doctor", "doctor", "Check everything, and say what to do."),
     "sandbox": ("service", "sandbox", "Run the fake OpenAI provider."),
 }
