@@ -40,7 +40,8 @@ class Headroom:
     """All that is known of a scope's limits, and what this process has sent on it. Unknown = everything fits."""
 
     __slots__ = (
-        "_freed", "_levels", "_names", "_order", "_others", "_pace", "_requests", "_tokens", "learn_from", "used_at",
+        "_freed", "_levels", "_names", "_order", "_others", "_pace", "_quiet_until", "_refusals", "_refused_at",
+        "_requests", "_tokens", "learn_from", "used_at",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -58,6 +59,10 @@ class Headroom:
         self._tokens = 0
         self._order = 0
         self._others: dict[str, Instant] = {}
+        self._refusals = 0
+        """In a row, each of a call sent after the last one was known."""
+        self._refused_at = Instant(float("-inf"))
+        self._quiet_until = Instant(float("-inf"))
 
     @property
     def is_known(self) -> bool:
@@ -92,9 +97,24 @@ class Headroom:
         self._learn("tokens", limits.tokens, sent, is_success=is_success)
         self._learn("project_requests", limits.project_requests, sent, is_success=is_success)
         self._learn("project_tokens", limits.project_tokens, sent, is_success=is_success)
+        self._note_verdict(sent, now, is_success=is_success)
         self._freed = any(level.kind is Freeing.SLIDING for level, _ in self._levels)
         if self._pace is None and all(level.left > ROOMY * level.limit for level, _ in self._levels):
             self.learn_from = Instant(now + ROOMY_S)
+
+    def _note_verdict(self, sent: Sent, now: Instant, *, is_success: bool) -> None:
+        """Each refusal in a row waits longer, up to sixteen calls' time.
+
+        A refused call may cost as much as an admitted one: two who each try as soon as one fits keep a bucket empty
+        for ever.
+        """
+        if is_success:
+            self._refusals = 0
+        elif sent.at > self._refused_at:
+            self._refused_at = now
+            self._refusals = min(self._refusals + 1, 5)
+            waits_s = [level.wait_s(1, now) for level, _ in self._levels]
+            self._quiet_until = Instant(now + (2 ** (self._refusals - 1)) * max(waits_s, default=0.0))
 
     def _learn(self, name: str, quota: Quota, sent: Sent, *, is_success: bool) -> None:
         if quota.remaining is None:
@@ -133,15 +153,16 @@ class Headroom:
     def forget(self) -> None:
         """Nothing is known of its limits any more."""
         self._names, self._levels, self._pace, self._freed = {}, (), None, False
-        self._order = self._requests
+        self._order, self._refusals = self._requests, 0
         self.learn_from = Instant(float("-inf"))
 
     def wait_s(self, tokens: int, now: Instant) -> float:
         """Seconds until a call of so many tokens fits; the slowest dimension counts. 0.0 where nothing is known."""
-        longest = 0.0
+        longest = max(0.0, self._quiet_until - now) if self._refusals else 0.0
         sharers = self.sharers(now) if self._others else 1
         for level, is_tokens in self._levels:
-            wait_s = level.wait_s(tokens if is_tokens else 1, now, sharers)
+            level.sharers = sharers
+            wait_s = level.wait_s(tokens if is_tokens else 1, now)
             longest = max(longest, wait_s)
         if self._pace is not None:
             longest = max(longest, self._pace.wait_s(now, sharers))

@@ -51,8 +51,8 @@ class Level:
     """Starts unknown: `limit` is that of the first answer."""
 
     __slots__ = (
-        "_at", "_began", "_end", "_high", "_log", "_longest_s", "_low", "_misses", "_period_s", "freed", "kind", "left",
-        "limit",
+        "_at", "_began", "_end", "_high", "_log", "_longest_s", "_low", "_misses", "_opened", "_own", "_period_s",
+        "freed", "kind", "left", "limit", "sharers",
     )  # fmt: skip
 
     def __init__(self, limit: float, now: Instant) -> None:
@@ -60,11 +60,18 @@ class Level:
         self.left = limit
         """At the last change."""
         self.kind = Freeing.BUCKET
+        self.sharers = 1
+        """Processes that use the limit: what is left, and what comes, is divided among them."""
         self.freed = 0.0
         """All that a sliding window ever gave back: whoever learns counts what it did while the answer was coming."""
         self._at: float = now
         self._began = float("-inf")
-        self._log: deque[tuple[float, float]] = deque(maxlen=2 * SLOTS)
+        self._opened = 0.0
+        """Sent since `_began`."""
+        self._log: deque[tuple[float, float]] = deque()
+        """What this process sent, and when, as long as a sliding window holds it."""
+        self._own = 0.0
+        """The sum of it."""
         self._forget_pace()
 
     def _forget_pace(self) -> None:
@@ -87,7 +94,7 @@ class Level:
     def level(self, now: Instant) -> float:
         """What is left now."""
         if self.kind is Freeing.BUCKET:
-            return min(self.limit, self.left + self.rate * max(0.0, now - self._at))
+            return min(self.limit, self.left + self.rate / self.sharers * max(0.0, now - self._at))
         if self.kind is Freeing.SLIDING:
             self._expire(now)
             return self.left
@@ -97,7 +104,8 @@ class Level:
         """So much is sent now."""
         level = self.level(now)
         if self.kind is Freeing.FIXED and now >= self._end + GUARD_S - ROUNDING_S:
-            self._began, self._end = now, now + self._longest_s
+            self._began, self._end, self._opened = now, now + self._longest_s, 0.0
+        self._opened += amount
         # Never more than once the limit below zero: calls that ended without an answer must not hold a scope for ever.
         self.left = max(level - amount, -self.limit)
         self._at = max(self._at, now)
@@ -109,6 +117,7 @@ class Level:
         for index in range(len(self._log) - 1, -1, -1):
             if self._log[index][0] <= sent_at:
                 if self._log[index][0] == sent_at:
+                    self._own -= self._log[index][1]
                     del self._log[index]
                 return
 
@@ -129,11 +138,16 @@ class Level:
         self._end = max(self._end, sent_at + min(reset_s, SHORTEST_RESET_S))
         given_back = self.freed - freed if self.kind is Freeing.SLIDING else 0.0
         self.left = min(self.limit, max(quota.remaining - since + given_back, -self.limit))
+        if self.kind is Freeing.SLIDING:
+            # What the upstream had freed already, and we within GUARD_S after, would count twice.
+            self.left = min(self.left, self.limit - self._own)
+        elif self.kind is Freeing.FIXED and self._began > float("-inf"):
+            self.left = min(self.left, self.limit - self._opened)  # calls overtake each other on their way
         self._at = sent_at
 
-    def wait_s(self, needed: float, now: Instant, sharers: int = 1) -> float:
-        """Seconds until so much fits; what is free and what comes is shared by `sharers` processes alike."""
-        level = self.level(now)
+    def wait_s(self, needed: float, now: Instant) -> float:
+        """Seconds until so much fits."""
+        level, sharers = self.level(now), self.sharers
         if sharers > 1:
             level = level / sharers if level > 0 else level
         needed = min(needed, self.limit / sharers)  # more than the limit fits when it is full
@@ -145,7 +159,7 @@ class Level:
         if self.kind is Freeing.SLIDING:
             return self._slid(missing, now)
         rate = self.rate
-        return missing * sharers / rate if rate else 0.0
+        return missing * sharers * sharers / rate if rate else 0.0
 
     def _slid(self, missing: float, now: Instant) -> float:
         for at, amount in self._log:
@@ -156,6 +170,9 @@ class Level:
 
     def _remember(self, amount: float, now: Instant) -> None:
         log = self._log
+        self._own += amount
+        if len(log) >= 2 * SLOTS:
+            self._own -= log.popleft()[1]
         if log and self._period_s and now - log[-1][0] < self._period_s / SLOTS and len(log) >= SLOTS / 2:
             log[-1] = (now, log[-1][1] + amount)
         else:
@@ -167,6 +184,7 @@ class Level:
             amount = log.popleft()[1]
             self.left = min(self.limit, self.left + amount)
             self.freed += amount
+            self._own -= amount
         if not log and now >= self._at + self._period_s:
             self.left = self.limit
 

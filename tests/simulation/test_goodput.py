@@ -1,0 +1,93 @@
+"""The bars of goodput, on the real board in front of limits as real upstreams keep them: see `world`."""
+
+import pytest
+
+from gateway.sandbox.config import Algorithm, LimitRule
+from tests.simulation.world import World
+
+LIMIT, PERIOD_S = 10, 4.0
+EACH = LIMIT / PERIOD_S
+MOST_WASTE = 0.02
+"""Upstream 429s for each answered call."""
+
+
+def rules(algorithm=Algorithm.BUCKET, **fields):
+    return (LimitRule(**({"requests": LIMIT, "period_s": PERIOD_S, "algorithm": algorithm} | fields)),)
+
+
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+@pytest.mark.parametrize("seed", [1, 2])
+def test_nobody_is_refused_while_there_is_room(algorithm, seed):
+    result = World(rules(algorithm), seed=seed).run(rate=0.9 * 8 * EACH, capacity=8 * EACH, seconds=150)
+
+    assert result.refused == 0
+    assert result.waste <= MOST_WASTE
+
+
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+@pytest.mark.parametrize("seed", [1, 2])
+def test_overload_is_served_to_the_limit_and_wastes_nothing(algorithm, seed):
+    result = World(rules(algorithm), seed=seed).run(rate=1.5 * 8 * EACH, capacity=8 * EACH, seconds=150)
+
+    assert result.goodput >= 0.99
+    assert result.waste <= MOST_WASTE
+
+
+def test_a_load_that_is_just_the_capacity_is_served():
+    result = World(rules()).run(rate=8 * EACH, capacity=8 * EACH, seconds=200)
+
+    assert result.served >= 0.99 * min(result.offered, result.capacity)
+    assert result.waste <= MOST_WASTE
+
+
+def test_many_accounts_are_used_to_their_limits():
+    result = World(rules(), accounts=64).run(rate=1.5 * 64 * EACH, capacity=64 * EACH, seconds=60)
+
+    assert result.goodput >= 0.99
+    assert result.waste <= MOST_WASTE
+
+
+def test_one_account_is_used_to_its_limit():
+    result = World(rules(), accounts=1).run(rate=1.5 * EACH, capacity=EACH, seconds=400)
+
+    assert result.goodput >= 0.99
+    assert result.waste <= MOST_WASTE
+
+
+def test_accounts_of_one_organisation_share_its_limit():
+    result = World(rules(), orgs=2).run(rate=1.5 * 2 * EACH, capacity=2 * EACH, seconds=200)
+
+    assert result.goodput >= 0.99
+    assert result.waste <= MOST_WASTE
+
+
+def test_tokens_are_a_limit_like_requests():
+    result = World(rules(requests=None, tokens=10_000)).run(rate=30, capacity=20, seconds=100, tokens=1000)
+
+    assert result.goodput >= 0.99
+    assert result.waste <= MOST_WASTE
+
+
+def test_unequal_limits_are_all_used():
+    unequal = (*rules(org="org-0", requests=40), *(rule for i in range(1, 4) for rule in rules(org=f"org-{i}")))
+    result = World(unequal, accounts=4).run(rate=1.5 * 7 * EACH, capacity=7 * EACH, seconds=150)
+
+    assert result.goodput >= 0.99
+    assert result.waste <= MOST_WASTE
+
+
+def test_without_headers_the_pace_is_learned_from_refusals():
+    result = World(rules(), tells=False).run(rate=0.9 * 8 * EACH, capacity=8 * EACH, seconds=300)
+    overloaded = World(rules(), tells=False).run(rate=1.5 * 8 * EACH, capacity=8 * EACH, seconds=300)
+
+    assert result.refused == 0
+    assert overloaded.goodput >= 0.9
+    assert max(result.waste, overloaded.waste) <= MOST_WASTE
+
+
+def test_processes_that_do_not_know_of_each_other_do_not_starve_each_other():
+    result = World(rules(), processes=2).run(rate=0.9 * 8 * EACH, capacity=8 * EACH, seconds=150)
+    overloaded = World(rules(), processes=2).run(rate=1.5 * 8 * EACH, capacity=8 * EACH, seconds=150)
+
+    assert result.refused == 0
+    assert overloaded.goodput >= 0.4

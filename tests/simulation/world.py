@@ -1,0 +1,214 @@
+"""A discrete-event simulation: the real board and its picking in front of the sandbox's limits. No sockets, no waiting.
+
+Rules of this file: what it does between arrival and answer is what `relay/loop.py` does: pick, else stand in line, look
+again when the head's time has come or somebody leaves; one `World` per gateway of any number of processes.
+"""
+
+import heapq
+import itertools
+import math
+from collections import deque
+from collections.abc import Callable
+from random import Random
+
+import msgspec
+
+from gateway.core.attempts import Plan
+from gateway.core.call import Call
+from gateway.core.ids import FOREVER, CallId, Instant, ModelName
+from gateway.core.outcome import Outcome, OutcomeKind
+from gateway.core.selection import choose
+from gateway.core.snapshot import SelectionStrategy
+from gateway.providers.catalog import KINDS
+from gateway.relay.board import Board
+from gateway.relay.headrooms import note_head
+from gateway.relay.lease import Lease
+from gateway.relay.picking import pick, refill_of
+from gateway.relay.pool import resting_of
+from gateway.sandbox.config import KeyConfig, LimitRule
+from gateway.sandbox.limits import Limits, rate_headers
+from gateway.wire.endpoints import find
+from tests.fakes.clock import FakeClock
+from tests.fakes.relay_kit import account, snapshot_of
+
+MODEL = "gpt-4"
+CHAT = find("POST", "/chat/completions")
+PATIENCE_S = 10.0
+
+
+class Result(msgspec.Struct):
+    """What a run came to."""
+
+    served: int = 0
+    offered: int = 0
+    refused: int = 0
+    """Callers that were refused."""
+    wasted: int = 0
+    """Upstream 429s."""
+    capacity: float = 0.0
+    """Calls that the upstream could have served between the warm-up's end and the run's."""
+
+    @property
+    def goodput(self) -> float:
+        return self.served / self.capacity
+
+    @property
+    def waste(self) -> float:
+        return self.wasted / max(self.served, 1)
+
+
+class Process:
+    """One worker: its board and its line."""
+
+    def __init__(self, world: "World", name: str) -> None:
+        self.world = world
+        self.name = name
+        self.rng = Random(f"{name}{world.seed}")
+        self.board = Board(clock=world.clock, rng=self.rng, kinds=KINDS)
+        self.board.replace_snapshot(snapshot_of(*world.accounts))
+        self.line: deque[tuple[float, int]] = deque()
+        """(arrived, tokens)."""
+        self.looks_at = FOREVER
+
+    def arrive(self, tokens: int) -> None:
+        now = self.world.clock.now()
+        if self.line or not self._try(tokens):
+            self._join(now, tokens)
+
+    def _join(self, now: Instant, tokens: int) -> None:
+        pool = self.board.pool_for(self.world.call)
+        refill = refill_of(pool, self.board.view(pool, now), tokens, now)
+        if refill and (len(self.line) + 1) / refill > PATIENCE_S:
+            self.world.refuse()
+            return
+        self.line.append((now, tokens))
+        if len(self.line) == 1:
+            self._plan_look()
+
+    def look(self) -> None:
+        """The head of the line tries, and the next after it."""
+        now = self.world.clock.now()
+        while self.line:
+            arrived, tokens = self.line[0]
+            if now - arrived > PATIENCE_S:
+                self.world.refuse()
+            elif not self._try(tokens):
+                break
+            self.line.popleft()
+        self._plan_look()
+
+    def _plan_look(self) -> None:
+        if not self.line:
+            self.looks_at = FOREVER
+            return
+        now, pool = self.world.clock.now(), self.board.pool_for(self.world.call)
+        wakes = [rest.wake_at for rest in resting_of(self.board.view(pool, now), Plan(), now)]
+        at = min([*wakes, self.line[0][0] + PATIENCE_S + 0.001])
+        at = max(at, now + 0.001)
+        if at != self.looks_at:
+            self.looks_at = at
+            self.world.later(at, self._look_if_due)
+
+    def _look_if_due(self) -> None:
+        if self.world.clock.now() >= self.looks_at:
+            self.looks_at = FOREVER
+            self.look()
+
+    def _try(self, tokens: int) -> bool:
+        now, board = self.world.clock.now(), self.board
+        pool = board.pool_for(self.world.call)
+        view = board.view(pool, now)
+        member, _ = pick(view, (), tokens, now, self._choose)
+        if member is None:
+            return False
+        lease = board.take(pool, member, now, tokens)
+        self.world.send(self, lease)
+        return True
+
+    def _choose(self, found):
+        return choose(found, SelectionStrategy.BALANCED, rng=self.rng)
+
+    def answered(self, lease: Lease, status: int, headers, outcome: Outcome) -> None:
+        now = self.world.clock.now()
+        note_head(lease, status, headers, now)
+        self.board.observe(lease, outcome, now)
+        lease.release()
+        if outcome.kind is not OutcomeKind.OK:  # another account, at the head of the line
+            self.line.appendleft((now, lease.tokens))
+        self.look()
+
+
+class World:
+    """Accounts, their upstream, and the processes between."""
+
+    def __init__(
+        self, rules: tuple[LimitRule, ...], *, accounts: int = 8, orgs: int | None = None, grouped: bool = True,
+        processes: int = 1, tells: bool = True, latency_s: float = 0.3, seed: int = 1,
+    ) -> None:  # fmt: skip
+        self.clock, self.seed, self.rng = FakeClock(), seed, Random(seed)
+        self.tells, self.latency_s = tells, latency_s
+        orgs = orgs or accounts
+        self.keys = {f"sk-a{i}": KeyConfig(org=f"org-{i % orgs}") for i in range(accounts)}
+        self.limits = Limits(rules, charges_refused=True)
+        self.accounts = [
+            account(f"a{i}", quota_group=f"g{i % orgs}" if grouped and orgs != accounts else None)
+            for i in range(accounts)
+        ]
+        self.call = Call(id=CallId("r"), endpoint=CHAT, model=ModelName(MODEL))
+        self.processes = [Process(self, f"p{i}") for i in range(processes)]
+        self.events: list[tuple[float, int, Callable[[], None]]] = []
+        self.order = itertools.count()
+        self.result = Result()
+        self.is_counting = False
+
+    def later(self, at: float, what: Callable[[], None]) -> None:
+        heapq.heappush(self.events, (at, next(self.order), what))
+
+    def refuse(self) -> None:
+        self.result.refused += self.is_counting
+
+    def send(self, process: Process, lease: Lease) -> None:
+        """The request reaches the upstream some milliseconds later, and the answer comes after its latency."""
+        self.later(self.clock.now() + self.rng.uniform(0.001, 0.004), lambda: self._admit(process, lease))
+
+    def _admit(self, process: Process, lease: Lease) -> None:
+        now = self.clock.now()
+        key = self.keys[lease.member.account.credential.secret.reveal()]
+        verdict = self.limits.admit(key, MODEL, lease.tokens, now)
+        headers = [(b"content-type", b"application/json")]
+        if self.tells:
+            headers += [(name.encode(), value.encode()) for name, value in rate_headers(verdict.readings)]
+        if verdict.refusal is None:
+            outcome, status = Outcome(OutcomeKind.OK, 200), 200
+            self.result.served += self.is_counting
+            after_s = self.latency_s * self.rng.uniform(0.5, 1.5)
+        else:
+            wait_s = math.ceil(verdict.refusal.wait_s * 1000) / 1000
+            outcome, status = Outcome(OutcomeKind.RATE_LIMITED, 429, retry_after_s=wait_s), 429
+            self.result.wasted += self.is_counting
+            after_s = 0.002
+        self.later(now + after_s, lambda: process.answered(lease, status, headers, outcome))
+
+    def run(self, *, rate: float, capacity: float, seconds: float, warm_up_s: float = 20.0, tokens: int = 10) -> Result:
+        """`rate`: calls a second that come, at random moments; `capacity`: calls a second that the upstream allows."""
+        end = self.clock.now() + warm_up_s + seconds
+        self.later(self.clock.now() + warm_up_s, self._begin)
+        self.later(self.clock.now(), lambda: self._arrive(rate, end, tokens))
+        while self.events:
+            at, _, what = heapq.heappop(self.events)
+            if at > end:
+                break
+            self.clock.move(at - self.clock.now())
+            what()
+        self.result.capacity = capacity * seconds
+        return self.result
+
+    def _begin(self) -> None:
+        self.is_counting = True
+
+    def _arrive(self, rate: float, end: float, tokens: int) -> None:
+        self.result.offered += self.is_counting
+        self.rng.choice(self.processes).arrive(tokens)
+        at = self.clock.now() + self.rng.expovariate(rate)
+        if at < end:
+            self.later(at, lambda: self._arrive(rate, end, tokens))
