@@ -20,7 +20,7 @@ from litestar.types import Guard
 from gateway import __version__
 from gateway.background import Background, every
 from gateway.core.cooldown import Phase
-from gateway.core.ids import ProviderId
+from gateway.core.ids import AccountId, ProviderId
 from gateway.core.outcome import OutcomeKind
 from gateway.core.parks import Park
 from gateway.core.snapshot import Account, Provider, Snapshot
@@ -57,6 +57,7 @@ from gateway.relay.checks import Checks
 from gateway.relay.clock import SystemClock
 from gateway.relay.fallbacks import FallbackRelay
 from gateway.relay.gate import Gate
+from gateway.relay.headroom_views import ScopeHeadroom
 from gateway.relay.loop import Relay
 from gateway.relay.restart import RestartingRelay
 from gateway.relay.waiting import Waiting
@@ -244,6 +245,10 @@ class Service:
             listener="connected" if self.listener.state.is_connected else "lost",
         )
 
+    def headroom(self, account_id: AccountId) -> list[ScopeHeadroom]:
+        account = self.board.snapshot.accounts.get(account_id)
+        return [] if account is None else self.board.headrooms.shown(account.holder, self.clock.now())
+
     async def verify(self, provider: Provider, account: Account) -> VerifyResult:
         outcome = (await self.checks.check(provider, account)).outcome
         is_ok = outcome.kind is OutcomeKind.OK
@@ -296,6 +301,7 @@ class Service:
             snapshot=lambda: self.board.snapshot,
             kinds=frozenset(KINDS),
             calls=Calls(self.metrics.directory),
+            headroom=self.headroom,
         )
 
     def ops_deps(self) -> OpsDeps:

@@ -11,6 +11,7 @@ from gateway.core.hints import read_rate_limits
 from gateway.core.ids import Instant
 from gateway.core.outcome import Scope
 from gateway.providers.base import Headers
+from gateway.relay.headroom_views import ScopeHeadroom, headroom_view
 from gateway.relay.lease import Lease
 
 MAX_HEADROOMS = 50_000
@@ -35,6 +36,12 @@ class Headrooms:
 
     def of(self, scopes: Iterable[Scope]) -> tuple[Headroom, ...]:
         return tuple([self._by_scope.setdefault(scope, Headroom()) for scope in scopes])
+
+    def shown(self, holder: str, now: Instant) -> list[ScopeHeadroom]:
+        """What upstreams told of the holder's limits, by model."""
+        mine = [(scope, headroom) for scope, headroom in self._by_scope.items() if scope.holder == holder]
+        views = [headroom_view(scope, headroom, now) for scope, headroom in mine]
+        return sorted([view for view in views if view.limits], key=lambda view: view.what)
 
     def forget(self, scope: Scope) -> None:
         """What was learned of the scope holds no more: another credential, or an operator's word."""

@@ -14,6 +14,7 @@ from gateway.core.cooldown import Phase
 from gateway.core.ids import AccountId
 from gateway.ingress.admin.deps import AdminDeps, problem_of
 from gateway.ingress.admin.operations import Count4, Count8, ModelPattern, Name, declared
+from gateway.relay.headroom_views import ScopeHeadroom
 from gateway.relay.rests import ScopeStatus
 from gateway.store.account_import import ImportedKey
 from gateway.store.accounts import AccountRecord, opened_auth_data
@@ -102,6 +103,8 @@ class AccountStatus(msgspec.Struct, frozen=True, kw_only=True):
     in_flight: int
     scopes: list[ScopeStatus]
     """What something is known against; empty: all of it is ready."""
+    headroom: list[ScopeHeadroom]
+    """What is left of the limits it shares with its quota group, by model; empty: the upstream told of none yet."""
     problem: str | None = None
 
 
@@ -183,6 +186,7 @@ def status_view(deps: AdminDeps, record: AccountRecord) -> AccountStatus:
         state=_state(deps, record, scopes),
         in_flight=deps.health.in_flight(account_id),
         scopes=scopes,
+        headroom=deps.headroom(account_id),
         problem=problem_of(deps, "accounts", account_id),
     )
 

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from gateway.core.ids import AccountId, Secret
 from gateway.core.outcome import OutcomeKind
 from gateway.core.snapshot import Account, Provider, Snapshot
+from gateway.relay.headroom_views import ScopeHeadroom
 from gateway.relay.rests import ScopeStatus
 from gateway.store.cipher import Cipher
 from gateway.telemetry.calls import Calls
@@ -64,6 +65,8 @@ class AdminDeps(msgspec.Struct, frozen=True, kw_only=True):
     """Names of the provider kinds that this release has code for."""
     calls: Calls
     """The newest ones of all workers."""
+    headroom: Callable[[AccountId], list[ScopeHeadroom]]
+    """What is left of the limits that the account's quota group shares, as this worker believes."""
 
 
 def problem_of(deps: AdminDeps, table: str, row_id: str) -> str | None:

@@ -134,6 +134,7 @@ async def admin_of(
         snapshot=lambda: snapshot or Snapshot(),
         kinds=KINDS,
         calls=calls or Calls(Path(os.devnull)),
+        headroom=lambda _account_id: [],
     )
     app = Litestar(
         route_handlers=[admin_router(deps)],
