@@ -85,6 +85,17 @@ def test_without_headers_the_pace_is_learned_from_refusals():
     assert max(result.waste, overloaded.waste) <= MOST_WASTE
 
 
+@pytest.mark.parametrize("processes", [2, 3])
+def test_processes_that_hear_of_each_other_share_the_limits(processes):
+    world = World(rules(), processes=processes)
+    world.tell_uses()
+
+    result = world.run(rate=1.5 * 8 * EACH, capacity=8 * EACH, seconds=150)
+
+    assert result.goodput >= 0.98
+    assert result.waste <= MOST_WASTE
+
+
 def test_processes_that_do_not_know_of_each_other_do_not_starve_each_other():
     result = World(rules(), processes=2).run(rate=0.9 * 8 * EACH, capacity=8 * EACH, seconds=150)
     overloaded = World(rules(), processes=2).run(rate=1.5 * 8 * EACH, capacity=8 * EACH, seconds=150)

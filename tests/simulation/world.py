@@ -203,6 +203,13 @@ class World:
         self.result.capacity = capacity * seconds
         return self.result
 
+    def tell_uses(self) -> None:
+        """Each second every process hears what the others use near its limit."""
+        now = self.clock.now()
+        for process, other in itertools.permutations(self.processes, 2):
+            other.board.headrooms.hear_uses(process.name, process.board.headrooms.near(now), now)
+        self.later(now + 1.0, self.tell_uses)
+
     def _begin(self) -> None:
         self.is_counting = True
 
