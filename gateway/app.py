@@ -47,6 +47,7 @@ from gateway.notify.listener import (
     RecoveriesHeard,
     RegistryChanged,
     Resynced,
+    UsesHeard,
 )
 from gateway.providers.base import via_of
 from gateway.providers.catalog import KINDS
@@ -146,6 +147,8 @@ class Service:
                 self.board.hear_parks(parks)
             case RecoveriesHeard(scopes):
                 self.board.hear_recoveries(scopes)
+            case UsesHeard(process, scopes):
+                self.board.headrooms.hear_uses(process, scopes, self.clock.now())
             case Resynced():
                 self.watcher.reload_soon()
                 self._resynced.set()
@@ -193,6 +196,7 @@ class Service:
         background.start("announcer", self.announcer.run)
         background.start("parks", lambda: every(1.0, self._reload_parks, clock))
         background.start("gauges", lambda: every(1.0, gauges.show, clock))
+        background.start("uses", lambda: every(1.0, self._announce_uses, clock))
         background.start("tidy", lambda: every(10.0, self._tidy, clock))
         background.start("models.changed", lambda: every(1.0, self.catalog_upkeep.refresh_changed, clock))
         background.start("models.hourly", lambda: every(3600.0, self.catalog_upkeep.refresh_all, clock))
@@ -214,6 +218,9 @@ class Service:
                     await delete_expired_parks(connection)
         except StoreUnavailable:
             return  # they are as dead in ten minutes
+
+    async def _announce_uses(self) -> None:
+        self.announcer.announce_uses(self.board.headrooms.near(self.clock.now()))
 
     async def _tidy(self) -> None:
         self.board.tidy()

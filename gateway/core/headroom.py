@@ -181,6 +181,13 @@ class Headroom:
         """Another process uses the scope, and is near its limit."""
         self._others[process] = now
 
+    def is_near(self, now: Instant) -> bool:
+        """In use, and not roomy: who else uses the scope should know of it."""
+        if now - self.used_at > SHARER_S:
+            return False
+        is_paced = self._pace is not None and self._pace.rate > 0
+        return is_paced or any(level.left <= ROOMY * level.limit for level, _ in self._levels)
+
     def sharers(self, now: Instant) -> int:
         """How many processes share the scope now, this one included."""
         if self._others:

@@ -7,8 +7,9 @@ refusals. What could not be sent stays held, unless something newer about the sc
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import timedelta
+from itertools import islice
 from typing import Protocol
 
 from gateway.core.outcome import Scope
@@ -21,6 +22,8 @@ from gateway.telemetry.log import get_logger
 MAX_HELD = 10_000
 SAVED_FROM = timedelta(seconds=5)
 """Shorter parks are over before a restarted process could read them."""
+MAX_USES = 1_000
+"""Of more scopes that are near their limits so many are told of at a time."""
 FLUSH_AFTER_S = 0.005
 CLOSE_TIMEOUT_S = 1.0
 
@@ -67,6 +70,8 @@ class PgAnnouncer:
         self._max_held = max_held
         self._held: dict[Scope, Park | None] = {}
         """None: the scope serves again. Oldest first."""
+        self._uses: set[Scope] = set()
+        """Said once and forgotten: they are said again as long as they are true."""
         self._news = asyncio.Event()
         self._backoff = Backoff()
 
@@ -77,6 +82,12 @@ class PgAnnouncer:
 
     def announce_recovery(self, scope: Scope) -> None:
         self._hold(scope, None)
+
+    def announce_uses(self, scopes: Iterable[Scope]) -> None:
+        """This process uses these now, near their limits."""
+        self._uses = set(islice(scopes, MAX_USES))
+        if self._uses:
+            self._news.set()
 
     async def run(self) -> None:
         """Forever; ends by cancellation."""
@@ -124,8 +135,11 @@ class PgAnnouncer:
     async def _send(self, batch: dict[Scope, Park | None]) -> bool:
         parks = [park for park in batch.values() if park is not None]
         recovered = [scope for scope, park in batch.items() if park is None]
+        uses, self._uses = self._uses, set()
         lasting = [park for park in parks if park.is_rejected or park.until_at - park.since_at >= SAVED_FROM]
-        if not await self._channel.send(write_messages(self._sender, parks=parks, recoveries=recovered)):
+        if not await self._channel.send(
+            write_messages(self._sender, parks=parks, recoveries=recovered, uses=tuple(uses))
+        ):
             return False
         return not (lasting or recovered) or await self._table.keep(lasting, recovered)
 

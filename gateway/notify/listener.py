@@ -45,11 +45,18 @@ class RecoveriesHeard(msgspec.Struct, frozen=True):
     scopes: tuple[Scope, ...]
 
 
+class UsesHeard(msgspec.Struct, frozen=True):
+    """Another process uses these, near their limits."""
+
+    process: str
+    scopes: tuple[Scope, ...]
+
+
 class Resynced(msgspec.Struct, frozen=True):
     """Listening from now on; what was sent before may have been missed: read the tables again."""
 
 
-ListenerEvent = RegistryChanged | ParksHeard | RecoveriesHeard | Resynced
+ListenerEvent = RegistryChanged | ParksHeard | RecoveriesHeard | UsesHeard | Resynced
 
 
 class ListenerState(msgspec.Struct, frozen=True):
@@ -136,6 +143,8 @@ class Listener:
                 self._on_event(ParksHeard(message.parks))
             if message.recoveries:
                 self._on_event(RecoveriesHeard(message.recoveries))
+            if message.uses:
+                self._on_event(UsesHeard(message.sender, message.uses))
 
     def _note_connect(self) -> None:
         now, before, attempts = time.monotonic(), self.state, self._backoff.tries

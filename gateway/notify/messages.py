@@ -1,7 +1,7 @@
 """What processes tell each other about health, as the payload of a NOTIFY: versioned JSON below 8,000 bytes.
 
     {"v":1,"from":"<sender>","parks":[[kind, holder, what, reason, strikes, since, until, probe, rejected], …],
-     "recoveries":[[kind, holder, what], …]}
+     "recoveries":[[kind, holder, what], …], "uses":[[kind, holder, what], …]}
 
 Times are ISO 8601 UTC. Releases overlap while they are rolled out: a message of another version, or with a reason that
 this release does not know, is no error.
@@ -29,6 +29,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     sender: str
     parks: tuple[Park, ...] = ()
     recoveries: tuple[Scope, ...] = ()
+    uses: tuple[Scope, ...] = ()
+    """Scopes that the sender uses now, near their limits: they share their rate with it."""
 
 
 class _Scope(msgspec.Struct, frozen=True, array_like=True):
@@ -58,14 +60,18 @@ class _Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     sender: str = msgspec.field(name="from")
     parks: tuple[_Park, ...] = ()
     recoveries: tuple[_Scope, ...] = ()
+    uses: tuple[_Scope, ...] = ()
 
 
-def write_messages(sender: str, *, parks: Sequence[Park] = (), recoveries: Sequence[Scope] = ()) -> list[str]:
+def write_messages(
+    sender: str, *, parks: Sequence[Park] = (), recoveries: Sequence[Scope] = (), uses: Sequence[Scope] = ()
+) -> list[str]:
     """As few payloads as fit. A single scope that does not fit on its own (a name of kilobytes) is left out."""
-    empty = len(_encoded(sender, (), ())) + len(',"parks":[],"recoveries":[]')
+    empty = len(_encoded(sender)) + len(',"parks":[],"recoveries":[],"uses":[]')
     return [
-        *(_encoded(sender, some, ()) for some in _split([_wire_park(park) for park in parks], empty)),
-        *(_encoded(sender, (), some) for some in _split([_wire_scope(scope) for scope in recoveries], empty)),
+        *(_encoded(sender, parks=some) for some in _split([_wire_park(park) for park in parks], empty)),
+        *(_encoded(sender, recoveries=some) for some in _split([_wire_scope(scope) for scope in recoveries], empty)),
+        *(_encoded(sender, uses=some) for some in _split([_wire_scope(scope) for scope in uses], empty)),
     ]
 
 
@@ -81,6 +87,7 @@ def read_message(payload: str) -> Message | None:
         sender=read.sender,
         parks=tuple(_core_park(park) for park in read.parks),
         recoveries=tuple(Scope(scope.kind, scope.holder, scope.what) for scope in read.recoveries),
+        uses=tuple(Scope(scope.kind, scope.holder, scope.what) for scope in read.uses),
     )
 
 
@@ -101,8 +108,14 @@ def _split(parts: Sequence[T], empty_bytes: int) -> Iterator[tuple[T, ...]]:
         yield tuple(some)
 
 
-def _encoded(sender: str, parks: tuple[_Park, ...], recoveries: tuple[_Scope, ...]) -> str:
-    return msgspec.json.encode(_Payload(VERSION, sender, parks, recoveries)).decode()
+def _encoded(
+    sender: str,
+    *,
+    parks: tuple[_Park, ...] = (),
+    recoveries: tuple[_Scope, ...] = (),
+    uses: tuple[_Scope, ...] = (),
+) -> str:
+    return msgspec.json.encode(_Payload(VERSION, sender, parks, recoveries, uses)).decode()
 
 
 def _wire_park(park: Park) -> _Park:

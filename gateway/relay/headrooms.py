@@ -49,6 +49,17 @@ class Headrooms:
         if headroom is not None:
             headroom.forget()
 
+    def hear_uses(self, process: str, scopes: Iterable[Scope], now: Instant) -> None:
+        """Another process uses these, near their limits: from now on they are shared with it."""
+        for scope in scopes:
+            headroom = self._by_scope.get(scope)
+            if headroom is not None:
+                headroom.heard(process, now)
+
+    def near(self, now: Instant) -> list[Scope]:
+        """Scopes that this process uses, near their limits: what the others should hear."""
+        return [scope for scope, headroom in self._by_scope.items() if headroom.is_near(now)]
+
     @property
     def is_crowded(self) -> bool:
         return len(self._by_scope) > MAX_HEADROOMS

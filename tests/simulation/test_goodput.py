@@ -85,14 +85,13 @@ def test_without_headers_the_pace_is_learned_from_refusals():
     assert max(result.waste, overloaded.waste) <= MOST_WASTE
 
 
-@pytest.mark.parametrize("processes", [2, 3])
-def test_processes_that_hear_of_each_other_share_the_limits(processes):
-    world = World(rules(), processes=processes)
+def test_processes_that_hear_of_each_other_share_the_limits():
+    world = World(rules(), processes=2)
     world.tell_uses()
 
     result = world.run(rate=1.5 * 8 * EACH, capacity=8 * EACH, seconds=150)
 
-    assert result.goodput >= 0.98
+    assert result.goodput >= 0.99
     assert result.waste <= MOST_WASTE
 
 

@@ -92,3 +92,13 @@ def test_a_field_of_a_later_release_is_ignored() -> None:
 
     assert message is not None
     assert message.parks == (park(),)
+
+
+def test_uses_are_read_as_they_were_written():
+    scopes = (Scope(ScopeKind.HOLDER_MODEL, "a", "gpt-4"), Scope(ScopeKind.HOLDER_MODEL, "group:p:g", "gpt-5"))
+
+    (payload,) = write_messages("me", uses=scopes)
+    message = read_message(payload)
+
+    assert message is not None
+    assert (message.sender, message.uses, message.parks) == ("me", scopes, ())
