@@ -161,8 +161,12 @@ class Headroom:
         longest = max(0.0, self._quiet_until - now) if self._refusals else 0.0
         sharers = self.sharers(now) if self._others else 1
         for level, is_tokens in self._levels:
+            needed = tokens if is_tokens else 1
+            if level.left >= needed and sharers == 1:
+                level.sharers = 1
+                continue  # the usual case: what was left at the last change is still there, and more
             level.sharers = sharers
-            wait_s = level.wait_s(tokens if is_tokens else 1, now)
+            wait_s = level.wait_s(needed, now)
             longest = max(longest, wait_s)
         if self._pace is not None:
             longest = max(longest, self._pace.wait_s(now, sharers))
