@@ -29,7 +29,8 @@ from gateway.wire.packed import without_packing
 from gateway.wire.stream import StreamReader
 from gateway.wire.usage import read_usage
 
-_OF_BODY_AS_SENT = frozenset({b"content-length", b"content-encoding"})
+NEARLY = 0.99
+"""From this share on what is left of the time counts as all of it: the usual first attempt keeps its limits."""
 MAX_ERROR_BYTES = 1024 * 1024
 """Of an error body. A longer one counts as unreadable."""
 MAX_JSON_BYTES = 64 * 1024 * 1024
@@ -87,7 +88,7 @@ class Attempts:
         pool, call = job.pool, job.call
         limits = pool.stream_limits if call.is_stream else pool.limits
         left_s = deadline - lease.started
-        if left_s < limits.headers_s:
+        if left_s < limits.headers_s * NEARLY:
             limits = msgspec.structs.replace(limits, headers_s=max(left_s, 0.001))
         request = pool.kind.prepare(call, lease.member.destination, headers=job.headers, body=job.body, limits=limits)
         answer = await self._upstream.attempt(request)
@@ -144,7 +145,7 @@ class Attempts:
             return Failed(outcome, _refusal_of(outcome, source.reader.error))
         body = StreamingBody(source=source, board=self._board, clock=self._clock, progress=job.progress)
         ok = Outcome(OutcomeKind.OK, answer.status)
-        return Begun(ok, Answer(answer.status, without_length(answer_headers(answer.headers)), coming=body))
+        return Begun(ok, Answer(answer.status, answer_headers(answer.headers, is_body_new=True), coming=body))
 
     async def _whole(self, answer: UpstreamAnswer, job: Job) -> Begun | Failed:
         """A JSON answer: read to its end before the commit, so that a cut or garbled one costs the caller nothing."""
@@ -164,7 +165,7 @@ class Attempts:
             return Failed(NOT_JSON, UpstreamFailed("The upstream's answer was not JSON."))
         job.progress.usage = read_usage(body, job.call.endpoint)
         ok = Outcome(OutcomeKind.OK, answer.status)
-        return Begun(ok, Answer(answer.status, _of_plain_body(answer_headers(answer.headers)), body))
+        return Begun(ok, Answer(answer.status, answer_headers(answer.headers, is_body_new=True), body))
 
     async def _refused(self, answer: UpstreamAnswer, job: Job) -> Failed:
         """An answer that is no success, kept as it came but for the identifiers of accounts in it."""
@@ -178,22 +179,15 @@ class Attempts:
         if not error.is_readable and outcome.kind is not OutcomeKind.CALLER_FAULT:
             return Failed(outcome, _refusal_of(outcome, None))
         masked = masked_identifiers_in_bytes(body)
-        headers = _of_plain_body(answer_headers(answer.headers, is_passed_error=True))
+        headers = answer_headers(answer.headers, is_passed_error=True, is_body_new=True)
         return Failed(outcome, Answer(answer.status, headers, masked, outcome=outcome.kind, code=outcome.code))
 
 
-def without_length(headers: Headers) -> Headers:
-    """Without the length of a body that may have changed on its way; whoever sends a whole body writes it anew."""
-    return tuple([header for header in headers if header[0] != b"content-length"])
-
-
-def _of_plain_body(headers: Headers) -> Headers:
-    """Without the length and the coding of a body that was unpacked, or masked, on its way."""
-    return tuple([header for header in headers if header[0] not in _OF_BODY_AS_SENT])
-
-
 def _value(headers: Headers, name: bytes) -> bytes:
-    return next((value for key, value in headers if key == name), b"").lower()
+    for key, value in headers:  # a generator costs as much again, and every answer pays
+        if key == name:
+            return value.lower()
+    return b""
 
 
 def _is_json(body: bytes) -> bool:

@@ -105,6 +105,7 @@ _DELAYS: Final = frozenset({b"retry-after", b"retry-after-ms", b"x-should-retry"
 
 _CLIENT_TIMEOUTS: Final = (b"x-stainless-read-timeout", b"x-stainless-timeout")
 """Python's and node's, in seconds."""
+_OF_BODY_AS_SENT: Final = frozenset({b"content-length", b"content-encoding"})
 _NAMES_KEPT: Final = 1024
 _SHARE_OF_TIMEOUT: Final = 0.8
 """Of a client's timeout, what a call may wait for an account: the answer needs time too."""
@@ -115,12 +116,15 @@ def request_headers(headers: _AnyHeaders) -> _Headers:
     return _without_named(headers, [header for header in headers if _goes_upstream(header[0])])
 
 
-def answer_headers(headers: _AnyHeaders, *, is_passed_error: bool = False) -> _Headers:
+def answer_headers(headers: _AnyHeaders, *, is_passed_error: bool = False, is_body_new: bool = False) -> _Headers:
     """An upstream's headers that go to the client. `is_passed_error`: the answer is an error sent on as it came.
 
-    `content-length` is among them: whoever changes the body drops it.
+    `is_body_new`: the body was unpacked, masked or rewritten on its way, so its length and coding are left out.
     """
-    goes = _goes_to_client if not is_passed_error else _goes_to_client_with_error
+    if is_body_new:
+        goes = _goes_with_new_error if is_passed_error else _goes_with_new_body
+    else:
+        goes = _goes_to_client_with_error if is_passed_error else _goes_to_client
     return _without_named(headers, [header for header in headers if goes(header[0])])
 
 
@@ -140,6 +144,16 @@ def _goes_to_client(name: bytes) -> bool:
 @lru_cache(maxsize=_NAMES_KEPT)
 def _goes_to_client_with_error(name: bytes) -> bool:
     return name not in _NOT_TO_CLIENT and not name.startswith(_NOT_TO_CLIENT_PREFIXES)
+
+
+@lru_cache(maxsize=_NAMES_KEPT)
+def _goes_with_new_body(name: bytes) -> bool:
+    return name not in _OF_BODY_AS_SENT and _goes_to_client(name)
+
+
+@lru_cache(maxsize=_NAMES_KEPT)
+def _goes_with_new_error(name: bytes) -> bool:
+    return name not in _OF_BODY_AS_SENT and _goes_to_client_with_error(name)
 
 
 def client_timeout_s(headers: Mapping[bytes, bytes]) -> float | None:

@@ -156,3 +156,10 @@ def test_a_wait_that_is_no_number_is_refused_by_name(value):
         max_wait_s({b"x-gateway-max-wait": value}, 10.0, 300.0)
 
     assert caught.value.param == "x-gateway-max-wait"
+
+
+def test_a_new_body_has_neither_the_old_length_nor_the_old_coding():
+    headers = ((b"content-length", b"5"), (b"content-encoding", b"gzip"), (b"retry-after", b"3"), (b"x-a", b"b"))
+
+    assert answer_headers(headers, is_body_new=True) == ((b"x-a", b"b"),)
+    assert answer_headers(headers, is_body_new=True, is_passed_error=True) == ((b"retry-after", b"3"), (b"x-a", b"b"))
