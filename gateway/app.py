@@ -37,6 +37,7 @@ from gateway.ingress.home import home_page
 from gateway.ingress.openai import DataPlane, data_plane
 from gateway.ingress.ops import DatabaseHealth, OpsDeps, ops_handlers
 from gateway.ingress.schema import schema_config
+from gateway.memory import Memory
 from gateway.notify.announcer import PgAnnouncer
 from gateway.notify.channel import PgChannel
 from gateway.notify.listener import (
@@ -198,6 +199,7 @@ class Service:
         background.start("gauges", lambda: every(1.0, gauges.show, clock))
         background.start("uses", lambda: every(1.0, self._announce_uses, clock))
         background.start("tidy", lambda: every(10.0, self._tidy, clock))
+        background.start("memory", lambda: every(10.0, Memory().give_back, clock))
         background.start("models.changed", lambda: every(1.0, self.catalog_upkeep.refresh_changed, clock))
         background.start("models.hourly", lambda: every(3600.0, self.catalog_upkeep.refresh_all, clock))
         if self.context.index == 0:  # one worker of a service is enough
