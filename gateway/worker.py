@@ -26,7 +26,7 @@ GRACE_S = 2.0
 """For what is left after the app's own drain (health checks, admin calls, clients that read slowly): it is cut once it
 has not moved for so long."""
 LOOK_S = 0.05
-GARBAGE_OBJECTS = 20_000
+GARBAGE_OBJECTS = 10_000
 """New objects before the collector looks at them; Python's own 700 is a few calls' worth."""
 LAST_WORDS_BYTES = 2000
 

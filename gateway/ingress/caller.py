@@ -1,12 +1,12 @@
 """Who calls: the client key that a request presents, found in the snapshot by its keyed hash."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 
 from gateway.core.errors import NotAllowed, Unauthenticated
 from gateway.core.globs import matches
 from gateway.core.ids import ModelName
 from gateway.core.snapshot import ClientKey, Snapshot
+from gateway.relay.ports import Clock
 
 BEARER = b"bearer "
 KEY_HEADERS = (b"x-gateway-key", b"authorization", b"api-key", b"x-api-key")
@@ -30,7 +30,7 @@ class Callers:
         self._snapshot: Snapshot | None = None
         self._known: dict[bytes, ClientKey] = {}
 
-    def caller_of(self, headers: Mapping[bytes, bytes], snapshot: Snapshot, wall_now: datetime) -> ClientKey | None:
+    def caller_of(self, headers: Mapping[bytes, bytes], snapshot: Snapshot, clock: Clock) -> ClientKey | None:
         """The key that the request presents; None for a caller without a valid one where calls are open.
 
         Raises Unauthenticated where a key is needed: a missing, an unknown (or revoked) and an expired one are told
@@ -40,7 +40,7 @@ class Callers:
             self._snapshot, self._known = snapshot, {}
         value = next((headers[name] for name in KEY_HEADERS if name in headers), None)
         key = None if value is None else self._known.get(value) or self._find(value, snapshot)
-        if key is not None and (key.expires_at is None or wall_now < key.expires_at):
+        if key is not None and (key.expires_at is None or clock.wall_now() < key.expires_at):
             return key
         if self._needs_key:
             raise _why_not(value, key)

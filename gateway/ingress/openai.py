@@ -151,7 +151,7 @@ class Exchange:
         """The call, checked as far as it can be without its pool, or the answer of an endpoint that is our own."""
         plane = self._plane
         endpoint = self._endpoint()
-        key = plane.callers.caller_of(self._headers, plane.board.snapshot, plane.clock.wall_now())
+        key = plane.callers.caller_of(self._headers, plane.board.snapshot, plane.clock)
         if plane.gate.is_draining:
             raise ShuttingDown("The gateway is shutting down. Retry at once: another one serves.", retry_after_s=1.0)
         if endpoint.is_own:

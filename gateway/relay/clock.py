@@ -2,7 +2,9 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import cast
 
 from gateway.core.ids import Instant
 
@@ -10,8 +12,8 @@ from gateway.core.ids import Instant
 class SystemClock:
     """Monotonic time for what happens here, wall time for what is told to others."""
 
-    def now(self) -> Instant:
-        return Instant(time.monotonic())
+    now = staticmethod(cast("Callable[[], Instant]", time.monotonic))
+    """Without a function around it: a call asks eight times."""
 
     def wall_now(self) -> datetime:
         return datetime.now(UTC)

@@ -76,7 +76,8 @@ class Relay:
                 member, resting = self._look(run, view, job, now)
                 match self._step(run, view, resting, now, has_candidate=member is not None):
                     case Try():
-                        self._leave_line(run)
+                        if run.ticket is not None:
+                            self._leave_line(run)
                         answer = await self._try(member, job, run) if member is not None else None
                         if answer is not None:
                             return answer
@@ -87,7 +88,8 @@ class Relay:
                             raise error
                         return _as_it_came(run)
         finally:
-            self._leave_line(run)
+            if run.ticket is not None:
+                self._leave_line(run)
             self._owed -= run.is_owed
 
     def _look(self, run: _Run, view: View, job: Job, now: Instant) -> tuple[Member | None, list[Resting]]:

@@ -7,6 +7,7 @@ from gateway.core.ids import KeyId, ModelName
 from gateway.core.snapshot import ClientKey, Snapshot
 from gateway.ingress import caller
 from gateway.ingress.caller import Callers, check_model
+from tests.fakes.clock import FakeClock
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
@@ -36,8 +37,12 @@ EXPIRED = key("gw-expired", expires_at=NOW)
 KEYS = snapshot(GOOD, OLD, EXPIRED)
 
 
+def at(wall):
+    return FakeClock(wall=wall, now=0.0)
+
+
 def found(headers, *, needs_key=True, keys=KEYS, now=NOW):
-    return Callers(Digests(), needs_key=needs_key).caller_of(headers, keys, now)
+    return Callers(Digests(), needs_key=needs_key).caller_of(headers, keys, at(now))
 
 
 @pytest.mark.parametrize(
@@ -99,10 +104,10 @@ def test_key_is_hashed_once_per_snapshot_and_gone_with_it():
     headers = {b"authorization": b"Bearer gw-good"}
 
     for _ in range(3):
-        callers.caller_of(headers, KEYS, NOW)
+        callers.caller_of(headers, KEYS, at(NOW))
     hashed = len(digests.asked)
     with pytest.raises(Unauthenticated):
-        callers.caller_of(headers, snapshot(OLD), NOW)
+        callers.caller_of(headers, snapshot(OLD), at(NOW))
 
     assert hashed == 1
 
@@ -110,10 +115,10 @@ def test_key_is_hashed_once_per_snapshot_and_gone_with_it():
 def test_remembered_key_still_expires():
     callers = Callers(Digests(), needs_key=True)
     headers = {b"authorization": b"Bearer gw-expired"}
-    callers.caller_of(headers, KEYS, NOW - timedelta(seconds=1))
+    callers.caller_of(headers, KEYS, at(NOW - timedelta(seconds=1)))
 
     with pytest.raises(Unauthenticated, match="expired"):
-        callers.caller_of(headers, KEYS, NOW)
+        callers.caller_of(headers, KEYS, at(NOW))
 
 
 def test_memory_of_keys_is_bounded_and_wrong_ones_are_not_kept(monkeypatch):
@@ -122,12 +127,12 @@ def test_memory_of_keys_is_bounded_and_wrong_ones_are_not_kept(monkeypatch):
     callers = Callers(Digests(), needs_key=False)
 
     for row in keys:
-        assert callers.caller_of({b"api-key": row.name.encode()}, snapshot(*keys), NOW) == row
+        assert callers.caller_of({b"api-key": row.name.encode()}, snapshot(*keys), at(NOW)) == row
     several = snapshot(*keys)
     for row in keys:
-        assert callers.caller_of({b"api-key": row.name.encode()}, several, NOW) is row
+        assert callers.caller_of({b"api-key": row.name.encode()}, several, at(NOW)) is row
     for number in range(50):
-        callers.caller_of({b"api-key": b"wrong-%d" % number}, several, NOW)
+        callers.caller_of({b"api-key": b"wrong-%d" % number}, several, at(NOW))
 
     assert len(callers._known) == 3
 
