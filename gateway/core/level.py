@@ -28,6 +28,7 @@ RESET_SLACK = 0.005
 TOLERANCE_S = 0.05
 TOLERANCE = 0.02
 """Ends and resets within 0.05 s and a fiftieth of the reset are the same."""
+INFINITE = float("inf")
 MOST_MISSES = 16.0
 SLOTS = 256
 """A sliding window remembers what was sent in so many slots of its period."""
@@ -87,7 +88,7 @@ class Level:
         if self.kind is not Freeing.BUCKET:
             period_s = self._period_s if self.kind is Freeing.SLIDING else self._longest_s
             return self.limit / period_s if period_s else 0.0
-        if self._high == float("inf"):
+        if self._high == INFINITE:
             return 0.0
         return max(self._low, self._high / 2)
 

@@ -2,7 +2,8 @@
  *
  * One thread, epoll, keep-alive; about 6 us a request, so that it is never the limit of what stands before it.
  * A body with "stream":true gets 100 events of 294 bytes, each an HTTP chunk and a packet of its own: without a pause (all
- * running streams in turn, one event each), or, when the body also holds `bench-paced`, one each 10 ms. With
+ * running streams in turn, one event each), or, when the body also holds `bench-paced`, one each 10 ms, each stream in a
+ * phase of its own: models do not speak in chorus, so every event is a wake-up of its own for who relays it. With
  * "include_usage":true it does as OpenAI does: every event has a member "usage":null more, and one with the usage stands
  * before [DONE].
  *
@@ -21,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EVENTS = 100, EVENT_BYTES = 294, BODY_BYTES = 583, MAX_CONNECTIONS = 4096, BUFFER = 65536 };
+enum { EVENTS = 100, EVENT_BYTES = 294, BODY_BYTES = 583, MAX_CONNECTIONS = 4096, BUFFER = 65536, PHASES = 24 };
 static const long PACE_NS = 10 * 1000 * 1000;
 
 struct connection {
@@ -137,7 +138,8 @@ static int begin_stream(int fd, struct connection *c) {
     c->sent = 0;
     if (!put(fd, head, head_bytes)) return 0;
     running[running_count++] = fd;
-    c->next_ns = now_ns();
+    static int phase;
+    c->next_ns = now_ns() + (c->is_paced ? phase++ % PHASES * (PACE_NS / PHASES) : 0);
     return 1;
 }
 
@@ -171,8 +173,8 @@ static int take(int fd, struct connection *c) {
     return serve(fd, c);
 }
 
-/* Sends every running stream one event that is due; gives the milliseconds until the next event is, -1 for none. */
-static int pace(void) {
+/* Sends every running stream one event that is due; gives the nanoseconds until the next event is, -1 for none. */
+static long pace(void) {
     long now = now_ns(), soonest = -1;
     for (int i = running_count - 1; i >= 0; i--) {
         int fd = running[i];
@@ -192,7 +194,7 @@ static int pace(void) {
         if (soonest < 0 || c->next_ns < soonest) soonest = c->next_ns;
     }
     if (soonest < 0) return -1;
-    return soonest <= now ? 0 : (int)((soonest - now + 999999) / 1000000);
+    return soonest <= now ? 0 : soonest - now;
 }
 
 static void welcome(int listener, int poller) {
@@ -226,7 +228,9 @@ int main(void) {
     printf("port %d\n", ntohs(address.sin_port));
     fflush(stdout);
     for (;;) {
-        int count = epoll_wait(poller, events, 256, pace());
+        long wait_ns = pace();
+        struct timespec wait = {wait_ns / 1000000000, wait_ns % 1000000000};
+        int count = epoll_pwait2(poller, events, 256, wait_ns < 0 ? NULL : &wait, NULL);
         for (int i = 0; i < count; i++) {
             int fd = events[i].data.fd;
             if (fd == listener)
