@@ -57,6 +57,7 @@ def main() -> None:
         _say(order.ready_fd, f"{type(error).__name__}: {error}")
         raise
     server = WorkerServer(_config(app, order.settings), order, app)
+    _settle_garbage()
     server.run(sockets=[socket.socket(fileno=fd) for fd in order.listen_fds])
 
 
@@ -72,7 +73,6 @@ class WorkerServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
-        _settle_garbage()
         _say(self._ready_fd, "ready")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -73,8 +73,10 @@ async def test_in_a_terminal_top_draws_until_q_and_leaves_the_screen_as_it_was(p
         process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, cwd=tmp_path)  # noqa: S603  # our own
         os.close(theirs)
         seen, asked = b"", False
-        while process.poll() is None or select.select([ours], [], [], 0)[0]:
-            if not select.select([ours], [], [], 20)[0]:
+        screen = select.poll()  # `select` takes no descriptor past 1023
+        screen.register(ours, select.POLLIN)
+        while process.poll() is None or screen.poll(0):
+            if not screen.poll(20_000):
                 process.kill()
                 break
             try:
