@@ -17,9 +17,9 @@ BENCH = Path(__file__).with_name("bench")
 sys.path.insert(0, str(BENCH))
 
 from loads import LOADS  # noqa: E402  # the bench's modules are found in its folder
-from procfs import command_of  # noqa: E402
-from programs import built, mock_upstream, run_load  # noqa: E402
-from targets import gateway  # noqa: E402
+from procfs import command_of  # noqa: E402  # found once the path above is set
+from programs import built, mock_upstream, run_load  # noqa: E402  # as above
+from targets import gateway  # noqa: E402  # as above
 
 ROWS = 45
 
