@@ -7,6 +7,7 @@ import pytest
 
 from gateway.core.outcome import Fault, FaultKind
 from gateway.providers.base import Limits
+from gateway.upstream.http1 import Http1Engine
 from tests.fakes.raw_server import Peer, ok, raw_server, ticks
 from tests.integration.upstream.calls import QUICK, fault_of, fetch, post
 from tests.integration.upstream.conftest import OpenEngine
@@ -99,8 +100,6 @@ async def test_early_answer_is_taken_and_the_rest_of_the_body_is_not_sent(open_e
 
 
 async def test_early_answer_of_an_upstream_that_reads_no_more_is_taken() -> None:
-    from gateway.upstream.http1 import Http1Engine  # noqa: PLC0415  # runs in a process of its own
-
     async def script(peer: Peer) -> None:
         await peer.reader.readuntil(b"\r\n\r\n")
         peer.writer.transport.pause_reading()
