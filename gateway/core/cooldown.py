@@ -51,11 +51,6 @@ class Health(msgspec.Struct, frozen=True):
         """Rests, but its time has come: one call may try."""
         return self.phase is Phase.COOLING and now >= self.probe_at
 
-    @property
-    def is_blank(self) -> bool:
-        """Nothing is known against it: the entry may be dropped."""
-        return self == BLANK
-
 
 BLANK = Health()
 

@@ -29,14 +29,6 @@ class Targets(msgspec.Struct, frozen=True, kw_only=True):
     """Those that may serve the model: by tier, then by creation. Empty when the provider has no active account."""
     fallbacks: tuple[ModelName, ...] = ()
 
-    @property
-    def tiers(self) -> tuple[tuple[Account, ...], ...]:
-        """The same accounts, tier by tier."""
-        tiers: dict[int, list[Account]] = {}
-        for account in self.accounts:
-            tiers.setdefault(account.tier, []).append(account)
-        return tuple(tuple(tiers[tier]) for tier in sorted(tiers))
-
 
 def route_of(snapshot: Snapshot, model: str) -> Route | None:
     """The first route of an active provider: exact beats prefix, longer beats shorter, then priority."""

@@ -42,7 +42,7 @@ from gateway.relay.ports import Clock
 from gateway.relay.restart import RestartingRelay
 from gateway.telemetry.events import CallEnd, Event
 from gateway.telemetry.log import get_logger
-from gateway.wire.endpoints import allowed_methods, find
+from gateway.wire.endpoints import allowed_methods, find, path_values
 from gateway.wire.envelope import Envelope, read_envelope
 from gateway.wire.errors import error_headers, write_error
 from gateway.wire.headers import max_wait_s, request_headers
@@ -205,7 +205,9 @@ class Exchange:
 
     def _own(self, endpoint: Endpoint, key: ClientKey | None) -> Answer:
         self._progress.call = Call(id=self._call_id, endpoint=endpoint, key_id=None if key is None else key.id)
-        body = self._plane.catalog.answer(self._path, self._plane.board.snapshot, key)
+        body = self._plane.catalog.answer(
+            path_values(endpoint, self._path).get("model", ""), self._plane.board.snapshot, key
+        )
         return Answer(200, JSON, body)
 
     # -- answering -----------------------------------------------------------------------------------------------

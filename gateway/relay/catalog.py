@@ -6,7 +6,6 @@ read in the background.
 
 import asyncio
 from collections.abc import Iterable
-from urllib.parse import unquote
 
 import msgspec
 
@@ -53,10 +52,9 @@ class ModelCatalog:
             self._lists[account.id] = check.models
             self._credentials[account.id] = (provider, account)
 
-    def answer(self, path: str, snapshot: Snapshot, key: ClientKey | None) -> bytes:
-        """The body for `/models` or `/models/{model}`. Raises ModelNotFound for one that is not listed."""
+    def answer(self, name: str, snapshot: Snapshot, key: ClientKey | None) -> bytes:
+        """The body for all models (`name` empty), or for one. Raises ModelNotFound for one that is not listed."""
         entries = self.entries(snapshot, key)
-        name = unquote(path.removeprefix("/models").removeprefix("/"))
         if not name:
             return msgspec.json.encode({"object": "list", "data": entries})
         for entry in entries:

@@ -378,5 +378,3 @@ def test_scope_with_nothing_against_it_is_left_as_it_is():
 
     assert healed(BLANK) is BLANK
     assert healed(dimmed) is dimmed
-    assert BLANK.is_blank
-    assert not dimmed.is_blank
