@@ -22,6 +22,14 @@ class StreamKind(StrEnum):
     NONE = "none"
     CHAT = "chat"
     COMPLETION = "completion"
+    RESPONSES = "responses"
+    """Typed events of the Responses API."""
+    EVENTS = "events"
+    """Typed events of any other family: speech, transcripts, images, assistants' runs, agents' sessions."""
+
+
+CHUNKS = frozenset({StreamKind.CHAT, StreamKind.COMPLETION})
+"""Streams of chunks with choices: `[DONE]` ends them, and their usage comes when it is asked for."""
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,9 +71,24 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Tokens of one call. `cached` and `reasoning` are subsets of `input` and `output`: never add them."""
+    """What one call consumed, as its answer says. What is not said is 0.
+
+    `cached`, `cache_write`, `audio_input` and `image_input` are parts of `input`; `reasoning`, `audio_output` and
+    `image_output` are parts of `output`: never add them.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_write_tokens: int = 0
+    audio_input_tokens: int = 0
+    image_input_tokens: int = 0
+    audio_output_tokens: int = 0
+    image_output_tokens: int = 0
+    seconds: float = 0.0
+    """Of the audio that was written down, for models that charge by its length."""
+    images: int = 0
+    """In the answer."""
+    characters: int = 0
+    """That were spoken, for models that charge by them."""

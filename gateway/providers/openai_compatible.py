@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gateway.core.call import BodyKind, Call, StreamKind
+from gateway.core.call import CHUNKS, BodyKind, Call
 from gateway.core.outcome import ErrorBody
 from gateway.core.snapshot import Credential, Provider, StreamUsage, Validation
 from gateway.providers.auth import auth_headers, fixed_headers
@@ -45,12 +45,7 @@ class OpenAICompatible(msgspec.Struct, frozen=True):
         )
 
     def hides_usage(self, call: Call, destination: Destination) -> bool:
-        return (
-            call.is_stream
-            and destination.asks_usage
-            and not call.asks_usage
-            and call.endpoint.stream is not StreamKind.NONE
-        )
+        return call.is_stream and destination.asks_usage and not call.asks_usage and call.endpoint.stream in CHUNKS
 
     def prepare(
         self, call: Call, destination: Destination, *, headers: Headers, body: bytes, limits: Limits

@@ -9,7 +9,7 @@ from gateway.core.outcome import ErrorBody
 from gateway.wire.endpoints import find
 from gateway.wire.errors import read_error
 from gateway.wire.stream import StreamReader
-from gateway.wire.usage import read_usage, served_model
+from gateway.wire.usage import read_usage
 
 HERE = Path(__file__).parent
 
@@ -58,17 +58,14 @@ def test_an_error_in_the_middle_of_a_stream_ends_it():
 
 
 @pytest.mark.parametrize(
-    ("name", "path", "usage", "model"),
+    ("name", "path", "usage"),
     [
-        pytest.param("openai/chat.json", "/chat/completions", Usage(19, 10, 8, 3), "gpt-4o-2024-08-06", id="chat"),
-        pytest.param("openai/embedding.json", "/embeddings", Usage(8), "text-embedding-3-small", id="embedding"),
+        pytest.param("openai/chat.json", "/chat/completions", Usage(19, 10, 8, 3), id="chat"),
+        pytest.param("openai/embedding.json", "/embeddings", Usage(8), id="embedding"),
     ],
 )
-def test_usage_and_model_of_whole_answers_are_read(name, path, usage, model):
-    body = golden(name)
-
-    assert read_usage(body, find("POST", path)) == usage
-    assert served_model(body) == model
+def test_usage_of_whole_answers_is_read(name, path, usage):
+    assert read_usage(golden(name), find("POST", path)) == usage
 
 
 @pytest.mark.parametrize(
