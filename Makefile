@@ -7,10 +7,10 @@ STAMP := $(VENV)/.stamp
 SOURCES := gateway scripts tests migrations
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run dev demo test test-all check fix lock migrate revision db shell bench docs clean
+.PHONY: help setup run dev demo test test-all check fix lock migrate revision db shell bench bench-goodput docs clean
 
 help: ## what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## install everything into .venv; costs nothing the second time
 
@@ -62,6 +62,9 @@ shell: $(STAMP) ## a Python prompt that knows await
 
 bench: $(STAMP) ## CPU per call beside nginx and the direct call
 	@exec $(PY) scripts/bench.py $(ARGS)
+
+bench-goodput: $(STAMP) ## what is served of the accounts' limits, and what is wasted, beside plain rotations
+	@exec $(PY) scripts/goodput.py $(ARGS)
 
 docs: $(STAMP) ## check that links in the documentation lead somewhere
 	$(PY) scripts/check_docs.py

@@ -1,6 +1,7 @@
-"""The bench is a program, not a package: its modules are found in its folder."""
+"""The benches are programs, not packages: their modules are found in their folders."""
 
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[2] / "scripts" / "bench"))
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+sys.path += [str(SCRIPTS / "bench"), str(SCRIPTS)]
