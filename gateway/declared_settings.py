@@ -7,6 +7,7 @@ about to insert: its settings go before the column `settings` of whichever row i
 
 from collections.abc import Iterator, Mapping
 from enum import Enum
+from typing import Any
 
 import msgspec
 
@@ -19,6 +20,11 @@ OPENAI = ProviderId("openai")
 KNOWN_BASE_URLS = {"openai": "https://api.openai.com/v1"}
 """Providers whose id alone says where they are."""
 _AUTH_TYPES = {AuthStrategy.NONE: "none", AuthStrategy.OAUTH_CLIENT_CREDENTIALS: "oauth"}
+_AUTH_FIELDS = (
+    *("api_key", "organization", "project", "header", "base_url"),
+    *("token_url", "tenant_id", "client_id", "client_secret", "scope", "audience", "client_auth"),
+)
+"""Fields of a declared account that are its `auth_data`."""
 _SETTING_NAMES = tuple(field.name for field in msgspec.structs.fields(ProviderSettings))
 
 
@@ -94,9 +100,8 @@ def _provider(provider_id: str, given: ProviderDeclaration) -> DeclaredProvider:
 
 
 def _account(given: AccountDeclaration) -> DeclaredAccount:
-    secret = given.api_key.reveal() if given.api_key else None
     return DeclaredAccount(
-        auth_data=_present(api_key=secret, organization=given.organization, project=given.project, header=given.header),
+        auth_data=_present(**{name: _revealed(getattr(given, name)) for name in _AUTH_FIELDS}),
         label=given.label,
         quota_group=given.quota_group,
         tier=given.tier,
@@ -113,8 +118,11 @@ def _account(given: AccountDeclaration) -> DeclaredAccount:
 def _given(given: ProviderDeclaration) -> Iterator[tuple[str, object]]:
     """Names and values as `ProviderSettings` has them."""
     for name in _SETTING_NAMES:
-        value = getattr(given, name)
-        yield name, value.reveal() if isinstance(value, Secret) else value
+        yield name, _revealed(getattr(given, name))
+
+
+def _revealed(value: Any) -> Any:  # noqa: ANN401  # a value of any setting
+    return value.reveal() if isinstance(value, Secret) else value
 
 
 def _plain(value: object) -> object:

@@ -95,6 +95,22 @@ class AccountDeclaration(Section, frozen=True, kw_only=True):
     project: str | None = None
     header: str | None = None
     """Header name for the strategy `header`; None means the provider's `auth_header`."""
+    base_url: str | None = None
+    """Where this account's calls go: a resource of its own. None: the provider's."""
+    token_url: str | None = None
+    """For the strategy `oauth_client_credentials`: where tokens are fetched."""
+    tenant_id: str | None = None
+    """In place of `token_url`: a tenant of Microsoft Entra."""
+    client_id: str | None = None
+    """For the strategy `oauth_client_credentials`."""
+    client_secret: Secret | None = None
+    """For the strategy `oauth_client_credentials`."""
+    scope: str | None = None
+    """What a token is asked for; with `tenant_id` that of Azure OpenAI."""
+    audience: str | None = None
+    """The same, for token endpoints that want an audience."""
+    client_auth: str | None = None
+    """Where client id and secret stand in the request for a token: `body` (the default) or `basic`."""
     quota_group: str | None = None
     tier: int = 0
     weight: Annotated[float, Meta(gt=0)] = 1.0
@@ -138,6 +154,12 @@ class ProviderDeclaration(Section, frozen=True, kw_only=True):
     """`http://[user:password@]host:port`, or https: calls and checks go through it. None: directly."""
     http2: bool | None = None
     """HTTP/2 where the upstream's TLS offers it. It costs more CPU a call."""
+    api_version: str | None = None
+    """Azure's `api-version`: a date chooses the paths of deployments; None, or `preview`: `/openai/v1`."""
+    deployments: dict[str, str] | None = None
+    """Model → the name it is sent under: Azure's deployments."""
+    limit_headers: dict[str, str] | None = None
+    """How answers call their rate limits: `requests_remaining`, `tokens_limit` … → header."""
 
 
 class RouteDeclaration(Section, frozen=True, kw_only=True):

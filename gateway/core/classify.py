@@ -72,6 +72,7 @@ CODES: Final[Mapping[str, OutcomeKind]] = {  # in lower case; OpenAI's unless an
     "missing_scope": MISSING_PERMISSION,
     "missing_scopes": MISSING_PERMISSION,
     "insufficient_permissions": MISSING_PERMISSION,
+    "permissiondenied": MISSING_PERMISSION,  # Azure, as 401: the role of a principal
     "model_not_found": NO_ACCESS_TO_MODEL,
     "deploymentnotfound": NO_ACCESS_TO_MODEL,  # Azure
     "invalid_model": NO_ACCESS_TO_MODEL,  # Mistral, as 400

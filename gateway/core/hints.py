@@ -162,11 +162,11 @@ class RateLimits(msgspec.Struct, frozen=True):
 
 
 class QuotaNames(msgspec.Struct, frozen=True):
-    """The headers of one dimension, in lower case."""
+    """The headers of one dimension, in lower case; b"" where the vendor has none."""
 
     limit: bytes
     remaining: bytes
-    reset: bytes
+    reset: bytes = b""
 
 
 def _x_ratelimit(dimension: bytes) -> QuotaNames:
@@ -181,10 +181,17 @@ def _anthropic_ratelimit(dimension: bytes) -> QuotaNames:
 class RateLimitNames(msgspec.Struct, frozen=True):
     """How a vendor calls its headers; None where it has no such dimension."""
 
-    requests: QuotaNames
-    tokens: QuotaNames
+    requests: QuotaNames | None = None
+    tokens: QuotaNames | None = None
     project_requests: QuotaNames | None = None
     project_tokens: QuotaNames | None = None
+    telling: frozenset[bytes] = frozenset()
+    """The headers that say what is left: without one of them there is nothing to read. Follows from the others."""
+
+    def __post_init__(self) -> None:
+        dimensions = (self.requests, self.tokens, self.project_requests, self.project_tokens)
+        telling = frozenset(names.remaining for names in dimensions if names is not None)
+        msgspec.structs.force_setattr(self, "telling", telling)
 
 
 OPENAI_NAMES = RateLimitNames(

@@ -47,8 +47,10 @@ def targets_for(snapshot: Snapshot, call: Call) -> Targets:
     if not model:
         raise _no_model()
     renamed = route.upstream_model if route else None
+    named = renamed or model
+    renamed = provider.settings.deployments.get(named.lower(), renamed)
     upstream_model = ModelName(renamed or model)
-    names = {model.lower(), upstream_model.lower()}
+    names = {model.lower(), named.lower(), upstream_model.lower()}
     return Targets(
         provider=provider,
         upstream_model=upstream_model,

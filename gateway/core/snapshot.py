@@ -75,6 +75,12 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """`http://[user:password@]host:port`, or https: every call and check goes through it. None: directly."""
     http2: bool = False
     """HTTP/2 where the upstream's TLS offers it."""
+    api_version: str | None = None
+    """Azure's `api-version`. A date chooses the paths of deployments; None, or a word as `preview`: `/openai/v1`."""
+    deployments: dict[str, str] = {}
+    """Model → the name it is sent under, for all routes: Azure's deployments. Models in lower case."""
+    limit_headers: dict[str, str] = {}
+    """How answers call their rate limits (`requests_remaining` → header …); empty: as the kind does."""
 
     def __repr__(self) -> str:
         """Without the fixed headers and the proxy: both may hold a credential."""
@@ -86,17 +92,40 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         return f"ProviderSettings({', '.join(shown)})"
 
 
+class ClientAuth(StrEnum):
+    """How client id and secret are presented to a token endpoint (RFC 6749 §2.3.1)."""
+
+    BODY = "body"
+    BASIC = "basic"
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """What buys an access token: OAuth 2.0 client credentials (RFC 6749 §4.4)."""
+
+    token_url: str
+    client_id: str
+    client_secret: Secret
+    scope: str | None = None
+    audience: str | None = None
+    client_auth: ClientAuth = ClientAuth.BODY
+
+
 class Credential(msgspec.Struct, frozen=True):
     """An account's `auth_data`, opened. Never logged: the secrets in it print as ***."""
 
     strategy: AuthStrategy
     secret: Secret = Secret("")
+    """The key. For `oauth_client_credentials` the access token, empty until one was fetched."""
     header: str | None = None
     """Header name for the strategy `header`; None means the provider's `auth_header`."""
     organization: str | None = None
     """Sent as `OpenAI-Organization`."""
     project: str | None = None
     """Sent as `OpenAI-Project`."""
+    base_url: str | None = None
+    """Where this account's calls go, normalised as the provider's; None: there."""
+    grant: Grant | None = None
+    """For `oauth_client_credentials` alone."""
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,7 +134,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     id: ProviderId
     name: str
     kind: str
-    """Names the code for its wire format and quirks: `openai`, `openai_compatible`."""
+    """Names the code for its wire format and quirks: `openai`, `openai_compatible`, `azure_openai`, …"""
     base_url: str
     """Normalised: scheme, host, port and path with the version (`https://api.openai.com/v1`), no slash at the end."""
     auth_strategy: AuthStrategy

@@ -22,6 +22,9 @@ def auth_headers(provider: Provider, credential: Credential) -> Headers:
     if credential.strategy is AuthStrategy.HEADER:
         name = _name("auth_data.header", credential.header or provider.settings.auth_header)
         headers.append((name, _value("auth_data.api_key", credential.secret.reveal())))
+    elif credential.strategy is AuthStrategy.OAUTH_CLIENT_CREDENTIALS:
+        if credential.secret:  # else the first token is yet to be fetched, and nothing is sent before
+            headers.append((b"authorization", b"Bearer " + _value("access_token", credential.secret.reveal())))
     elif credential.strategy is not AuthStrategy.NONE:
         headers.append((b"authorization", b"Bearer " + _value("auth_data.api_key", credential.secret.reveal())))
     if credential.organization:

@@ -5,7 +5,8 @@ from typing import Protocol
 import msgspec
 
 from gateway.core.call import Call
-from gateway.core.ids import Secret
+from gateway.core.hints import OPENAI_NAMES, RateLimitNames
+from gateway.core.ids import ModelName, Secret
 from gateway.core.outcome import ErrorBody
 from gateway.core.snapshot import Credential, Provider, StreamUsage, Validation
 
@@ -97,6 +98,10 @@ class Destination(msgspec.Struct, frozen=True):
     """Streams that did not ask for their usage are made to."""
     via: Via | None = None
     """None: directly, by HTTP/1.1."""
+    limit_names: RateLimitNames = OPENAI_NAMES
+    """How its answers call the headers of its rate limits."""
+    lists_models: bool = True
+    """`GET /models` there lists what the account can serve, and nothing else."""
 
     def __repr__(self) -> str:
         """No headers: a credential is in them."""
@@ -128,11 +133,19 @@ class ProviderKind(Protocol):
         ...
 
     def prepare(
-        self, call: Call, destination: Destination, *, headers: Headers, body: bytes, limits: Limits
+        self,
+        call: Call,
+        destination: Destination,
+        *,
+        model: ModelName | None,
+        headers: Headers,
+        body: bytes,
+        limits: Limits,
     ) -> UpstreamRequest:
         """The request that makes `call` there.
 
-        `headers` are the caller's, already filtered by `wire/headers`; `body` has the upstream's model in it.
+        `headers` are the caller's, already filtered by `wire/headers`; `body` has the upstream's model in it already.
+        `model` is that name, in whatever case the first caller wrote it; None: the call has none.
         """
         ...
 

@@ -6,10 +6,13 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gateway.core.call import CHUNKS, BodyKind, Call
+from gateway.core.hints import OPENAI_NAMES
+from gateway.core.ids import ModelName
 from gateway.core.outcome import ErrorBody
 from gateway.core.snapshot import Credential, Provider, StreamUsage, Validation
 from gateway.providers.auth import auth_headers, fixed_headers
 from gateway.providers.base import Destination, Headers, Limits, Origin, UpstreamRequest, via_of
+from gateway.providers.limit_headers import limit_names
 from gateway.wire import errors
 from gateway.wire.envelope import ask_for_usage
 
@@ -28,7 +31,7 @@ class OpenAICompatible(msgspec.Struct, frozen=True):
 
     def destination_of(self, provider: Provider, credential: Credential) -> Destination:
         """Raises `ValueError`, which holds no secret, for what no header can carry."""
-        origin, prefix = read_base_url(provider.base_url)
+        origin, prefix = read_base_url(credential.base_url or provider.base_url)
         fixed = fixed_headers(provider)
         auth = auth_headers(provider, credential)
         said = {name for name, _ in auth}
@@ -42,13 +45,21 @@ class OpenAICompatible(msgspec.Struct, frozen=True):
             names=frozenset(name for name, _ in headers),
             asks_usage=(provider.settings.stream_usage or self.stream_usage) is StreamUsage.ASK,
             via=via_of(provider),
+            limit_names=limit_names(provider.settings.limit_headers) or OPENAI_NAMES,
         )
 
     def hides_usage(self, call: Call, destination: Destination) -> bool:
         return call.is_stream and destination.asks_usage and not call.asks_usage and call.endpoint.stream in CHUNKS
 
     def prepare(
-        self, call: Call, destination: Destination, *, headers: Headers, body: bytes, limits: Limits
+        self,
+        call: Call,
+        destination: Destination,
+        *,
+        model: ModelName | None,  # noqa: ARG002  # it stands in the body
+        headers: Headers,
+        body: bytes,
+        limits: Limits,
     ) -> UpstreamRequest:
         is_json = call.endpoint.body is BodyKind.JSON
         names = destination.names | _OURS if is_json else destination.names

@@ -90,11 +90,18 @@ class Attempts:
         left_s = deadline - lease.started
         if left_s < limits.headers_s * NEARLY:
             limits = msgspec.structs.replace(limits, headers_s=max(left_s, 0.001))
-        request = pool.kind.prepare(call, lease.member.destination, headers=job.headers, body=job.body, limits=limits)
+        request = pool.kind.prepare(
+            call,
+            lease.member.destination,
+            model=pool.model,
+            headers=job.headers,
+            body=job.body,
+            limits=limits,
+        )
         answer = await self._upstream.attempt(request)
         if isinstance(answer, Fault):
             return Failed(classify_fault(answer), _error_of(answer))
-        note_head(lease, answer.status, answer.headers, self._clock.now())
+        note_head(lease, answer.status, answer.headers, self._clock)
         try:
             first_event_by = Instant(min(lease.started + limits.first_event_s, deadline))
             result = await self._read(answer, lease, job, first_event_by)
@@ -109,7 +116,7 @@ class Attempts:
         """What the head and as much of the body as is safe to wait for say."""
         status = answer.status
         if not 200 <= status < 300:
-            return await self._refused(answer, job)
+            return await self._refused(answer, lease, job)
         content_type = _value(answer.headers, b"content-type")
         if (
             job.call.is_stream
@@ -167,7 +174,7 @@ class Attempts:
         ok = Outcome(OutcomeKind.OK, answer.status)
         return Begun(ok, Answer(answer.status, answer_headers(answer.headers, is_body_new=True), body))
 
-    async def _refused(self, answer: UpstreamAnswer, job: Job) -> Failed:
+    async def _refused(self, answer: UpstreamAnswer, lease: Lease, job: Job) -> Failed:
         """An answer that is no success, kept as it came but for the identifiers of accounts in it."""
         body = await answer.read_all(MAX_ERROR_BYTES)
         if isinstance(body, Fault):
@@ -175,7 +182,8 @@ class Attempts:
         body = without_packing(body, _value(answer.headers, b"content-encoding"), MAX_ERROR_BYTES) or b""
         content_type = _value(answer.headers, b"content-type").decode("latin-1")
         error = job.pool.kind.read_error(body, content_type)
-        outcome = classify(answer.status, dict(answer.headers), error, wall_now=self._clock.wall_now())
+        names = lease.member.destination.limit_names
+        outcome = classify(answer.status, dict(answer.headers), error, wall_now=self._clock.wall_now(), names=names)
         if not error.is_readable and outcome.kind is not OutcomeKind.CALLER_FAULT:
             return Failed(outcome, _refusal_of(outcome, None))
         masked = masked_identifiers_in_bytes(body)

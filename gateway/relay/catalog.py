@@ -91,6 +91,9 @@ class ModelCatalog:
         patterns = _patterns(provider, account)
         yield from (ModelEntry(name, owned_by=provider.id) for name in patterns if not _is_glob(name))
         allowed: ModelSet | None = model_set(patterns) if patterns else None
+        for model in provider.settings.deployments:
+            if allowed is None or allowed.has(model):
+                yield ModelEntry(model, owned_by=provider.id)
         for entry in self._lists.get(account.id, ()):
             if allowed is None or allowed.has(entry.id.lower()):
                 yield entry

@@ -61,7 +61,7 @@ class Checks:
         kind = self._kinds[provider.kind]
         call = Call(id=CallId(f"check_{self._rng.getrandbits(64):016x}"), endpoint=MODELS)
         destination = kind.destination_of(provider, account.credential)
-        request = kind.prepare(call, destination, headers=(), body=b"", limits=LIMITS)
+        request = kind.prepare(call, destination, model=None, headers=(), body=b"", limits=LIMITS)
         answer = await self._upstream.attempt(request)
         if isinstance(answer, Fault):
             return Check(classify_fault(answer), self._clock.now() - started)
@@ -74,8 +74,10 @@ class Checks:
             return Check(classify_fault(body), latency_s)
         headers = dict(answer.headers)
         error = kind.read_error(body, headers.get(b"content-type", b"").decode("latin-1"))
-        outcome = classify(answer.status, headers, error, wall_now=self._clock.wall_now())
-        return Check(outcome, latency_s, _models_in(body) if outcome.kind is OutcomeKind.OK else ())
+        names = destination.limit_names
+        outcome = classify(answer.status, headers, error, wall_now=self._clock.wall_now(), names=names)
+        is_listed = outcome.kind is OutcomeKind.OK and destination.lists_models
+        return Check(outcome, latency_s, _models_in(body) if is_listed else ())
 
 
 def _models_in(body: bytes) -> tuple[ModelEntry, ...]:

@@ -7,25 +7,17 @@ since this runs for every answer.
 from collections.abc import Iterable
 
 from gateway.core.headroom import Headroom
-from gateway.core.hints import read_rate_limits
+from gateway.core.hints import OPENAI_NAMES, read_rate_limits
 from gateway.core.ids import Instant
 from gateway.core.outcome import Scope
 from gateway.providers.base import Headers
 from gateway.relay.headroom_views import ScopeHeadroom, headroom_view
 from gateway.relay.lease import Lease
+from gateway.relay.ports import Clock
 
 MAX_HEADROOMS = 50_000
 """Beyond this many those that have been idle are dropped."""
 IDLE_S = 900.0
-
-_REMAINING = frozenset(
-    {
-        b"x-ratelimit-remaining-requests",
-        b"x-ratelimit-remaining-tokens",
-        b"x-ratelimit-remaining-project-requests",
-        b"x-ratelimit-remaining-project-tokens",
-    }
-)
 
 
 class Headrooms:
@@ -71,14 +63,20 @@ class Headrooms:
         }
 
 
-def note_head(lease: Lease, status: int, headers: Headers, now: Instant) -> None:
+def note_head(lease: Lease, status: int, headers: Headers, clock: Clock) -> None:
     """An answer's head came: learns from what it tells of limits, and that the call was admitted."""
     is_success = 200 <= status < 300
     headrooms = lease.member.headrooms
+    now = clock.now()
     if is_success and all(now < headroom.learn_from for headroom in headrooms):
         return
     fields = dict(headers)
-    limits = None if _REMAINING.isdisjoint(fields) else read_rate_limits(fields)
+    names = lease.member.destination.limit_names
+    limits = None
+    if not names.telling.isdisjoint(fields):
+        # OpenAI's resets are durations alone; some vendors' are moments.
+        wall_now = None if names is OPENAI_NAMES else clock.wall_now()
+        limits = read_rate_limits(fields, wall_now=wall_now, names=names)
     lease.is_told = limits is not None
     for headroom, sent in zip(headrooms, lease.sent, strict=True):
         if limits is not None:

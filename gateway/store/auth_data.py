@@ -2,16 +2,21 @@
 
 Which fields a strategy reads:
 
-    api_key   api_key; organization (or org_id), project (or project_id)
-    header    api_key; header (else the provider's `settings.auth_header`); organization, project as above
-    none      nothing
+    api_key                     api_key; organization (or org_id), project (or project_id)
+    header                      api_key; header (else the provider's `settings.auth_header`); organization, project
+    oauth_client_credentials    client_id, client_secret, token_url (or tenant_id: Microsoft Entra); scope, audience,
+                                client_auth (body or basic); organization, project
+    none                        nothing
+    all of them                 base_url: where this account's calls go, if not where the provider's do
 """
 
 import re
 from collections.abc import Mapping
+from urllib.parse import quote
 
+from gateway.core.base_url import normalised_base_url, split_url
 from gateway.core.ids import Secret
-from gateway.core.snapshot import AuthStrategy, Credential
+from gateway.core.snapshot import AuthStrategy, ClientAuth, Credential, Grant
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A token of RFC 9110 §5.1."""
@@ -21,6 +26,10 @@ _RESERVED_HEADERS = frozenset(
     {"connection", "content-length", "content-type", "expect", "host", "keep-alive", "te", "trailer"}
     | {"transfer-encoding", "upgrade"}
 )
+
+ENTRA_TOKEN_URL = "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token"  # noqa: S105  # an address
+ENTRA_SCOPE = "https://cognitiveservices.azure.com/.default"
+"""What Azure OpenAI asks for."""
 
 
 class InvalidAuthData(ValueError):
@@ -33,33 +42,50 @@ def read_credential(strategy: AuthStrategy, auth_data: object) -> Credential:
     Raises:
         InvalidAuthData: a field is missing or cannot go into a header; the message names it.
     """
-    if strategy is AuthStrategy.NONE:
-        return Credential(strategy)
-    if strategy is AuthStrategy.OAUTH_CLIENT_CREDENTIALS:
-        raise InvalidAuthData("the auth_strategy oauth_client_credentials is not served yet by this release")
     if not isinstance(auth_data, dict):
+        if strategy is AuthStrategy.NONE:
+            return Credential(strategy)
         raise InvalidAuthData('auth_data must be an object, e.g. {"api_key": "sk-…"}')
-    secret = _text(auth_data, "api_key")
-    if secret is None:
-        raise InvalidAuthData("auth_data.api_key is missing: expected a non-empty string")
+    base_url = _base_url(auth_data)
+    if strategy is AuthStrategy.NONE:
+        return Credential(strategy, base_url=base_url)
+    is_grant = strategy is AuthStrategy.OAUTH_CLIENT_CREDENTIALS
     return Credential(
         strategy,
-        secret=Secret(secret),
+        secret=Secret("" if is_grant else _needed(auth_data, "api_key")),
         header=_header_name(auth_data) if strategy is AuthStrategy.HEADER else None,
         organization=_text(auth_data, "organization", "org_id"),
         project=_text(auth_data, "project", "project_id"),
+        base_url=base_url,
+        grant=_grant(auth_data) if is_grant else None,
     )
 
 
 def credential_text(auth_data: object) -> str | None:
-    """What makes two credentials the same: the key, and the organisation and project it is used for. None: no key."""
-    if not isinstance(auth_data, dict) or not isinstance(key := auth_data.get("api_key"), str) or not key:
+    """What makes two credentials the same: the key, and the organisation, project and address it is used for.
+
+    None: there is no key.
+    """
+    if not isinstance(auth_data, dict):
+        return None
+    key = auth_data.get("api_key")
+    if not isinstance(key, str) or not key:
+        key = _client_text(auth_data)
+    if key is None:
         return None
     scope = (
         auth_data.get("organization") or auth_data.get("org_id"),
         auth_data.get("project") or auth_data.get("project_id"),
     )
-    return "\n".join((key, *(str(part or "") for part in scope)))
+    address = (auth_data["base_url"],) if auth_data.get("base_url") else ()
+    return "\n".join((key, *(str(part or "") for part in (*scope, *address))))
+
+
+def shown_key(auth_data: object) -> str:
+    """The part of a credential that people know it by: the key, or the client's id. It may be a secret."""
+    if not isinstance(auth_data, dict):
+        return ""
+    return str(auth_data.get("api_key") or auth_data.get("client_id") or "")
 
 
 def is_header_name(text: str) -> bool:
@@ -69,6 +95,60 @@ def is_header_name(text: str) -> bool:
 
 def is_header_value(text: str) -> bool:
     return bool(_HEADER_VALUE.fullmatch(text))
+
+
+def _client_text(auth_data: Mapping[str, object]) -> str | None:
+    names = ("client_id", "client_secret", "token_url", "tenant_id", "scope", "audience")
+    parts = [auth_data.get(name) for name in names]
+    return "\n".join(str(part or "") for part in parts) if parts[0] and parts[1] else None
+
+
+def _grant(auth_data: Mapping[str, object]) -> Grant:
+    tenant = _text(auth_data, "tenant_id")
+    token_url = _text(auth_data, "token_url")
+    if token_url is None and tenant is None:
+        raise InvalidAuthData("auth_data.token_url is missing: where tokens are fetched (or tenant_id, for Entra)")
+    try:
+        client_auth = ClientAuth(_text(auth_data, "client_auth") or ClientAuth.BODY)
+    except ValueError as error:
+        raise InvalidAuthData("auth_data.client_auth must be body or basic") from error
+    return Grant(
+        token_url=_checked_token_url(token_url or ENTRA_TOKEN_URL.format(tenant=quote(tenant or "", safe=""))),
+        client_id=_needed(auth_data, "client_id"),
+        client_secret=Secret(_needed(auth_data, "client_secret")),
+        scope=_text(auth_data, "scope") or (ENTRA_SCOPE if token_url is None else None),
+        audience=_text(auth_data, "audience"),
+        client_auth=client_auth,
+    )
+
+
+def _checked_token_url(url: str) -> str:
+    try:
+        parts = split_url(url)
+        _ = parts.port
+    except ValueError as error:
+        raise InvalidAuthData("auth_data.token_url is not a URL") from error
+    is_plain = url.isascii() and " " not in url and not parts.fragment and parts.username is None
+    if parts.scheme.lower() not in {"https", "http"} or not parts.hostname or not is_plain:
+        raise InvalidAuthData("auth_data.token_url must be an https:// (or http://) URL without user and password")
+    return url
+
+
+def _base_url(auth_data: Mapping[str, object]) -> str | None:
+    text = _text(auth_data, "base_url")
+    if text is None:
+        return None
+    try:
+        return normalised_base_url(text)
+    except ValueError as error:
+        raise InvalidAuthData(f"auth_data.base_url {error}") from error
+
+
+def _needed(auth_data: Mapping[str, object], name: str) -> str:
+    text = _text(auth_data, name)
+    if text is None:
+        raise InvalidAuthData(f"auth_data.{name} is missing: expected a non-empty string")
+    return text
 
 
 def _text(auth_data: Mapping[str, object], *names: str) -> str | None:

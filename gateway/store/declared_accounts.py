@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.core.ids import ProviderId, masked
-from gateway.store.auth_data import credential_text
+from gateway.store.auth_data import credential_text, shown_key
 from gateway.store.cipher import BrokenSeal, Cipher, UnknownKey, is_sealed
 from gateway.store.declarations import DeclaredAccount, Source
 from gateway.store.managed import Writer, is_ours, standing
@@ -104,7 +104,7 @@ class AccountsOfProvider:
         if account.label is not None or credential is None:
             return account.label or source.value
         mark = self._cipher.digest(credential)[_DIGEST_SHOWN].hex()
-        return f"{source.value} {masked(str(account.auth_data['api_key']))} {mark}"
+        return f"{source.value} {masked(shown_key(account.auth_data))} {mark}"
 
     def _free_label(self, label: str) -> str:
         """The label, with a number behind it when somebody has it already."""

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.core.ids import ProviderId
-from gateway.core.snapshot import Account, ClientKey, Provider, Route, RowProblem, Snapshot, build_snapshot
+from gateway.core.snapshot import Account, ClientKey, Credential, Provider, Route, RowProblem, Snapshot, build_snapshot
 from gateway.store.auth_data import credential_text
 from gateway.store.cipher import BrokenSeal, Cipher, UnknownKey, is_sealed
 from gateway.store.row_checks import (
@@ -188,13 +188,13 @@ def _accounts(
 
 def _shared_credentials(accounts: Sequence[Account]) -> Iterator[RowProblem]:
     """Two accounts with one credential share their limits without knowing it."""
-    first: dict[tuple[str, ...], Account] = {}
+    first: dict[tuple[ProviderId, Credential], Account] = {}
     for account in accounts:
         credential = account.credential
-        if not credential.secret:
+        if not credential.secret and credential.grant is None:
             continue
-        parts = (credential.secret.reveal(), credential.organization or "", credential.project or "")
-        earlier = first.setdefault((account.provider_id, *parts), account)
+        same = msgspec.structs.replace(credential, header=None)
+        earlier = first.setdefault((account.provider_id, same), account)
         if earlier is not account:
             message = f"auth_data holds the same credential as account {earlier.id}: delete one of the two"
             yield RowProblem("accounts", account.id, message, is_skipped=False)

@@ -15,6 +15,7 @@ from gateway.core.base_url import normalised_base_url
 from gateway.core.ids import AccountId, KeyId, ModelName, ProviderId
 from gateway.core.proxy_url import checked_proxy_url
 from gateway.core.snapshot import Account, AuthStrategy, ClientKey, Provider, ProviderSettings, Route
+from gateway.providers.limit_headers import LIMIT_HEADER_KEYS
 from gateway.store.auth_data import InvalidAuthData, is_header_name, is_header_value, read_credential
 
 Row = Mapping[str, Any]
@@ -22,6 +23,11 @@ Row = Mapping[str, Any]
 
 _PROVIDER_ID = re.compile(r"[\x21-\x7e]{1,200}")
 """It goes into headers and metric labels."""
+
+_API_VERSION = re.compile(r"[A-Za-z0-9.-]{1,40}")
+"""It goes into the query."""
+
+_AZURE_HOST = re.compile(r"//[^/]*\.openai\.azure\.(?:com|us|cn)(?=[:/])")
 
 _TYPES_OF_STRATEGY = {
     AuthStrategy.API_KEY: "api_key",
@@ -72,6 +78,11 @@ def provider_doubts(row: Row, provider: Provider) -> Iterator[str]:
     expected = _TYPES_OF_STRATEGY[provider.auth_strategy]
     if row["auth_type"] != expected:
         yield f"auth_type does not go with auth_strategy {provider.auth_strategy}: expected {expected}"
+    is_azure = provider.kind == "azure_openai"
+    if _AZURE_HOST.search(provider.base_url) and not is_azure:
+        yield f"kind is {provider.kind}, but base_url is a resource of Azure OpenAI: expected azure_openai"
+    if provider.settings.api_version is not None and not is_azure:
+        yield f"settings.api_version means nothing to the kind {provider.kind}: expected azure_openai, or no version"
 
 
 def strategy_of(row: Row) -> AuthStrategy:
@@ -104,7 +115,21 @@ def settings_of(settings: object) -> ProviderSettings:
     if not all(is_header_name(name) and is_header_value(value) for name, value in read.headers.items()):
         raise RowRefused("settings.headers holds a name or a value that no header may have")
     _check_proxy(read.proxy)
-    return read
+    _check_limit_headers(read.limit_headers)
+    if read.api_version is not None and not _API_VERSION.fullmatch(read.api_version):
+        raise RowRefused("settings.api_version must be like 2024-10-21, 2025-04-01-preview or preview")
+    if not all(name.strip() and is_header_value(name) for name in read.deployments.values()):
+        raise RowRefused("settings.deployments must map models to names, none of them empty")
+    deployments = {model.strip().lower(): name for model, name in read.deployments.items()}
+    return msgspec.structs.replace(read, deployments=deployments)
+
+
+def _check_limit_headers(named: Mapping[str, str]) -> None:
+    unknown = sorted(set(named) - set(LIMIT_HEADER_KEYS))
+    if unknown:
+        raise RowRefused(f"settings.limit_headers has an unknown key: expected {', '.join(LIMIT_HEADER_KEYS)}")
+    if not all(is_header_name(name) for name in named.values()):
+        raise RowRefused("settings.limit_headers holds what is not the name of a header")
 
 
 def _check_proxy(proxy: str | None) -> None:

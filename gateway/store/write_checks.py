@@ -13,7 +13,8 @@ _OPENAI_ADMIN_PREFIX = "sk-admin-"
 _OPENAI_KINDS = frozenset({"openai"})
 
 _PUBLIC_FIELDS = frozenset(
-    {"header", "organization", "org_id", "project", "project_id", "token_url", "scope", "scopes", "audience"}
+    {"header", "organization", "org_id", "project", "project_id", "base_url"}
+    | {"token_url", "tenant_id", "client_id", "scope", "audience", "client_auth"}
 )
 """Fields of `auth_data` that are no secrets; all others are masked, unknown ones too."""
 

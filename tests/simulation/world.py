@@ -130,7 +130,7 @@ class Process:
 
     def answered(self, lease: Lease, status: int, headers, outcome: Outcome) -> None:
         now = self.world.clock.now()
-        note_head(lease, status, headers, now)
+        note_head(lease, status, headers, self.world.clock)
         self.board.observe(lease, outcome, now)
         lease.release()
         if outcome.kind is not OutcomeKind.OK:  # another account, at the head of the line

@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 
 from gateway.core.call import Call, Endpoint
@@ -222,3 +223,23 @@ def test_model_outside_the_allow_list_is_not_found_and_the_column_is_named(accou
 
 def test_provider_without_accounts_gives_no_targets():
     assert targets_for(a_snapshot([OPENAI]), a_call("gpt-4")).accounts == ()
+
+
+@pytest.mark.parametrize(
+    ("routes", "model", "sent"),
+    [
+        pytest.param([], "gpt-4o", "prod-4o", id="the-callers-name"),
+        pytest.param([], "GPT-4o", "prod-4o", id="in-any-case"),
+        pytest.param([a_route("best", upstream_model="gpt-4o")], "best", "prod-4o", id="the-routes-name"),
+        pytest.param([a_route("gpt-*")], "gpt-5", "gpt-5", id="one-that-is-not-mapped"),
+    ],
+)
+def test_a_model_is_sent_under_the_name_of_its_deployment(routes, model, sent):
+    provider = msgspec.structs.replace(OPENAI, settings=ProviderSettings(deployments={"gpt-4o": "prod-4o"}))
+    snapshot = a_snapshot([provider], [an_account("a", models=("gpt-*",))], routes)
+
+    targets = targets_for(snapshot, a_call(model))
+
+    assert targets.upstream_model == sent
+    assert targets.is_model_kept is (sent == model)
+    assert [account.id for account in targets.accounts] == ["a"]

@@ -16,7 +16,7 @@ LIMITS = Limits(connect_s=1.0)
 
 def prepare(the_call, headers=(), body=BODY, **row):
     destination = OPENAI.destination_of(provider(**row), credential())
-    return OPENAI.prepare(the_call, destination, headers=headers, body=body, limits=LIMITS)
+    return OPENAI.prepare(the_call, destination, model=None, headers=headers, body=body, limits=LIMITS)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_usage_is_asked_for_where_it_can_be_hidden(path, fields, setting, hides)
     row = provider(settings={"stream_usage": setting})
     destination = OPENAI.destination_of(row, credential())
 
-    request = OPENAI.prepare(call(path, **fields), destination, headers=(), body=BODY, limits=LIMITS)
+    request = OPENAI.prepare(call(path, **fields), destination, model=None, headers=(), body=BODY, limits=LIMITS)
 
     assert OPENAI.hides_usage(call(path, **fields), destination) is hides
     assert (b'"stream_options":{"include_usage":true}' in request.body) is hides
@@ -112,7 +112,7 @@ def test_usage_is_asked_for_where_it_can_be_hidden(path, fields, setting, hides)
 
 def test_nothing_printed_holds_the_credential():
     destination = OPENAI.destination_of(provider(), credential())
-    request = OPENAI.prepare(call(), destination, headers=(), body=BODY, limits=LIMITS)
+    request = OPENAI.prepare(call(), destination, model=None, headers=(), body=BODY, limits=LIMITS)
 
     assert "sk-test" not in f"{destination!r} {request!r} {destination} {request}"
 

@@ -1,7 +1,7 @@
 import pytest
 
 from gateway.core.ids import Secret
-from gateway.core.snapshot import AuthStrategy, Credential
+from gateway.core.snapshot import AuthStrategy, ClientAuth, Credential, Grant
 from gateway.store.auth_data import InvalidAuthData, credential_text, is_header_name, read_credential
 
 KEY = "sk-proj-abcdefghijkl"
@@ -79,9 +79,69 @@ def test_a_wrong_header_is_refused() -> None:
         read_credential(AuthStrategy.HEADER, {"api_key": KEY, "header": "x y"})
 
 
-def test_a_strategy_to_come_says_so() -> None:
-    with pytest.raises(InvalidAuthData, match="not served yet"):
-        read_credential(AuthStrategy.OAUTH_CLIENT_CREDENTIALS, {"client_id": "a"})
+GRANT = {"token_url": "https://login.example/token", "client_id": "app", "client_secret": "hidden"}
+
+
+def test_client_credentials_are_read() -> None:
+    extra = {"scope": "s1 s2", "audience": "aud", "client_auth": "basic", "project": "p1"}
+
+    credential = read_credential(AuthStrategy.OAUTH_CLIENT_CREDENTIALS, GRANT | extra)
+
+    assert credential.grant == Grant(
+        "https://login.example/token", "app", Secret("hidden"), "s1 s2", "aud", ClientAuth.BASIC
+    )
+    assert (credential.project, bool(credential.secret)) == ("p1", False)
+    assert "hidden" not in repr(credential)
+
+
+def test_a_tenant_stands_for_entras_address_and_scope() -> None:
+    entra = {"tenant_id": "contoso/x", "client_id": "app", "client_secret": "hidden"}
+
+    grant = read_credential(AuthStrategy.OAUTH_CLIENT_CREDENTIALS, entra).grant
+
+    assert grant is not None
+    assert grant.token_url.split("/")[2:4] == ["login.microsoftonline.com", "contoso%2Fx"]
+    assert grant.scope == "https://cognitiveservices.azure.com/.default"
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        pytest.param({"token_url": None}, "token_url", id="no-address"),
+        pytest.param({"token_url": "ftp://login.example/t"}, "token_url", id="scheme"),
+        pytest.param({"token_url": "https://me:hidden@login.example/t"}, "token_url", id="password"),
+        pytest.param({"token_url": "https://[::1/t"}, "token_url", id="no-url"),
+        pytest.param({"token_url": "https://login.example:99999/t"}, "token_url", id="port"),
+        pytest.param({"client_id": ""}, "client_id", id="no-client"),
+        pytest.param({"client_secret": None}, "client_secret", id="no-secret"),
+        pytest.param({"client_secret": "hidden\n"}, "client_secret", id="line-end"),
+        pytest.param({"client_auth": "jwt"}, "client_auth", id="way"),
+    ],
+)
+def test_a_grant_that_cannot_be_used_is_refused_by_field(changes: dict[str, object], field: str) -> None:
+    with pytest.raises(InvalidAuthData, match=rf"auth_data\.{field}") as caught:
+        read_credential(AuthStrategy.OAUTH_CLIENT_CREDENTIALS, GRANT | changes)
+
+    assert "hidden" not in str(caught.value)
+
+
+def test_a_client_is_a_credential_of_its_own_for_each_scope_and_address() -> None:
+    texts = {
+        credential_text(GRANT | changes)
+        for changes in ({}, {"scope": "s"}, {"client_secret": "other"}, {"base_url": "https://a.example"})
+    }
+
+    assert len(texts) == 4
+    assert credential_text({"client_id": "app"}) is None
+
+
+@pytest.mark.parametrize("strategy", [AuthStrategy.API_KEY, AuthStrategy.NONE])
+def test_an_account_may_have_an_address_of_its_own(strategy: AuthStrategy) -> None:
+    auth_data = {"api_key": KEY, "base_url": "https://Second.example"}
+
+    assert read_credential(strategy, auth_data).base_url == "https://second.example/v1"
+    with pytest.raises(InvalidAuthData, match=r"auth_data\.base_url must begin"):
+        read_credential(strategy, auth_data | {"base_url": "second.example"})
 
 
 def test_one_key_for_two_projects_is_two_credentials() -> None:

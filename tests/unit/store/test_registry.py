@@ -136,6 +136,10 @@ def test_rows_as_the_contract_shows_them_become_a_snapshot() -> None:
         pytest.param({"settings": {"headers": {"host": "a"}}}, "settings.headers", id="reserved-header"),
         pytest.param({"settings": {"proxy": "me:hunter2@proxy:3128"}}, "settings.proxy must begin", id="proxy"),
         pytest.param({"settings": {"proxy": ["hunter2"]}}, r"\$\.proxy", id="proxy-of-another-type"),
+        pytest.param({"settings": {"api_version": "2024&x=1"}}, "settings.api_version must", id="api-version"),
+        pytest.param({"settings": {"deployments": {"gpt-4o": " "}}}, "settings.deployments must", id="deployment"),
+        pytest.param({"settings": {"limit_headers": {"rpm": "x"}}}, "limit_headers has an unknown", id="limit-key"),
+        pytest.param({"settings": {"limit_headers": {"tokens_limit": "é"}}}, "limit_headers holds", id="limit-header"),
     ],
 )
 def test_a_bad_provider_is_reported_and_the_others_serve(changes: dict[str, Any], says: str) -> None:
@@ -234,6 +238,34 @@ def test_what_looks_wrong_but_works_is_reported_and_serves() -> None:
     assert "auth_type" in loaded.snapshot.problems[0].message
     assert "negative" in loaded.snapshot.problems[1].message
     assert "same credential" in loaded.snapshot.problems[2].message
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        pytest.param({"base_url": "https://r.openai.azure.com"}, "kind is openai, but base_url is", id="azures-host"),
+        pytest.param({"settings": {"api_version": "2024-10-21"}}, "settings.api_version means nothing", id="version"),
+    ],
+)
+def test_a_kind_that_does_not_fit_is_reported_and_serves(changes: dict[str, Any], says: str) -> None:
+    (problem,) = load(providers=[provider(**changes)]).snapshot.problems
+
+    assert says in problem.message
+    assert not problem.is_skipped
+
+
+def test_models_of_deployments_are_known_in_any_case() -> None:
+    loaded = load(providers=[provider(settings={"deployments": {" GPT-4o ": "Prod"}})])
+
+    assert loaded.snapshot.providers["openai"].settings.deployments == {"gpt-4o": "Prod"}
+
+
+def test_one_key_at_two_addresses_is_two_credentials() -> None:
+    twice = {"api_key": CREDENTIAL, "base_url": "https://second.example"}
+
+    loaded = load(accounts=[account(1, auth_data={"api_key": CREDENTIAL}), account(2, auth_data=twice)])
+
+    assert loaded.snapshot.problems == ()
 
 
 def test_inactive_rows_are_as_if_they_were_not_there_but_their_secrets_are_sealed() -> None:

@@ -1,0 +1,115 @@
+"""Azure OpenAI: OpenAI's wire format at other paths, the key in a header of its own, models under names of deployments.
+
+    settings.api_version    a call of /v1/chat/completions goes to
+    None                    /openai/v1/chat/completions
+    preview                 /openai/v1/chat/completions?api-version=preview
+    2024-10-21              /openai/deployments/<deployment>/chat/completions?api-version=2024-10-21
+
+Dated paths have the deployment in them for the endpoints in `OF_DEPLOYMENTS`; all others are `/openai/<path>`.
+"""
+
+import re
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+
+from gateway.core.call import Call
+from gateway.core.ids import ModelName
+from gateway.core.outcome import ErrorBody
+from gateway.core.snapshot import AuthStrategy, Credential, Provider, StreamUsage, Validation
+from gateway.providers.base import Destination, Headers, Limits, UpstreamRequest
+from gateway.providers.openai_compatible import OpenAICompatible, read_base_url
+
+OF_DEPLOYMENTS: Final = frozenset(
+    {
+        *("/completions", "/chat/completions", "/embeddings"),
+        *("/audio/transcriptions", "/audio/translations", "/audio/speech"),
+        *("/images/generations", "/images/edits"),
+    }
+)
+"""The paths that OpenAI's own SDK rewrites to `/deployments/{model}` (reference §4.4)."""
+KEY_HEADER: Final = "api-key"
+_DATED: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_USAGE_SINCE: Final = "2024-09"
+"""Dated versions before it refuse `stream_options`."""
+
+
+class AzureDestination(Destination, frozen=True):
+    """`prefix` ends in `/openai` on dated paths, else in `/openai/v1`."""
+
+    version: bytes = b""
+    """`api-version=…`; empty: none is sent."""
+    is_dated: bool = False
+
+
+class AzureOpenAI(msgspec.Struct, frozen=True):
+    """OpenAI's wire format as Azure serves it."""
+
+    name: str = "azure_openai"
+    stream_usage: StreamUsage = StreamUsage.ASK
+    validation: Validation = Validation.RANGES
+    plain: OpenAICompatible = OpenAICompatible("azure_openai", StreamUsage.ASK, Validation.RANGES)
+    """What does all that is no different."""
+
+    def destination_of(self, provider: Provider, credential: Credential) -> AzureDestination:
+        """Raises `ValueError`, which holds no secret, for what no header can carry.
+
+        A key goes into the header `api-key`, whichever of the strategies `api_key` and `header` the row has.
+        """
+        if credential.strategy is AuthStrategy.API_KEY:
+            credential = msgspec.structs.replace(credential, strategy=AuthStrategy.HEADER, header=KEY_HEADER)
+        settings, common = provider.settings, self.plain.destination_of(provider, credential)
+        version = settings.api_version or ""
+        is_dated = bool(_DATED.match(version))
+        is_asked = not is_dated or version[: len(_USAGE_SINCE)] >= _USAGE_SINCE
+        _, path = read_base_url(credential.base_url or provider.base_url)
+        fields = {name: getattr(common, name) for name in common.__struct_fields__}
+        return AzureDestination(
+            **fields
+            | {
+                "prefix": _root(path) + (b"/openai" if is_dated else b"/openai/v1"),
+                "asks_usage": common.asks_usage and (is_asked or settings.stream_usage is StreamUsage.ASK),
+                "lists_models": False,  # it lists what could be deployed, not what is
+            },
+            version=b"api-version=" + version.encode() if version else b"",
+            is_dated=is_dated,
+        )
+
+    def hides_usage(self, call: Call, destination: Destination) -> bool:
+        return self.plain.hides_usage(call, destination)
+
+    def prepare(
+        self,
+        call: Call,
+        destination: Destination,
+        *,
+        model: ModelName | None,
+        headers: Headers,
+        body: bytes,
+        limits: Limits,
+    ) -> UpstreamRequest:
+        request = self.plain.prepare(call, destination, model=model, headers=headers, body=body, limits=limits)
+        if not isinstance(destination, AzureDestination) or not destination.version:
+            return request
+        return msgspec.structs.replace(request, target=_target(request.target, destination, model))
+
+    def read_error(self, body: bytes, content_type: str) -> ErrorBody:
+        return self.plain.read_error(body, content_type)
+
+
+def _root(path: bytes) -> bytes:
+    """What stands before `/openai`: a base URL may be the resource's, or any address below it that people paste."""
+    root, slash, _ = (path + b"/").partition(b"/openai/")
+    return root if slash else path.removesuffix(b"/v1")
+
+
+def _target(target: bytes, destination: AzureDestination, model: ModelName | None) -> bytes:
+    """`target` as OpenAI's paths have it → with the deployment and the version; a version of the caller's stays."""
+    path, _, query = target.partition(b"?")
+    below = path[len(destination.prefix) :]
+    if destination.is_dated and model and below.decode("latin-1") in OF_DEPLOYMENTS:
+        path = destination.prefix + b"/deployments/" + quote(model, safe="").encode() + below
+    if any(part.startswith(b"api-version=") for part in query.split(b"&")):
+        return path + b"?" + query
+    return path + b"?" + (query + b"&" if query else b"") + destination.version
