@@ -7,5 +7,15 @@ from gateway.store.tables.client_keys import ClientKeyRow
 from gateway.store.tables.cooldowns import CooldownRow
 from gateway.store.tables.model_routes import ModelRouteRow
 from gateway.store.tables.providers import ProviderRow
+from gateway.store.tables.stateful_ids import StatefulIdRow
 
-__all__ = ["AccountRow", "AuditRow", "Base", "ClientKeyRow", "CooldownRow", "ModelRouteRow", "ProviderRow"]
+__all__ = [
+    "AccountRow",
+    "AuditRow",
+    "Base",
+    "ClientKeyRow",
+    "CooldownRow",
+    "ModelRouteRow",
+    "ProviderRow",
+    "StatefulIdRow",
+]
