@@ -4,16 +4,20 @@ from enum import StrEnum
 
 import msgspec
 
-from gateway.core.ids import CallId, KeyId, ModelName, ProviderId
+from gateway.core.ids import AccountId, CallId, KeyId, ModelName, ProviderId
 
 
 class BodyKind(StrEnum):
     """How a request's body is read."""
 
     NONE = "none"
+    """The API knows of none; one that comes all the same passes unread."""
     JSON = "json"
+    """An object, whatever the request's content-type says."""
     MULTIPART = "multipart"
     BINARY = "binary"
+    ANY = "any"
+    """The request's content-type decides."""
 
 
 class StreamKind(StrEnum):
@@ -32,6 +36,17 @@ CHUNKS = frozenset({StreamKind.CHAT, StreamKind.COMPLETION})
 """Streams of chunks with choices: `[DONE]` ends them, and their usage comes when it is asked for."""
 
 
+class ModelUse(StrEnum):
+    """What a call without a model means."""
+
+    NONE = "none"
+    """The endpoint takes none."""
+    OPTIONAL = "optional"
+    """The upstream has a default of its own, or knows the model from an object that the call names."""
+    REQUIRED = "required"
+    """The provider's `default_model` is served; without one the call is refused."""
+
+
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """One operation of the API. The rows are in `wire/endpoints.py`."""
 
@@ -39,11 +54,20 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """Stable label for metrics, logs and permission scopes, e.g. `chat.completions`."""
     method: str
     path: str
-    """Below the version path: `/chat/completions`."""
+    """Below the version path: `/chat/completions`. `{…_id}` names the place of an object's id."""
     body: BodyKind = BodyKind.JSON
     stream: StreamKind = StreamKind.NONE
+    model: ModelUse = ModelUse.NONE
     is_creating: bool = False
     """Makes something that lasts or acts: repeated, once body bytes have left, only after a definite refusal."""
+    creates: str | None = None
+    """Kind of the object whose `id` the answer carries: `file`, `batch`, `response` …"""
+    is_list: bool = False
+    """Lists objects that lie in the accounts."""
+    is_stateless: bool = False
+    """No part of a request can name an object of an account."""
+    is_download: bool = False
+    """The answer is somebody's data: passed on unread, of any size, whatever type it claims."""
     is_own: bool = False
     """Answered by the gateway itself: no account, no attempt."""
 
@@ -53,6 +77,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
     id: CallId
     endpoint: Endpoint
+    path: str = ""
+    """Below the version, still percent-encoded, as it goes upstream; "": the endpoint's own."""
     query: bytes = b""
     model: ModelName | None = None
     """As the caller wrote it."""
@@ -66,6 +92,10 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     named_provider: ProviderId | None = None
     """From the header `x-provider`."""
     key_id: KeyId | None = None
+    owner: str | None = None
+    """Whose ids it may name: the client key's owner. None: calls are open."""
+    pinned: frozenset[AccountId] | None = None
+    """Only these accounts may serve it: they hold what it names. None: any."""
     max_wait_s: float = 10.0
     """How long the call may queue for an account, from `x-gateway-max-wait` and the client's own timeout."""
 

@@ -116,7 +116,7 @@ class ScopeNames(msgspec.Struct, frozen=True):
     account: str
     holder: str
     model: str
-    """Lower case; "" when the call has none."""
+    """Lower case; `endpoint:<name>` when the call has none."""
     endpoint: str
 
     def scope(self, kind: ScopeKind, *, limit: str | None = None) -> Scope:

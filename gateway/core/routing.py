@@ -2,18 +2,21 @@
 
     x-provider ─▶ route of the model ─▶ default_provider ─▶ the only active provider ─▶ 404 (400 without a model)
 
+A pinned call goes to the provider of its accounts: what it names lies there and nowhere else.
+
 An inactive provider is not in the snapshot, so it is as if it were not there. The result depends on the snapshot, the
-call's `named_provider` and its `model` alone (in lower case, but for `upstream_model` where `is_model_kept`).
+call's `named_provider`, `pinned`, its endpoint's `model` and its own `model` alone (in lower case, but for
+`upstream_model` where `is_model_kept`).
 """
 
 from collections.abc import Iterator
 
 import msgspec
 
-from gateway.core.call import Call
+from gateway.core.call import Call, ModelUse
 from gateway.core.errors import GatewayError, InvalidCall, ModelNotFound
 from gateway.core.globs import ModelSet, model_set
-from gateway.core.ids import ModelName, ProviderId
+from gateway.core.ids import AccountId, ModelName, ProviderId
 from gateway.core.snapshot import Account, Provider, Route, Snapshot
 
 
@@ -22,9 +25,11 @@ class Targets(msgspec.Struct, frozen=True, kw_only=True):
 
     provider: Provider
     upstream_model: ModelName
-    """The name that is sent."""
+    """The name that is sent; "" for a call that has none."""
     is_model_kept: bool
-    """The name that is sent is the caller's own, as each call writes it: do not keep it for calls of another case."""
+    """The name that is sent is the caller's own, as each call writes it: do not keep it for calls of another case.
+
+    A call that has none is sent without."""
     accounts: tuple[Account, ...]
     """Those that may serve the model: by tier, then by creation. Empty when the provider has no active account."""
     fallbacks: tuple[ModelName, ...] = ()
@@ -43,9 +48,18 @@ def provider_for(snapshot: Snapshot, call: Call) -> Provider:
 def targets_for(snapshot: Snapshot, call: Call) -> Targets:
     """Who may serve `call`. Raises InvalidCall or ModelNotFound when nobody is configured to."""
     provider, route = _provider_and_route(snapshot, call)
-    model = call.model or provider.settings.default_model
+    needs_model = call.endpoint.model is ModelUse.REQUIRED
+    model = call.model or (provider.settings.default_model if needs_model else None)
     if not model:
-        raise _no_model()
+        if needs_model:
+            raise _no_model()
+        accounts = snapshot.accounts_of.get(provider.id, ())
+        return Targets(
+            provider=provider,
+            upstream_model=ModelName(""),
+            is_model_kept=True,
+            accounts=_pinned(accounts, call.pinned),
+        )
     renamed = route.upstream_model if route else None
     named = renamed or model
     renamed = provider.settings.deployments.get(named.lower(), renamed)
@@ -55,9 +69,13 @@ def targets_for(snapshot: Snapshot, call: Call) -> Targets:
         provider=provider,
         upstream_model=upstream_model,
         is_model_kept=bool(call.model) and not renamed,
-        accounts=_accounts(snapshot, provider, names, model),
-        fallbacks=route.fallbacks if route else (),
+        accounts=_pinned(_accounts(snapshot, provider, names, model), call.pinned),
+        fallbacks=route.fallbacks if route and call.pinned is None else (),
     )
+
+
+def _pinned(accounts: tuple[Account, ...], pinned: frozenset[AccountId] | None) -> tuple[Account, ...]:
+    return accounts if pinned is None else tuple(account for account in accounts if account.id in pinned)
 
 
 def _provider_and_route(snapshot: Snapshot, call: Call) -> tuple[Provider, Route | None]:
@@ -66,6 +84,11 @@ def _provider_and_route(snapshot: Snapshot, call: Call) -> tuple[Provider, Route
     if call.named_provider is not None:
         named = _named(snapshot, call.named_provider)
         return named, next((route for route in routes if route.provider_id == named.id), None)
+    if call.pinned:
+        holder = next((snapshot.accounts[id_] for id_ in sorted(call.pinned) if id_ in snapshot.accounts), None)
+        if holder is not None:
+            provider = snapshot.providers[holder.provider_id]
+            return provider, next((route for route in routes if route.provider_id == provider.id), None)
     route = next(routes, None)
     if route is not None:
         return snapshot.providers[route.provider_id], route
@@ -74,7 +97,7 @@ def _provider_and_route(snapshot: Snapshot, call: Call) -> tuple[Provider, Route
         return default, None
     if len(snapshot.providers) == 1:
         return next(iter(snapshot.providers.values())), None
-    raise _no_provider(call.model)
+    raise _no_provider(call)
 
 
 def _routes(snapshot: Snapshot, model_lower: str) -> Iterator[Route]:
@@ -131,9 +154,17 @@ def _no_model() -> InvalidCall:
     return InvalidCall("You must provide a model parameter.", param="model", code="missing_required_parameter")
 
 
-def _no_provider(model: ModelName | None) -> GatewayError:
-    if not model:
+def _no_provider(call: Call) -> GatewayError:
+    model = call.model
+    if not model and call.endpoint.model is ModelUse.REQUIRED:
         return _no_model()
+    if not model:
+        return InvalidCall(
+            "The call names no model that could tell which provider serves it. Name one in the header `x-provider`, "
+            "or set `default_provider`.",
+            param="x-provider",
+            code="provider_required",
+        )
     return ModelNotFound(
         f"The model `{_shown(model)}` does not exist here: no route fits it and no default provider is set. "
         "Add a row to `model_routes`, set `default_provider`, or name a provider in the header `x-provider`.",

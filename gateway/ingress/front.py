@@ -30,9 +30,9 @@ class Front:
         return self.pages.state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "HEAD":
-            scope = {**scope, "method": "GET"}  # the same answer; the server, which knows better, leaves the body out
         if scope["type"] == "http" and (scope["raw_path"].startswith(PREFIX) or scope["raw_path"] == ROOT):
             await self._data_plane(scope, receive, send)
             return
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}  # the same answer; the server, which knows better, leaves the body out
         await self.pages(scope, receive, send)  # type: ignore[arg-type]  # Litestar's own words for the same three

@@ -9,7 +9,7 @@ from random import Random
 
 import msgspec
 
-from gateway.core.call import Call, Endpoint
+from gateway.core.call import BodyKind, Call, Endpoint, StreamKind
 from gateway.core.errors import (
     AllOutOfQuota,
     AllOverloaded,
@@ -18,12 +18,11 @@ from gateway.core.errors import (
     EndpointNotFound,
     GatewayError,
     NoAccountAvailable,
-    NotAllowed,
     ShuttingDown,
     UpstreamFailed,
     UpstreamTimedOut,
 )
-from gateway.core.ids import CallId, ProviderId
+from gateway.core.ids import CallId, ModelName, ProviderId
 from gateway.core.outcome import OutcomeKind
 from gateway.core.snapshot import ClientKey
 from gateway.ingress.asgi import HangUp, HangUpWatch, Receive, Scope, Send, send_coming, send_whole
@@ -42,16 +41,19 @@ from gateway.relay.ports import Clock
 from gateway.relay.restart import RestartingRelay
 from gateway.telemetry.events import CallEnd, Event
 from gateway.telemetry.log import get_logger
-from gateway.wire.endpoints import allowed_methods, find, path_values
-from gateway.wire.envelope import Envelope, read_envelope
+from gateway.wire.endpoints import allowed_methods, as_head, find, other, path_values
+from gateway.wire.envelope import Envelope, peek_envelope, read_envelope
 from gateway.wire.errors import error_headers, write_error
 from gateway.wire.headers import max_wait_s, request_headers
+from gateway.wire.paths import check_path
+from gateway.wire.query import has_flag, model_in, replace_model
 
 PREFIX = b"/v1"
 UNKNOWN = Endpoint(name="unknown", method="", path="")
-"""Label of calls to paths that no row has."""
-ADMIN_AREAS = ("/organization", "/projects")
-"""OpenAI's administration: it would let a caller change the account itself."""
+"""Label of calls that were refused before their endpoint was known."""
+OWN_METHODS = ("OPTIONS", "TRACE", "CONNECT")
+"""Methods that speak to the server next to the caller: they go no further."""
+JSON_TYPE = b"application/json"
 JSON = ((b"content-type", b"application/json"),)
 
 
@@ -162,44 +164,65 @@ class Exchange:
             encoding=self._headers.get(b"content-encoding"),
             declared=self._headers.get(b"content-length"),
         )
-        return self._job(endpoint, key, read_envelope(body, endpoint), body)
+        if endpoint.body is BodyKind.JSON:
+            return self._job(endpoint, key, read_envelope(body, endpoint), body)
+        return self._job(endpoint, key, self._envelope(endpoint, body), body)
 
     def _endpoint(self) -> Endpoint:
+        """The row of the request, made on the spot where the table has none."""
         method, path = self._scope["method"], self._path
         endpoint = find(method, path)
+        if endpoint is not None and (endpoint.path == path or endpoint.is_own):
+            return endpoint
+        if not path.strip("/"):
+            raise EndpointNotFound(f"Unknown request URL: {method} /v1{path}.")
+        check_path(path)
         if endpoint is not None:
             return endpoint
-        if path.startswith(ADMIN_AREAS):
-            raise NotAllowed("Organization administration does not go through this gateway.", code="admin_path_refused")
-        allowed = allowed_methods(path)
-        if allowed:
+        if method in OWN_METHODS:
+            allowed = ", ".join(allowed_methods(path)) or "any other method"
             raise EndpointNotFound(
-                f"Not allowed to {method} on /v1{path}: use {', '.join(allowed)}.",
-                code="method_not_allowed",
-                status=405,
+                f"Not allowed to {method} on /v1{path}: use {allowed}.", code="method_not_allowed", status=405
             )
-        raise EndpointNotFound(f"Unknown request URL: {method} /v1{path}.")
+        if method == "HEAD":
+            read = find("GET", path) or other("GET")
+            return read if read.is_own else as_head(read)
+        return other(method)
+
+    def _envelope(self, endpoint: Endpoint, body: bytes) -> Envelope:
+        """What a request says that need not be JSON."""
+        content_type = self._headers.get(b"content-type", b"").lower()
+        if body and endpoint.body is not BodyKind.NONE and content_type.startswith(JSON_TYPE):
+            return read_envelope(body, endpoint) if endpoint.path else peek_envelope(body)
+        named = path_values(endpoint, self._path).get("model")
+        is_stream = endpoint.stream is not StreamKind.NONE and has_flag(self._scope["query_string"], b"stream")
+        return Envelope(model=ModelName(named) if named else None, is_stream=is_stream)
 
     def _job(self, endpoint: Endpoint, key: ClientKey | None, envelope: Envelope, body: bytes) -> Job:
         headers, plane = self._headers, self._plane
         named = headers.get(b"x-provider")
+        query: bytes = self._scope["query_string"]
         call = Call(
             id=self._call_id,
             endpoint=endpoint,
-            query=self._scope["query_string"],
-            model=envelope.model,
+            path=self._path,
+            query=query,
+            model=envelope.model or (model_in(query) if query else None),
             is_stream=envelope.is_stream,
             asks_usage=envelope.asks_usage,
             estimated_tokens=envelope.estimated_tokens,
             affinity=envelope.affinity,
             named_provider=ProviderId(named.decode("latin-1")) if named else None,
             key_id=None if key is None else key.id,
+            owner=None if key is None else key.owner,
             max_wait_s=max_wait_s(headers, plane.default_wait_s, plane.max_wait_s),
         )
         self._progress.call = call
         check_model(key, call.model)
         pool = plane.board.pool_for(call)
-        sent = fitted(call, pool, envelope.fields, body)
+        sent = fitted(call, pool, envelope, body)
+        if query and not pool.is_model_kept:
+            call = msgspec.structs.replace(call, query=replace_model(query, pool.model))
         allowed = () if key is None else key.models
         return Job(call, pool, request_headers(self._scope["headers"]), sent, self._progress, body, allowed)
 
@@ -244,7 +267,8 @@ class Exchange:
         body = write_error(error)
         headers = (*JSON, *error_headers(error), *self._own_headers())
         if error.status == 405:  # RFC 9110 §15.5.6
-            headers += ((b"allow", ", ".join(allowed_methods(self._path)).encode()),)
+            allowed = allowed_methods(self._path) or ("GET", "POST", "PUT", "PATCH", "DELETE")
+            headers += ((b"allow", ", ".join(allowed).encode()),)
         await send_whole(self._send, error.status, headers, body)
         end = next((end for kind, end in ENDS if isinstance(error, kind)), CallEnd.CRASHED)
         self._progress.finish(end, error.status, code=error.code)

@@ -91,5 +91,5 @@ def read_base_url(base_url: str) -> tuple[Origin, bytes]:
 
 
 def _target(call: Call, destination: Destination) -> bytes:
-    target = destination.prefix + call.endpoint.path.encode()
+    target = destination.prefix + (call.path or call.endpoint.path).encode()
     return target + b"?" + call.query if call.query else target

@@ -6,7 +6,7 @@ freed here, or by the answer's coming body when there is one.
 
 import msgspec
 
-from gateway.core.call import StreamKind
+from gateway.core.call import CHUNKS, ModelUse
 from gateway.core.classify import classify, classify_fault, classify_stream_error
 from gateway.core.errors import AllOverloaded, GatewayError, UpstreamFailed, UpstreamTimedOut
 from gateway.core.ids import Instant
@@ -118,13 +118,11 @@ class Attempts:
         if not 200 <= status < 300:
             return await self._refused(answer, lease, job)
         content_type = _value(answer.headers, b"content-type")
-        if (
-            job.call.is_stream
-            and content_type.startswith(EVENTS_TYPE)
-            and job.call.endpoint.stream is not StreamKind.NONE
-        ):
+        endpoint = job.call.endpoint
+        is_chunks = endpoint.stream in CHUNKS
+        if is_chunks and job.call.is_stream and content_type.startswith(EVENTS_TYPE):
             return await self._stream(answer, lease, job, first_event_by)
-        if content_type.startswith(JSON_TYPE) or job.call.endpoint.stream is not StreamKind.NONE:
+        if is_chunks or (_is_json_type(content_type) and not endpoint.is_download):
             return await self._whole(answer, job)
         body = PassingBody(
             answer=answer,
@@ -132,7 +130,7 @@ class Attempts:
             board=self._board,
             clock=self._clock,
             progress=job.progress,
-            stall_s=job.pool.limits.stall_s,
+            stall_s=(job.pool.stream_limits if job.call.is_stream else job.pool.limits).stall_s,
         )
         return Begun(Outcome(OutcomeKind.OK, status), Answer(status, answer_headers(answer.headers), coming=body))
 
@@ -168,7 +166,7 @@ class Attempts:
         if error is not None:
             outcome = classify_stream_error(error)
             return Failed(outcome, _refusal_of(outcome, error))
-        if not _is_json(body):
+        if not _is_json(body) and job.call.endpoint.model is ModelUse.REQUIRED:
             return Failed(NOT_JSON, UpstreamFailed("The upstream's answer was not JSON."))
         job.progress.usage = read_usage(body, job.call.endpoint)
         ok = Outcome(OutcomeKind.OK, answer.status)
@@ -196,6 +194,11 @@ def _value(headers: Headers, name: bytes) -> bytes:
         if key == name:
             return value.lower()
     return b""
+
+
+def _is_json_type(content_type: bytes) -> bool:
+    """`application/jsonl` and their like are none."""
+    return content_type == JSON_TYPE or content_type.partition(b";")[0].rstrip() == JSON_TYPE
 
 
 def _is_json(body: bytes) -> bool:

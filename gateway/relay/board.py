@@ -71,7 +71,7 @@ class Board:
         self._probes: dict[Scope, Lease] = {}
         self._loads: dict[AccountId, Load] = {}
         self._destinations: dict[AccountId, Destination] = {}
-        self._pools: dict[tuple[str, str, str], Pool] = {}
+        self._pools: dict[tuple[str, ...], Pool] = {}
         self._learned = Learned()
         self.breakers = Breakers(self._changed)
         self.headrooms = Headrooms()
@@ -97,7 +97,9 @@ class Board:
 
     def pool_for(self, call: Call) -> Pool:
         """The pool that may serve `call`. Raises CallRefused when nothing is configured for it (SPEC §3)."""
-        key = (call.named_provider or "", (call.model or "").lower(), call.endpoint.name)
+        key: tuple[str, ...] = (call.named_provider or "", (call.model or "").lower(), call.endpoint.name)
+        if call.pinned is not None:
+            key = (*key, "pinned", *sorted(call.pinned))
         pool = self._pools.get(key)
         if pool is None:
             pool = self._pool_of(call, key)
@@ -120,7 +122,7 @@ class Board:
         )
         return msgspec.structs.replace(job, pool=pool) if is_fit else job
 
-    def _pool_of(self, call: Call, key: tuple[str, str, str]) -> Pool:
+    def _pool_of(self, call: Call, key: tuple[str, ...]) -> Pool:
         targets = targets_for(self.snapshot, call)
         kind = self._kinds[targets.provider.kind]
         model = targets.upstream_model
@@ -137,7 +139,7 @@ class Board:
         )
 
     def _member(self, account: Account, model: ModelName, endpoint: str, kind: ProviderKind) -> Member:
-        name = model.lower()
+        name = model.lower() or f"endpoint:{endpoint}"  # limits of a call without a model are those of its endpoint
         names = ScopeNames(str(account.id), account.holder, name, endpoint)
         limits = self._learned.limit_names(account.provider_id, name)
         scopes = (

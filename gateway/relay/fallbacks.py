@@ -83,7 +83,7 @@ class FallbackRelay:
             if job.call.named_provider is not None and pool.provider.id != job.pool.provider.id:
                 return None
             written = replace_model(job.written, job.call.model, model)
-            body = fitted(call, pool, read_envelope(written, call.endpoint).fields, written)
+            body = fitted(call, pool, read_envelope(written, call.endpoint), written)
         except CallRefused:
             return None
         turn = msgspec.structs.replace(job, call=call, pool=pool, body=body, began=now)

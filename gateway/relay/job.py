@@ -1,17 +1,15 @@
 """`Job`: one call and what it brings along, as it walks through the relay."""
 
-from typing import Any
-
 import msgspec
 
 from gateway.core.attempts import Plan
-from gateway.core.call import Call
+from gateway.core.call import Call, ModelUse
 from gateway.core.errors import InvalidCall
 from gateway.core.ids import Instant
 from gateway.providers.base import Headers
 from gateway.relay.metering import Progress
 from gateway.relay.pool import Pool
-from gateway.wire.envelope import replace_model
+from gateway.wire.envelope import Envelope, replace_model
 from gateway.wire.validation import check
 
 
@@ -35,14 +33,16 @@ class Job(msgspec.Struct, frozen=True):
     """What it has been through: a call whose stream broke does not go back to the account that broke it."""
 
 
-def fitted(call: Call, pool: Pool, fields: dict[str, Any], body: bytes) -> bytes:
+def fitted(call: Call, pool: Pool, envelope: Envelope, body: bytes) -> bytes:
     """`body` as it may go to the pool: checked against the pool's rules, naming the pool's model.
 
-    `fields` is the decoded body. Raises InvalidCall for what the provider does not take.
+    Raises InvalidCall for what the provider does not take.
     """
-    check(fields, call.endpoint, pool.validation)
+    check(envelope.fields, call.endpoint, pool.validation)
     if call.is_stream and not pool.provider.settings.streaming:
         raise InvalidCall(
             "This provider does not stream: leave `stream` out.", param="stream", code="unsupported_value"
         )
-    return body if pool.is_model_kept else replace_model(body, call.model, pool.model)
+    if pool.is_model_kept or (envelope.model is None and call.endpoint.model is not ModelUse.REQUIRED):
+        return body
+    return replace_model(body, envelope.model, pool.model)

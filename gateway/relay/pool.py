@@ -107,7 +107,7 @@ class Pool:
     def __init__(  # noqa: PLR0913  # what a pool is, by name
         self,
         *,
-        key: tuple[str, str, str],
+        key: tuple[str, ...],
         provider: Provider,
         kind: ProviderKind,
         model: ModelName,

@@ -10,7 +10,7 @@ from collections import deque
 from gateway.core.ids import Instant
 from gateway.relay.ports import Clock
 
-PoolKey = tuple[str, str, str]
+PoolKey = tuple[str, ...]
 
 
 class Ticket:

@@ -61,7 +61,7 @@ class ProviderSeries:
         self._tokens.inc((label, direction), count)
 
     def _learn(self, model: str) -> str:
-        if len(model) > _MAX_MODEL or len(self._served) >= MAX_MODELS:
+        if not model or len(model) > _MAX_MODEL or len(self._served) >= MAX_MODELS:
             return OTHER
         self._served[model] = model
         return model

@@ -11,18 +11,19 @@ from urllib.parse import unquote
 
 import msgspec
 
-from gateway.core.call import BodyKind, Endpoint, StreamKind
+from gateway.core.call import BodyKind, Endpoint, ModelUse
+from gateway.wire.endpoint_rows import assistants, generation, storage
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
-    Endpoint(name="chat.completions", method="POST", path="/chat/completions", stream=StreamKind.CHAT),
-    Endpoint(name="completions", method="POST", path="/completions", stream=StreamKind.COMPLETION),
-    Endpoint(name="embeddings", method="POST", path="/embeddings"),
-    Endpoint(name="moderations", method="POST", path="/moderations"),
-    Endpoint(name="images.generations", method="POST", path="/images/generations"),
-    Endpoint(name="audio.speech", method="POST", path="/audio/speech"),
     Endpoint(name="models.list", method="GET", path="/models", body=BodyKind.NONE, is_own=True),
     Endpoint(name="models.get", method="GET", path="/models/{model...}", body=BodyKind.NONE, is_own=True),
+    *generation.ROWS,
+    *storage.ROWS,
+    *assistants.ROWS,
 )
+
+_UNSAFE_METHODS: Final = frozenset({"POST", "PATCH"})
+"""Of endpoints that nobody knows, those that may make something."""
 
 _ANY: Final = "{}"
 """Branch for `{name}`. No written segment can be this: braces are encoded in a path."""
@@ -81,6 +82,27 @@ class EndpointTable:
         for branch in branches:
             found = found | branch.here
         return found
+
+
+def other(method: str) -> Endpoint:
+    """The row for whatever the table has not: OpenAI adds paths every month, vendors have their own.
+
+    All of them are one endpoint in labels, scopes and limits: callers choose the paths.
+    """
+    return Endpoint(
+        name="other",
+        method=method,
+        path="",
+        body=BodyKind.ANY,
+        model=ModelUse.OPTIONAL,
+        is_creating=method in _UNSAFE_METHODS,
+        is_download=True,
+    )
+
+
+def as_head(endpoint: Endpoint) -> Endpoint:
+    """The row of a GET for who asks for its head alone. Nothing of a body comes back that could be read."""
+    return msgspec.structs.replace(endpoint, method="HEAD", is_list=False, is_download=True)
 
 
 def path_values(endpoint: Endpoint, path: str) -> dict[str, str]:

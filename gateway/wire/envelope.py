@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.core.call import Endpoint, StreamKind
+from gateway.core.call import Endpoint, ModelUse, StreamKind
 from gateway.core.errors import InvalidCall
 from gateway.core.ids import ModelName
 from gateway.wire.members import read_members
@@ -34,34 +34,59 @@ _ESTIMATE_CEILING: Final = 1_000_000_000
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     """What a JSON body says about its call."""
 
-    fields: dict[str, Any]
+    fields: dict[str, Any] = {}
     """The decoded body, for `wire/validation` only; of duplicate keys the last one, as every upstream reads it."""
-    model: ModelName | None
+    model: ModelName | None = None
     """None when the body names none (absent or null)."""
-    is_stream: bool
-    asks_usage: bool
-    affinity: str | None
-    estimated_tokens: int
+    is_stream: bool = False
+    asks_usage: bool = False
+    affinity: str | None = None
+    estimated_tokens: int = 0
+
+
+class _Peek(msgspec.Struct, gc=False):
+    """The members of a body that matter where nothing else of it is known."""
+
+    model: Any = None
 
 
 def read_envelope(body: bytes, endpoint: Endpoint) -> Envelope:
     """Decodes `body`. Raises `InvalidCall` for what is no JSON object, and for a `model` or `stream` of a wrong type.
 
     A missing `model` is no error here: the provider may have a default. Without one it is `refusals.missing_model()`.
+    Where the API needs no model it needs no body either.
     """
+    if not body and endpoint.model is not ModelUse.REQUIRED:
+        return Envelope()
     fields = _decode(body)
     is_stream = fields.get("stream")
-    if is_stream is not None and not isinstance(is_stream, bool):
+    if is_stream is not None and not isinstance(is_stream, bool) and endpoint.stream is not StreamKind.NONE:
         raise wrong_type("stream", "a boolean", is_stream)
     options = fields.get("stream_options")
     return Envelope(
         fields=fields,
-        model=_read_model(fields.get("model")),
-        is_stream=is_stream is True and endpoint.stream is not StreamKind.NONE,
+        model=_read_model(fields.get("model"), is_known=endpoint.model is not ModelUse.NONE),
+        is_stream=_is_stream(fields, endpoint, is_stream=is_stream is True),
         asks_usage=isinstance(options, dict) and options.get("include_usage") is True,
         affinity=_text(fields.get("prompt_cache_key")) or _text(fields.get("user")),
         estimated_tokens=_estimate(body, fields),
     )
+
+
+def peek_envelope(body: bytes) -> Envelope:
+    """What a JSON body says about a call that the table does not know. Never raises: its upstream judges it."""
+    try:
+        model = msgspec.json.decode(body, type=_Peek).model
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return Envelope()
+    return Envelope(model=ModelName(model) if isinstance(model, str) and model.strip() else None)
+
+
+def _is_stream(fields: dict[str, Any], endpoint: Endpoint, *, is_stream: bool) -> bool:
+    kind = endpoint.stream
+    if kind is StreamKind.NONE:
+        return False
+    return is_stream or (kind is StreamKind.EVENTS and fields.get("stream_format") == "sse")
 
 
 def prompt_prefix(body: bytes) -> str | None:
@@ -169,8 +194,9 @@ def _what_is_wrong(body: bytes, error: msgspec.DecodeError) -> str:
     return f"The body is not valid JSON: {reason[:1].lower()}{reason[1:]}."
 
 
-def _read_model(model: object) -> ModelName | None:
-    if model is None:
+def _read_model(model: object, *, is_known: bool) -> ModelName | None:
+    """`is_known`: the endpoint takes a model, so that what is none is refused."""
+    if model is None or not (is_known or (isinstance(model, str) and model.strip())):
         return None
     if not isinstance(model, str):
         raise wrong_type("model", "a string", model)

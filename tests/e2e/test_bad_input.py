@@ -151,12 +151,12 @@ async def test_a_body_that_is_no_json_object_is_a_400(pair, sandbox, body):
 
 
 PATHS = {
-    "unknown": ("POST", "/v1/chat/unknown", 404, "unknown_url"),
-    "doubled-slash": ("POST", "/v1//chat/completions", 404, "unknown_url"),
-    "encoded-slash": ("POST", "/v1/chat%2Fcompletions", 404, "unknown_url"),
-    "wrong-method": ("GET", "/v1/chat/completions", 405, "method_not_allowed"),
-    "delete": ("DELETE", "/v1/chat/completions", 405, "method_not_allowed"),
-    "post-models": ("POST", "/v1/models", 405, "method_not_allowed"),
+    "nothing": ("GET", "/v1/", 404, "unknown_url"),
+    "options": ("OPTIONS", "/v1/chat/completions", 405, "method_not_allowed"),
+    "trace": ("TRACE", "/v1/anything", 405, "method_not_allowed"),
+    "below": ("GET", "/v1/files/../models", 400, "invalid_path"),
+    "below-encoded": ("DELETE", "/v1/files/%2e%2e", 400, "invalid_path"),
+    "control": ("GET", "/v1/files/a%0d%0ab", 400, "invalid_path"),
     "organization": ("GET", "/v1/organization/users", 403, "admin_path_refused"),
     "organization-post": ("POST", "/v1/organization/admin_api_keys", 403, "admin_path_refused"),
     "projects": ("GET", "/v1/projects/x", 403, "admin_path_refused"),
@@ -173,7 +173,7 @@ async def test_paths_that_are_not_served(pair, sandbox, method, path, status, co
         await client.send(f"{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n".encode())
         got, body = await client.answer()
 
-    assert got in {status, 404} if status == 403 else got == status, body
+    assert got in {status, 400} if status == 403 else got == status, body
     assert set(msgspec.json.decode(body)) == {"error"}
     assert sandbox.log == []
 

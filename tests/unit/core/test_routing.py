@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from gateway.core.call import Call, Endpoint
+from gateway.core.call import Call, Endpoint, ModelUse
 from gateway.core.errors import InvalidCall, ModelNotFound
 from gateway.core.ids import AccountId, CallId, ModelName, ProviderId
 from gateway.core.routing import provider_for, route_of, targets_for
@@ -15,7 +15,9 @@ from gateway.core.snapshot import (
     build_snapshot,
 )
 
-CHAT = Endpoint(name="chat.completions", method="POST", path="/chat/completions")
+CHAT = Endpoint(name="chat.completions", method="POST", path="/chat/completions", model=ModelUse.REQUIRED)
+FILES = Endpoint(name="files.create", method="POST", path="/files")
+IMAGES = Endpoint(name="images.generations", method="POST", path="/images/generations", model=ModelUse.OPTIONAL)
 
 
 def a_provider(id_, *models, default_model=None):
@@ -49,10 +51,11 @@ def a_snapshot(providers=(), accounts=(), routes=(), default=None):
     return build_snapshot(version=1, providers=providers, accounts=accounts, routes=routes, default_provider=default)
 
 
-def a_call(model=None, named=None):
+def a_call(model=None, named=None, *, endpoint=CHAT, pinned=None):
     return Call(
         id=CallId("c"),
-        endpoint=CHAT,
+        endpoint=endpoint,
+        pinned=None if pinned is None else frozenset(AccountId(id_) for id_ in pinned),
         model=ModelName(model) if model is not None else None,
         named_provider=ProviderId(named) if named is not None else None,
     )
@@ -243,3 +246,74 @@ def test_a_model_is_sent_under_the_name_of_its_deployment(routes, model, sent):
     assert targets.upstream_model == sent
     assert targets.is_model_kept is (sent == model)
     assert [account.id for account in targets.accounts] == ["a"]
+
+
+# -- calls without a model ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("endpoint", [FILES, IMAGES])
+def test_call_that_needs_no_model_goes_without_one_to_all_accounts(endpoint):
+    provider = a_provider("openai", "gpt-*", default_model="gpt-4o")
+    snapshot = a_snapshot([provider], [an_account("a"), an_account("b", models=("o1",))])
+
+    targets = targets_for(snapshot, a_call(endpoint=endpoint))
+
+    assert [account.id for account in targets.accounts] == ["a", "b"]
+    assert (targets.upstream_model, targets.is_model_kept, targets.fallbacks) == ("", True, ())
+
+
+def test_call_without_model_goes_to_the_default_provider_before_the_only_one():
+    snapshot = a_snapshot([OPENAI, AZURE], default=ProviderId("azure"))
+
+    assert provider_for(snapshot, a_call(endpoint=FILES)) is AZURE
+
+
+def test_named_provider_beats_the_default_for_calls_without_model():
+    snapshot = a_snapshot([OPENAI, AZURE], default=ProviderId("azure"))
+
+    assert provider_for(snapshot, a_call(endpoint=FILES, named="openai")) is OPENAI
+
+
+@pytest.mark.parametrize("providers", [[], [OPENAI, AZURE]], ids=["none", "two"])
+def test_call_without_model_that_no_provider_can_be_told_for_is_invalid(providers):
+    with pytest.raises(InvalidCall) as caught:
+        targets_for(a_snapshot(providers), a_call(endpoint=FILES))
+
+    assert (caught.value.status, caught.value.param, caught.value.code) == (400, "x-provider", "provider_required")
+
+
+def test_model_that_an_optional_endpoint_names_is_routed():
+    snapshot = a_snapshot(
+        [OPENAI, AZURE], [an_account("a", "azure")], [a_route("dall-e-*", "azure", upstream_model="mine")]
+    )
+
+    targets = targets_for(snapshot, a_call("dall-e-3", endpoint=IMAGES))
+
+    assert (targets.provider, targets.upstream_model) == (AZURE, "mine")
+
+
+# -- pinned calls ------------------------------------------------------------------------------------------------
+
+
+def test_pinned_call_goes_to_its_accounts_alone():
+    snapshot = a_snapshot([OPENAI, AZURE], [an_account("a"), an_account("b"), an_account("c", "azure")])
+
+    targets = targets_for(snapshot, a_call(endpoint=FILES, pinned=["b", "gone"]))
+
+    assert (targets.provider, [account.id for account in targets.accounts]) == (OPENAI, ["b"])
+
+
+def test_pin_beats_the_route_of_the_model():
+    routes = [a_route("gpt-*", "azure", fallbacks=("o1",)), a_route("gpt-4*", upstream_model="gpt-4-mine")]
+    snapshot = a_snapshot([OPENAI, AZURE], [an_account("a"), an_account("c", "azure")], routes)
+
+    targets = targets_for(snapshot, a_call("gpt-4o", pinned=["c"]))
+
+    assert (targets.provider, [account.id for account in targets.accounts]) == (AZURE, ["c"])
+    assert (targets.upstream_model, targets.fallbacks) == ("gpt-4o", ())
+
+
+def test_pin_to_accounts_that_are_gone_leaves_nobody():
+    snapshot = a_snapshot([OPENAI], [an_account("a")])
+
+    assert targets_for(snapshot, a_call(endpoint=FILES, pinned=["gone"])).accounts == ()

@@ -1,12 +1,60 @@
+import re
+
 import pytest
 
-from gateway.core.call import BodyKind, Endpoint, StreamKind
-from gateway.wire.endpoints import ENDPOINTS, EndpointTable, allowed_methods, find, path_values
+from gateway.core.call import BodyKind, Endpoint, ModelUse, StreamKind
+from gateway.wire.endpoints import ENDPOINTS, EndpointTable, allowed_methods, as_head, find, other, path_values
+
+NAME = re.compile(r"\{(\w+)(?:\.\.\.)?\}")
 
 
 def test_every_row_is_found_by_its_method_and_path():
     for endpoint in ENDPOINTS:
-        assert find(endpoint.method, endpoint.path.replace("{model...}", "gpt-4o")) is endpoint
+        path = NAME.sub(r"a-\1", endpoint.path)
+        assert find(endpoint.method, path) is endpoint
+        assert path_values(endpoint, path) == {name: f"a-{name}" for name in NAME.findall(endpoint.path)}
+
+
+def test_the_table_has_all_of_the_published_api_but_websockets():
+    assert len(ENDPOINTS) == 245 - 6
+
+
+def test_ids_in_paths_are_named_so():
+    others = {name for row in ENDPOINTS for name in NAME.findall(row.path) if not name.endswith("_id")}
+
+    assert others == {"model", "version", "fine_tuned_model_checkpoint"}
+
+
+def test_creating_rows_post_and_lists_are_read():
+    assert all(row.method == "POST" for row in ENDPOINTS if row.is_creating or row.creates)
+    assert all(row.method == "GET" and "{" not in row.path for row in ENDPOINTS if row.is_list)
+    assert not any(row.is_stateless and (row.creates or "_id}" in row.path) for row in ENDPOINTS)
+    assert {row.body for row in ENDPOINTS if row.method != "POST"} == {BodyKind.NONE}
+
+
+@pytest.mark.parametrize(
+    "name", ["chat.completions", "completions", "embeddings", "moderations", "images.generations", "audio.speech"]
+)
+def test_calls_that_make_nothing_may_be_repeated(name):
+    row = next(row for row in ENDPOINTS if row.name == name)
+
+    assert not row.is_creating
+
+
+@pytest.mark.parametrize(
+    ("method", "is_creating"),
+    [("GET", False), ("DELETE", False), ("PUT", False), ("POST", True), ("PATCH", True)],
+)
+def test_an_unknown_endpoint_is_one_row_of_the_method_asked_for(method, is_creating):
+    row = other(method)
+
+    assert (row.name, row.method, row.is_creating, row.model) == ("other", method, is_creating, ModelUse.OPTIONAL)
+
+
+def test_the_head_of_a_get_is_read_of_nothing():
+    row = as_head(ENDPOINTS[2])
+
+    assert (row.method, row.name, row.is_download, row.is_list) == ("HEAD", ENDPOINTS[2].name, True, False)
 
 
 def test_names_and_places_are_unique():
@@ -14,10 +62,15 @@ def test_names_and_places_are_unique():
     assert len({(endpoint.method, endpoint.path) for endpoint in ENDPOINTS}) == len(ENDPOINTS)
 
 
-def test_only_chat_and_completions_stream_events_that_are_read():
-    kinds = {endpoint.name: endpoint.stream for endpoint in ENDPOINTS if endpoint.stream is not StreamKind.NONE}
+def test_streams_of_words_are_read_and_those_of_things_pass():
+    kinds = {row.name: row.stream for row in ENDPOINTS if row.stream not in {StreamKind.NONE, StreamKind.EVENTS}}
 
-    assert kinds == {"chat.completions": StreamKind.CHAT, "completions": StreamKind.COMPLETION}
+    assert kinds == {
+        "chat.completions": StreamKind.CHAT,
+        "completions": StreamKind.COMPLETION,
+        "responses.create": StreamKind.RESPONSES,
+        "responses.get": StreamKind.RESPONSES,
+    }
 
 
 @pytest.mark.parametrize(
@@ -56,8 +109,8 @@ def test_what_no_row_names_is_not_found(method, path):
 
 
 def test_allowed_methods_name_those_of_the_path():
-    assert allowed_methods("/chat/completions") == ("POST",)
-    assert allowed_methods("/models/gpt-4o") == ("GET",)
+    assert allowed_methods("/chat/completions") == ("GET", "POST")
+    assert allowed_methods("/models/gpt-4o") == ("DELETE", "GET")
     assert allowed_methods("/nothing") == ()
 
 

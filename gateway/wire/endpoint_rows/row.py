@@ -1,0 +1,57 @@
+"""What the rows of one kind have in common. Words of the table: SPEC §6 and reference §1.1."""
+
+from gateway.core.call import BodyKind, Endpoint, ModelUse, StreamKind
+
+
+def get(name: str, path: str, *, stream: StreamKind = StreamKind.NONE, is_download: bool = False) -> Endpoint:
+    """Reads one object, or what belongs to one."""
+    return Endpoint(name=name, method="GET", path=path, body=BodyKind.NONE, stream=stream, is_download=is_download)
+
+
+def listing(name: str, path: str) -> Endpoint:
+    """Lists objects of all accounts."""
+    return Endpoint(name=name, method="GET", path=path, body=BodyKind.NONE, is_list=True)
+
+
+def delete(name: str, path: str) -> Endpoint:
+    return Endpoint(name=name, method="DELETE", path=path, body=BodyKind.NONE)
+
+
+def creating(
+    name: str,
+    path: str,
+    creates: str,
+    *,
+    body: BodyKind = BodyKind.JSON,
+    stream: StreamKind = StreamKind.NONE,
+    model: ModelUse = ModelUse.NONE,
+) -> Endpoint:
+    """Makes an object, whose id the answer carries."""
+    return Endpoint(
+        name=name, method="POST", path=path, body=body, stream=stream, model=model, is_creating=True, creates=creates
+    )
+
+
+def post(  # noqa: PLR0913  # the columns of a row, by name
+    name: str,
+    path: str,
+    *,
+    body: BodyKind = BodyKind.JSON,
+    stream: StreamKind = StreamKind.NONE,
+    model: ModelUse = ModelUse.NONE,
+    is_creating: bool = False,
+    creates: str | None = None,
+    is_stateless: bool = False,
+) -> Endpoint:
+    """Asks a model, changes an object, or acts on one."""
+    return Endpoint(
+        name=name,
+        method="POST",
+        path=path,
+        body=body,
+        stream=stream,
+        model=model,
+        is_creating=is_creating,
+        creates=creates,
+        is_stateless=is_stateless,
+    )

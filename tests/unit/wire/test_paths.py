@@ -1,0 +1,52 @@
+import pytest
+
+from gateway.core.errors import InvalidCall, NotAllowed
+from gateway.wire.paths import check_path
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/files/file-abc/content",
+        "/rerank",
+        "/files/a%20b",
+        "/models/ft:gpt-4o:acme::1",
+        "/files/..a",
+        "/files/a%2Fb",
+        "/files/%E2%82%AC",
+        "/chat/organization",
+    ],
+)
+def test_plain_paths_pass(path):
+    check_path(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/files/../organization",
+        "/files/./x",
+        "/files/%2e%2E/x",
+        "/files/..%2fx",
+        "/files/..%5cx",
+        "/files/..",
+        "/files/a%0d%0ab",
+        "/files/%00",
+        "/files/%7f",
+        "/files/\xe9",
+        "/files/a b",
+    ],
+)
+def test_paths_that_could_be_read_as_others_do_not(path):
+    with pytest.raises(InvalidCall) as caught:
+        check_path(path)
+
+    assert caught.value.code == "invalid_path"
+
+
+@pytest.mark.parametrize(
+    "path", ["/organization/users", "//organization", "/%6frganization/x", "/Projects/x", "/projects", "/%2Fprojects"]
+)
+def test_administration_is_refused_however_it_is_written(path):
+    with pytest.raises(NotAllowed):
+        check_path(path)

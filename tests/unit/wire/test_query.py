@@ -1,0 +1,28 @@
+import pytest
+
+from gateway.wire.query import has_flag, model_in, replace_model
+
+
+@pytest.mark.parametrize(
+    ("query", "model"),
+    [
+        (b"", None),
+        (b"model=gpt-4o", "gpt-4o"),
+        (b"a=1&model=ft%3Agpt-4o%3Aa+b", "ft:gpt-4o:a b"),
+        (b"model=", None),
+        (b"my_model=x", None),
+        (b"model=a&model=b", "a"),
+    ],
+)
+def test_the_model_of_a_query(query, model):
+    assert model_in(query) == model
+
+
+def test_a_replaced_model_leaves_all_else():
+    assert replace_model(b"x=%20&model=a&y", "ft:b c") == b"x=%20&model=ft%3Ab+c&y"
+    assert replace_model(b"x=1", "b") == b"x=1"
+
+
+def test_a_flag_is_a_whole_parameter():
+    assert has_flag(b"a=1&stream=true", b"stream")
+    assert not has_flag(b"stream=false&upstream=true", b"stream")
