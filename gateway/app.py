@@ -68,6 +68,7 @@ from gateway.store.cipher import Cipher, parse_keys
 from gateway.store.cooldowns import ParkTable, delete_expired_parks, load_parks
 from gateway.store.engine import StoreUnavailable, make_engine, store_errors
 from gateway.store.watcher import RegistryWatcher
+from gateway.telemetry.breaker_book import OpenBreaker
 from gateway.telemetry.calls import CallRing, Calls
 from gateway.telemetry.log import configure
 from gateway.telemetry.meters import Meters
@@ -258,6 +259,13 @@ class Service:
         account = self.board.snapshot.accounts.get(account_id)
         return [] if account is None else self.board.headrooms.shown(account.holder, self.clock.now())
 
+    def breakers(self, account_id: AccountId) -> list[OpenBreaker]:
+        account = self.board.snapshot.accounts.get(account_id)
+        if account is None:
+            return []
+        origins = {str(self.board.origin_of(account))}
+        return [each for each in self.metrics.breakers.read() if each.concerns(account.provider_id, origins=origins)]
+
     async def verify(self, provider: Provider, account: Account) -> VerifyResult:
         outcome = (await self.checks.check(provider, account)).outcome
         is_ok = outcome.kind is OutcomeKind.OK
@@ -311,6 +319,7 @@ class Service:
             kinds=frozenset(KINDS),
             calls=Calls(self.metrics.directory),
             headroom=self.headroom,
+            breakers=self.breakers,
         )
 
     def ops_deps(self) -> OpsDeps:

@@ -283,13 +283,24 @@ def cores(cpu_max: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
         return available
 
 
+def living_metrics_dirs(home: Path) -> list[Path]:
+    """Those of services that run now with this home."""
+    parent = home / "metrics"
+    return [each for each in parent.iterdir() if _is_alive(each)] if parent.is_dir() else []
+
+
+def _is_alive(directory: Path) -> bool:
+    """`directory` is named after the process of its service."""
+    return directory.name.isdigit() and Path("/proc", directory.name).exists()
+
+
 def fresh_metrics_dir(home: Path) -> Path:
     """An empty directory of this service alone; those of services that were killed are removed."""
     parent = home / "metrics"
     try:
         parent.mkdir(parents=True, exist_ok=True)
         for left in parent.iterdir():
-            if left.name.isdigit() and (int(left.name) == os.getpid() or not Path(f"/proc/{left.name}").exists()):
+            if left.name.isdigit() and (int(left.name) == os.getpid() or not _is_alive(left)):
                 shutil.rmtree(left, ignore_errors=True)
         mine = parent / str(os.getpid())
         mine.mkdir()

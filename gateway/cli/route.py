@@ -16,10 +16,13 @@ from gateway.core.outcome import ScopeKind
 from gateway.core.parks import Park
 from gateway.core.routing import Targets, route_of, targets_for
 from gateway.core.snapshot import Account, Snapshot
+from gateway.providers.catalog import KINDS
 from gateway.store.accounts import AccountRecord, load_accounts
 from gateway.store.cooldowns import load_parks
 from gateway.store.registry import load_snapshot
 from gateway.store.rows import Span, unit_of_work
+from gateway.supervisor import living_metrics_dirs
+from gateway.telemetry.breaker_book import OpenBreaker, read_breakers
 
 _ENDPOINT = Endpoint(name="chat.completions", method="POST", path="/chat/completions", body=BodyKind.JSON)
 
@@ -47,8 +50,15 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     upstream_model: str
     fallbacks: tuple[str, ...]
     candidates: list[Candidate]
+    breakers: list[OpenBreaker]
+    """What rests whichever account would ask, as the gateways of this `GATEWAY_HOME` know."""
     problems: list[str]
     """Of rows of this provider."""
+
+    @property
+    def has_candidate(self) -> bool:
+        is_broken = any(each.until_at > datetime.now(UTC) for each in self.breakers)
+        return not is_broken and any(candidate.state == "ready" for candidate in self.candidates)
 
 
 @click.command()
@@ -58,14 +68,15 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 def route(model: str, provider: str | None, as_json: bool) -> None:
     """Explain who would serve MODEL now: provider, route, accounts, and what rests until when and why.
 
-    Rests are those of 5 s and more, which running gateways keep in the database. Exit code 1 when nobody could serve.
+    Rests are those of 5 s and more, which running gateways keep in the database; breakers those of gateways with the
+    same GATEWAY_HOME. Exit code 1 when nobody could serve.
     """
     explanation = run(lambda session: _explain(session, model, provider))
     if as_json:
         print_json(explanation)
     else:
         _print(explanation)
-    if not any(candidate.state == "ready" for candidate in explanation.candidates):
+    if not explanation.has_candidate:
         click.get_current_context().exit(1)
 
 
@@ -90,6 +101,7 @@ async def _explain(session: Session, model: str, named: str | None) -> Explanati
         upstream_model=targets.upstream_model,
         fallbacks=targets.fallbacks,
         candidates=[_candidate(row, targets, snapshot, parks, names) for row in _in_order(rows)],
+        breakers=_breakers(session, targets),
         problems=_problems(snapshot, targets, rows),
     )
 
@@ -148,6 +160,15 @@ def _is_of_model(park: Park, names: frozenset[str]) -> bool:
     return any(name == park.scope.what or name.startswith(f"{park.scope.what}-") for name in names)
 
 
+def _breakers(session: Session, targets: Targets) -> list[OpenBreaker]:
+    """Those that calls for the model would meet."""
+    provider, kind = targets.provider, KINDS[targets.provider.kind]
+    origins = {str(kind.destination_of(provider, account.credential).origin) for account in targets.accounts}
+    model = targets.upstream_model.lower()
+    seen = read_breakers(*living_metrics_dirs(session.settings.home))
+    return [each for each in seen if each.concerns(provider.id, origins=origins, model=model)]
+
+
 def _problems(snapshot: Snapshot, targets: Targets, rows: Sequence[AccountRecord]) -> list[str]:
     labels = {str(row.id): f"account {row.label}" for row in rows} | {targets.provider.id: "provider"}
     return [f"{labels[problem.id]}: {problem.message}" for problem in snapshot.problems if problem.id in labels]
@@ -165,5 +186,13 @@ def _print(explanation: Explanation) -> None:
     ]
     columns = ("tier", "account", "state", "reason", "scope", "until", "strikes")
     print_table(rows, columns, none=f"Provider {explanation.provider} has no account: gateway accounts add --help")
+    for each in explanation.breakers:
+        click.echo(f"{each}, {_until_probe(each, now)}")
     for problem in explanation.problems:
         tell(f"Problem: {problem}")
+
+
+def _until_probe(breaker: OpenBreaker, now: datetime) -> str:
+    if breaker.until_at <= now:
+        return "one call finds out now"
+    return f"{in_short(breaker.until_at, now)} to the next probe"

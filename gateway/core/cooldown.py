@@ -15,7 +15,7 @@ from enum import StrEnum
 
 import msgspec
 
-from gateway.core.ids import FOREVER, Instant
+from gateway.core.ids import FOREVER, CallId, Instant
 from gateway.core.outcome import LimitSpan, Outcome, OutcomeKind, Scope, ScopeKind
 
 NEVER = Instant(float("-inf"))
@@ -53,6 +53,14 @@ class Health(msgspec.Struct, frozen=True):
 
 
 BLANK = Health()
+
+
+class Witness(msgspec.Struct, frozen=True):
+    """The attempt that saw a rest begin."""
+
+    call_id: CallId | None
+    is_probe: bool
+    """It was to find out whether the scope is back."""
 
 
 class Rest(msgspec.Struct, frozen=True):

@@ -14,10 +14,13 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import Guard
 
 from gateway.relay.ports import Clock
+from gateway.telemetry.breaker_book import OpenBreaker
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.stats import LatencyStats, ProviderCheck, RequestStats, ServiceStats, StreamStats
 
 _NO_STORE = {"cache-control": "no-store"}
+_MOST_NAMED = 5
+"""Of the breakers among the problems; `breakers` has all."""
 
 
 class DatabaseHealth(msgspec.Struct, frozen=True):
@@ -61,6 +64,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: LatencyStats
     stream_stats: StreamStats
     providers: dict[str, ProviderCheck]
+    breakers: list[OpenBreaker]
+    """What rests whichever account would ask, in any worker."""
     database: DatabaseHealth
 
 
@@ -89,8 +94,8 @@ def ops_handlers(deps: OpsDeps) -> list[HTTPRouteHandler]:
 
     @get("/health", summary="What the service does and how it is", tags=["operations"], guards=[deps.guard])
     async def health() -> Response[Health]:
-        stats, checks = await asyncio.to_thread(_read_shared, deps)
-        return Response(_health_of(deps, stats, checks), headers=_NO_STORE)
+        shared = await asyncio.to_thread(_read_shared, deps)
+        return Response(_health_of(deps, *shared), headers=_NO_STORE)
 
     @get("/metrics", summary="Prometheus metrics of all workers", tags=["operations"], guards=[deps.guard])
     async def metrics() -> Response[bytes]:
@@ -100,13 +105,16 @@ def ops_handlers(deps: OpsDeps) -> list[HTTPRouteHandler]:
     return [live, ready, health, metrics]
 
 
-def _read_shared(deps: OpsDeps) -> tuple[ServiceStats, dict[str, ProviderCheck]]:
-    return deps.metrics.stats.read(deps.clock.now()), deps.metrics.stats.read_checks()
+def _read_shared(deps: OpsDeps) -> tuple[ServiceStats, dict[str, ProviderCheck], list[OpenBreaker]]:
+    metrics = deps.metrics
+    return metrics.stats.read(deps.clock.now()), metrics.stats.read_checks(), metrics.breakers.read()
 
 
-def _health_of(deps: OpsDeps, stats: ServiceStats, checks: dict[str, ProviderCheck]) -> Health:
+def _health_of(
+    deps: OpsDeps, stats: ServiceStats, checks: dict[str, ProviderCheck], breakers: list[OpenBreaker]
+) -> Health:
     accounts, database = dict(deps.accounts()), deps.database()
-    problems = _problems(deps.readiness(), accounts, database, checks)
+    problems = _problems(deps.readiness(), accounts, database, checks) + _resting(breakers)
     return Health(
         status="degraded" if problems else "ok",
         problems=problems,
@@ -118,6 +126,7 @@ def _health_of(deps: OpsDeps, stats: ServiceStats, checks: dict[str, ProviderChe
         latency_ms=stats.latency_ms,
         stream_stats=stats.stream_stats,
         providers=checks,
+        breakers=breakers,
         database=database,
     )
 
@@ -135,3 +144,8 @@ def _problems(
         found.append("no account is ready")
     found += [f"provider {name} cannot be reached" for name, check in sorted(checks.items()) if not check.is_reachable]
     return found
+
+
+def _resting(breakers: list[OpenBreaker]) -> list[str]:
+    more = len(breakers) - _MOST_NAMED
+    return [str(each) for each in breakers[:_MOST_NAMED]] + ([f"{more} more breakers are open"] if more > 0 else [])

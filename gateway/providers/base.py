@@ -21,6 +21,9 @@ class Origin(msgspec.Struct, frozen=True):
     host: str
     port: int
 
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.host}:{self.port}"
+
 
 class Limits(msgspec.Struct, frozen=True):
     """Seconds, all of them."""

@@ -67,7 +67,7 @@ class Attempts:
     async def attempt(self, member: Member, job: Job, deadline: Instant) -> Answer | Failed:
         """One try on `member`, which was a candidate at this very moment. No answer begins after `deadline`."""
         started = self._clock.now()
-        lease = self._board.take(job.pool, member, started, job.call.estimated_tokens)
+        lease = self._board.take(job.pool, member, started, job.call.estimated_tokens, job.call.id)
         try:
             result = await self._made(lease, job, deadline)
         except BaseException:

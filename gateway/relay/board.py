@@ -17,19 +17,20 @@ from gateway.core.cooldown import (
     Health,
     Phase,
     ScopeNames,
+    Witness,
     after,
     is_stale,
     probe_passed,
     scope_hit,
     told,
 )
-from gateway.core.ids import FOREVER, AccountId, Instant, ModelName, ProviderId
+from gateway.core.ids import FOREVER, AccountId, CallId, Instant, ModelName, ProviderId
 from gateway.core.outcome import Outcome, OutcomeKind, Scope, ScopeKind
 from gateway.core.parks import Park
 from gateway.core.routing import targets_for
 from gateway.core.selection import served_after
 from gateway.core.snapshot import Account, Snapshot
-from gateway.providers.base import Destination, ProviderKind
+from gateway.providers.base import Destination, Origin, ProviderKind
 from gateway.relay.breakers import Breakers
 from gateway.relay.headrooms import Headrooms, note_refusal
 from gateway.relay.job import Job
@@ -64,7 +65,7 @@ class Board:
         """Attempts under way on all accounts, answers that are still coming among them."""
         self.on_change: Callable[[], None] = lambda: None
         """Called after anything changed for the better: calls that wait look again."""
-        self.on_cooled: Callable[[Account, Scope, Health], None] = lambda _account, _scope, _health: None
+        self.on_cooled: Callable[[Account, Scope, Health, Witness], None] = lambda *_news: None
         self.on_recovered: Callable[[Account, Scope, Health], None] = lambda _account, _scope, _before: None
         self._healths: dict[Scope, Health] = {}
         self._errors: dict[Scope, str] = {}
@@ -146,12 +147,16 @@ class Board:
             *(names.scope(scope_kind) for scope_kind in ScopeKind),
             *(names.scope(ScopeKind.HOLDER_MODEL, limit=limit) for limit in limits),
         )
+        headrooms = self.headrooms.of([scope for scope in scopes if scope.kind is ScopeKind.HOLDER_MODEL])
+        destination = self._destination_of(account, kind)
+        return Member(account, self._loads[account.id], names, scopes, destination, headrooms)
+
+    def _destination_of(self, account: Account, kind: ProviderKind) -> Destination:
         destination = self._destinations.get(account.id)
         if destination is None:
             provider = self.snapshot.providers[account.provider_id]
             destination = self._destinations[account.id] = kind.destination_of(provider, account.credential)
-        headrooms = self.headrooms.of([scope for scope in scopes if scope.kind is ScopeKind.HOLDER_MODEL])
-        return Member(account, self._loads[account.id], names, scopes, destination, headrooms)
+        return destination
 
     # -- views ---------------------------------------------------------------------------------------------------
 
@@ -223,7 +228,7 @@ class Board:
 
     # -- attempts ------------------------------------------------------------------------------------------------
 
-    def take(self, pool: Pool, member: Member, now: Instant, tokens: int = 0) -> Lease:
+    def take(self, pool: Pool, member: Member, now: Instant, tokens: int = 0, call_id: CallId | None = None) -> Lease:
         """A slot on the member's account. If one of its scopes is due, this attempt is that scope's probe."""
         load = member.load
         pool.clock = max(pool.clock, load.served)
@@ -232,7 +237,7 @@ class Board:
         load.in_flight += 1
         self.in_flight_calls += 1
         self._used[pool.provider.id] = now
-        lease = Lease(self, member, now, tokens)
+        lease = Lease(self, member, now, tokens, call_id)
         if self._healths:
             self._start_probes(lease, now)
         if self.breakers.is_any_open and self.breakers.start_probe(lease):
@@ -297,7 +302,7 @@ class Board:
         if health.phase is not Phase.READY and (health.until > before.until or before.phase is Phase.READY):
             self._errors[scope] = outcome.message
             if health.since != before.since:
-                self.on_cooled(member.account, scope, health)
+                self.on_cooled(member.account, scope, health, Witness(lease.call_id, scope in lease.probes))
             if outcome.kind is not OutcomeKind.NO_ACCESS_TO_MODEL or is_known:
                 self._announce(scope, health)
 
@@ -418,6 +423,10 @@ class Board:
     def last_used(self, provider_id: ProviderId) -> Instant:
         """When the last attempt at the provider began; long ago if there was none."""
         return self._used.get(provider_id, NEVER)
+
+    def origin_of(self, account: Account) -> Origin:
+        """Where its attempts go."""
+        return self._destination_of(account, self._kinds[self.snapshot.providers[account.provider_id].kind]).origin
 
     def in_flight(self, account_id: AccountId) -> int:
         load = self._loads.get(account_id)

@@ -184,11 +184,10 @@ class Breakers:
             if len(self._models) >= MAX_MODELS:
                 self._models = {key: kept for key, kept in self._models.items() if kept.model.breaker.is_open}
             origin = member.destination.origin
-            url = f"{origin.scheme}://{origin.host}:{origin.port}"
             circuits = self._models[provider_id, model] = Circuits(
                 Circuit(Span.MODEL, provider_id, model),
                 self._providers.setdefault(provider_id, Circuit(Span.PROVIDER, provider_id)),
-                self._origins.setdefault(origin, Circuit(Span.ORIGIN, provider_id, url)),
+                self._origins.setdefault(origin, Circuit(Span.ORIGIN, provider_id, str(origin))),
             )
         return circuits
 

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from gateway.core.headroom import Sent
-from gateway.core.ids import Instant
+from gateway.core.ids import CallId, Instant
 from gateway.core.outcome import Scope
 from gateway.relay.pool import Member
 
@@ -17,11 +17,15 @@ class Keeper(Protocol):
 class Lease:
     """A slot on an account, from the attempt's start to the answer's last byte. Released exactly once."""
 
-    __slots__ = ("_is_released", "_keeper", "is_told", "member", "probes", "sent", "started", "tokens")
+    __slots__ = ("_is_released", "_keeper", "call_id", "is_told", "member", "probes", "sent", "started", "tokens")
 
-    def __init__(self, keeper: Keeper, member: Member, started: Instant, tokens: int = 0) -> None:
+    def __init__(
+        self, keeper: Keeper, member: Member, started: Instant, tokens: int = 0, call_id: CallId | None = None
+    ) -> None:
         self._keeper = keeper
         self._is_released = False
+        self.call_id = call_id
+        """Whose attempt it is, for the log."""
         self.member = member
         self.started = started
         self.tokens = tokens

@@ -97,10 +97,8 @@ _FIELDS = {
     Event.ATTEMPT_FAILED: "call_id provider account_id outcome status code fault detail retry_after_s total_s",
     Event.STREAM_BROKEN: "call_id provider account_id fault detail chunks is_spliced",
     Event.STREAM_EVENT_SKIPPED: "call_id provider account_id event_bytes",
-    Event.ACCOUNT_COOLED: (
-        "provider account_id scope holder what reason strikes rest_s until_at is_probe call_id is_announced"
-    ),
-    Event.ACCOUNT_RECOVERED: "provider account_id scope holder what reason is_announced",
+    Event.ACCOUNT_COOLED: ("provider account_id scope holder what reason strikes rest_s until_at is_probe call_id"),
+    Event.ACCOUNT_RECOVERED: "provider account_id scope holder what reason",
     Event.ACCOUNT_DISABLED: "provider account_id reason strikes call_id",
     Event.ACCOUNT_VERIFIED: "provider account_id outcome status code total_s",
     Event.ACCOUNT_SEALED: "account_id encryption_key_id count",

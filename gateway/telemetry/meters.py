@@ -8,14 +8,15 @@ from datetime import timedelta
 
 from gateway.core.blast_radius import Lifted
 from gateway.core.breaker import BreakerNews, Span
-from gateway.core.cooldown import Health, Phase
+from gateway.core.cooldown import Health, Phase, Witness
 from gateway.core.ids import AccountId, CallId, Instant, ProviderId
 from gateway.core.outcome import Outcome, OutcomeKind, Scope
 from gateway.core.snapshot import Account
 from gateway.telemetry.calls import CallRing
+from gateway.telemetry.clock import Clock
 from gateway.telemetry.events import CallEnd, CallRecord, Event
 from gateway.telemetry.log import LogOutput, get_logger
-from gateway.telemetry.metrics import Clock, Metrics
+from gateway.telemetry.metrics import Metrics
 
 _log = get_logger()
 
@@ -72,8 +73,8 @@ class Meters:
 
     # -- health --------------------------------------------------------------------------------------------------
 
-    def cooled(self, account: Account, scope: Scope, health: Health) -> None:
-        """A rest of the scope began here, by an attempt on the account."""
+    def cooled(self, account: Account, scope: Scope, health: Health, witness: Witness) -> None:
+        """A rest of the scope began here, by that attempt on the account."""
         reason = health.reason or OutcomeKind.RATE_LIMITED
         self._metrics.cooled(account.provider_id, reason)
         if health.phase is Phase.REJECTED:
@@ -83,6 +84,7 @@ class Meters:
                 account_id=account.id,
                 reason=reason,
                 strikes=health.strikes,
+                call_id=witness.call_id,
             )
             return
         write = _log.info if reason in USUAL else _log.warning
@@ -91,6 +93,8 @@ class Meters:
             **_names(account, scope, reason),
             strikes=health.strikes,
             **self._rest_until(health.until),
+            is_probe=witness.is_probe,
+            call_id=witness.call_id,
         )
 
     def recovered(self, account: Account, scope: Scope, before: Health) -> None:
@@ -99,7 +103,7 @@ class Meters:
 
     def breaker_changed(self, news: BreakerNews) -> None:
         """A breaker opened, rests on after a failed probe, or closed."""
-        self._metrics.set_breaker(news.provider_id, is_open=news.is_any_open)
+        self._metrics.breaker_changed(news)
         names = {
             "provider": news.provider_id,
             "model": news.what if news.span is Span.MODEL else None,

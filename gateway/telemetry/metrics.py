@@ -11,15 +11,15 @@ All but `render` belongs to the event loop's thread. docs/metrics.md says what e
 import shutil
 import tempfile
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
-from typing import Protocol
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from gateway.core.ids import Instant
+from gateway.core.breaker import BreakerNews
 from gateway.core.outcome import OutcomeKind
+from gateway.telemetry.breaker_book import BreakerBook, file_of
+from gateway.telemetry.clock import Clock
 from gateway.telemetry.events import CallRecord
 from gateway.telemetry.provider_series import DURATION_BOUNDS_S, AllProviders
 from gateway.telemetry.series import Counter, Files, Gauge, Histogram, Labels
@@ -31,12 +31,6 @@ CONTENT_TYPE = "text/plain; version=0.0.4"
 _NONE = "none"
 _FIRST_BYTE_BOUNDS_S = (0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 20, 30, 60, 120, 300, 600)
 _RATE_BOUNDS = (1, 5, 10, 20, 30, 50, 75, 100, 150, 200, 300, 500, 1_000)
-
-
-class Clock(Protocol):
-    def now(self) -> Instant: ...
-
-    def wall_now(self) -> datetime: ...
 
 
 class Metrics:
@@ -85,6 +79,7 @@ class Metrics:
         self._lines_dropped_seen = 0
         self.stats = Stats(self.directory, files.worker, now=clock.now())
         """The same calls, as /health shows them."""
+        self.breakers = BreakerBook(self.directory, files.worker, clock=clock)
         self._make_gauges(files)
 
     def _make_gauges(self, files: Files) -> None:
@@ -160,8 +155,10 @@ class Metrics:
         values: dict[Labels, float] = {(table,): float(count) for table, count in counts.items()}
         self._problems.replace(values, self._clock.wall_now().timestamp())
 
-    def set_breaker(self, provider_id: str, *, is_open: bool) -> None:
-        self._breakers.set(float(is_open), (provider_id,))
+    def breaker_changed(self, news: BreakerNews) -> None:
+        """Opened, rests on after a failed probe, or closed."""
+        self._breakers.set(float(news.is_any_open), (news.provider_id,))
+        self.breakers.note(news)
 
     def set_snapshot_age(self, seconds: float) -> None:
         self._snapshot_age.set(seconds)
@@ -206,5 +203,6 @@ class Metrics:
 
 
 def forget_worker(directory: Path, worker: str) -> None:
-    """For the parent, once a worker has died: its gauges leave the scrape, its counters stay."""
+    """For the parent, once a worker has died: its gauges and its breakers go, its counters stay."""
+    file_of(directory, worker).unlink(missing_ok=True)
     mark_process_dead(worker, str(directory))  # type: ignore[no-untyped-call]  # library's own gap

@@ -64,6 +64,24 @@ async def test_the_breaker_is_shown_while_it_is_open(broken, sandbox):
     assert 'gateway_breaker_open{provider="openai"} 0' in (await broken.get("/metrics")).text
 
 
+async def test_pages_say_what_rests_and_why(broken, sandbox):
+    account = next(iter(broken.snapshot.accounts))
+
+    health = (await broken.get("/health")).json()
+    status = (await broken.get(f"/api/v1/accounts/{account}/status")).json()
+
+    assert health["status"] == "degraded"
+    assert "provider openai rests for gpt-4: upstream_error" in health["problems"]
+    assert status["breakers"] == health["breakers"]
+    (shown,) = status["breakers"]
+    assert (shown["span"], shown["what"], shown["reason"], shown["strikes"]) == ("model", "gpt-4", "upstream_error", 1)
+    sandbox.reset()
+
+    await broken.chat()
+
+    assert (await broken.get("/health")).json()["breakers"] == []
+
+
 async def test_refused_connections_are_waited_out(pair, sandbox):
     sandbox.script(Fault("refuse", seconds=1.5))
     patience = {"x-gateway-max-wait": "10"}

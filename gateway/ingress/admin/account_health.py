@@ -27,7 +27,7 @@ class AccountHealthController(Controller):
     async def status(self, deps: NamedDependency[AdminDeps], account_id: RowId) -> AccountStatus:
         """Per scope (the account, its quota group, a model, an endpoint): state, reason, until when, strikes."""
         record, _ = await _load(deps, account_id)
-        return status_view(deps, record)
+        return await status_view(deps, record)
 
     @post("/verify", summary="Try an account's credential", status_code=200, responses=errors(404))
     async def verify(self, deps: NamedDependency[AdminDeps], account_id: RowId) -> VerifyResult:
@@ -58,7 +58,7 @@ class AccountHealthController(Controller):
                 row_id=str(account_id),
             )
         deps.health.clear(AccountId(str(account_id)))
-        return status_view(deps, record)
+        return await status_view(deps, record)
 
 
 async def _load(deps: AdminDeps, account_id: UUID) -> tuple[AccountRecord, ProviderRecord]:

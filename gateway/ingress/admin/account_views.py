@@ -1,5 +1,6 @@
 """What the accounts' controller takes and gives: requests, answers, examples. Credentials go in and come out masked."""
 
+import asyncio
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -20,6 +21,7 @@ from gateway.store.account_import import ImportedKey
 from gateway.store.accounts import AccountRecord, opened_auth_data
 from gateway.store.cipher import BrokenSeal, UnknownKey
 from gateway.store.write_checks import masked_auth_data
+from gateway.telemetry.breaker_book import OpenBreaker
 
 Weight = Annotated[float, Meta(gt=0, le=1_000_000)]
 Tier = Annotated[int, Meta(ge=0, le=2**31 - 1)]
@@ -105,6 +107,8 @@ class AccountStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What something is known against; empty: all of it is ready."""
     headroom: list[ScopeHeadroom]
     """What is left of the limits it shares with its quota group, by model; empty: the upstream told of none yet."""
+    breakers: list[OpenBreaker]
+    """What rests of its provider or its address whichever account would ask, in any worker."""
     problem: str | None = None
 
 
@@ -175,7 +179,7 @@ def account_view(deps: AdminDeps, record: AccountRecord, warnings: list[str] | N
     return AccountView(**fields, warnings=tuple(said))
 
 
-def status_view(deps: AdminDeps, record: AccountRecord) -> AccountStatus:
+async def status_view(deps: AdminDeps, record: AccountRecord) -> AccountStatus:
     """One word for the whole account, and its scopes."""
     account_id = AccountId(str(record.id))
     scopes = deps.health.status_of(account_id)
@@ -187,6 +191,7 @@ def status_view(deps: AdminDeps, record: AccountRecord) -> AccountStatus:
         in_flight=deps.health.in_flight(account_id),
         scopes=scopes,
         headroom=deps.headroom(account_id),
+        breakers=await asyncio.to_thread(deps.breakers, account_id),
         problem=problem_of(deps, "accounts", account_id),
     )
 

@@ -13,6 +13,7 @@ from gateway.core.snapshot import Account, Provider, Snapshot
 from gateway.relay.headroom_views import ScopeHeadroom
 from gateway.relay.rests import ScopeStatus
 from gateway.store.cipher import Cipher
+from gateway.telemetry.breaker_book import OpenBreaker
 from gateway.telemetry.calls import Calls
 
 AdminRequest = Request[Any, Any, Any]
@@ -67,6 +68,8 @@ class AdminDeps(msgspec.Struct, frozen=True, kw_only=True):
     """The newest ones of all workers."""
     headroom: Callable[[AccountId], list[ScopeHeadroom]]
     """What is left of the limits that the account's quota group shares, as this worker believes."""
+    breakers: Callable[[AccountId], list[OpenBreaker]]
+    """What rests of its provider or its address, in any worker. Reads files: call it in a thread."""
 
 
 def problem_of(deps: AdminDeps, table: str, row_id: str) -> str | None:

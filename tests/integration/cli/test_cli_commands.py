@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import socket
 import subprocess
@@ -13,10 +14,17 @@ import pytest
 from click.testing import CliRunner
 
 from gateway.cli import cli
+from gateway.core.breaker import Breaker, BreakerNews, Span, opened
+from gateway.core.ids import ProviderId
+from gateway.core.outcome import OutcomeKind
+from gateway.relay.clock import SystemClock
 from gateway.store.cipher import new_key
+from gateway.telemetry.breaker_book import BreakerBook
 from tests.integration.cli.conftest import Command
 
 ROOT = Path(__file__).resolve().parents[3]
+GONE = 999_999_999
+"""No process has this number."""
 GOOD, BAD = "sk-good-0123456789", "sk-bad-0123456789"
 
 
@@ -199,6 +207,25 @@ def test_route_of_a_model_that_nobody_serves_ends_with_1(served: Command):
     assert "openai" in served("route", "gpt-4", code=1).stdout
     refused = served("route", "gpt-4", "--provider", "nobody", code=1)
     assert "x-provider" in refused.stderr
+
+
+def test_route_tells_of_breakers_of_gateways_that_run_here(served: Command, tmp_path: Path):
+    clock = SystemClock()
+    rests = opened(Breaker(strikes=9), OutcomeKind.UPSTREAM_ERROR, clock.now())
+    for process, what in [(os.getpid(), "gpt-4"), (os.getpid(), "gpt-3.5-turbo"), (GONE, "")]:
+        folder = tmp_path / ".gateway" / "metrics" / str(process)
+        folder.mkdir(parents=True, exist_ok=True)
+        span = Span.MODEL if what else Span.PROVIDER
+        news = BreakerNews(ProviderId("openai"), span, what, rests, is_any_open=True, attempts=9, failures=9)
+        BreakerBook(folder, what or "0", clock=clock).note(news)
+
+    told = served.json("route", "GPT-4", code=1)
+    table = served("route", "gpt-4", code=1).stdout
+
+    (breaker,) = told["breakers"]
+    assert (breaker["what"], breaker["reason"]) == ("gpt-4", "upstream_error")
+    assert "ready" in {found["state"] for found in told["candidates"]}
+    assert "provider openai rests for gpt-4: upstream_error, " in table
 
 
 def test_route_names_rows_that_are_skipped(served: Command):

@@ -2,9 +2,9 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.core.cooldown import Phase
+from gateway.core.cooldown import Phase, Witness
 from gateway.core.errors import ModelNotFound
-from gateway.core.ids import AccountId, ModelName
+from gateway.core.ids import AccountId, CallId, ModelName
 from gateway.core.outcome import LimitSpan, Outcome, OutcomeKind, Scope, ScopeKind
 from gateway.core.parks import Park
 from gateway.relay import board as board_module
@@ -191,7 +191,7 @@ def test_suspicions_and_errors_are_nobodys_business():
 def test_burst_is_counted_once_and_a_later_deadline_is_told():
     kit = RelayKit("a")
     cooled = []
-    kit.board.on_cooled = lambda account, scope, health: cooled.append((account.id, scope.what, health.reason))
+    kit.board.on_cooled = lambda account, scope, health, _: cooled.append((account.id, scope.what, health.reason))
     leases = [kit.take("a") for _ in range(5)]
     kit.clock.move(0.1)
 
@@ -360,7 +360,7 @@ def test_scopes_are_bounded_and_those_that_rest_longest_are_kept(monkeypatch):
 def test_each_rest_and_each_recovery_is_seen_once():
     kit = RelayKit("a")
     seen = []
-    kit.board.on_cooled = lambda account, scope, health: seen.append(("cooled", account.id, health.reason))
+    kit.board.on_cooled = lambda account, scope, health, _: seen.append(("cooled", account.id, health.reason))
     kit.board.on_recovered = lambda account, scope, before: seen.append(("recovered", account.id, before.reason))
 
     kit.observe("a", limited(2))
@@ -370,6 +370,21 @@ def test_each_rest_and_each_recovery_is_seen_once():
 
     reason = OutcomeKind.RATE_LIMITED
     assert seen == [("cooled", "a", reason), ("recovered", "a", reason)]
+
+
+def test_a_rest_names_the_call_that_met_it_and_whether_that_was_the_probe():
+    kit = RelayKit("a")
+    witnesses = []
+    kit.board.on_cooled = lambda account, scope, health, witness: witnesses.append(witness)
+    pool, member = kit.pool(), kit.member("a")
+    for call_id in (CallId("req_1"), CallId("req_2")):
+        lease = kit.board.take(pool, member, kit.clock.now(), call_id=call_id)
+        kit.clock.move(0.1)
+        kit.board.observe(lease, limited(2), kit.clock.now())
+        lease.release()
+        kit.clock.move(5)
+
+    assert witnesses == [Witness(CallId("req_1"), is_probe=False), Witness(CallId("req_2"), is_probe=True)]
 
 
 def test_a_probe_that_passed_by_time_and_an_operators_word_are_recoveries():

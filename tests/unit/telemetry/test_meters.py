@@ -5,7 +5,7 @@ import pytest
 
 from gateway.core.blast_radius import Lifted
 from gateway.core.breaker import CLOSED, BreakerNews, Span, opened
-from gateway.core.cooldown import Health, Phase
+from gateway.core.cooldown import Health, Phase, Witness
 from gateway.core.ids import FOREVER, AccountId, CallId, Instant, ProviderId, Secret
 from gateway.core.outcome import Outcome, OutcomeKind, Scope, ScopeKind
 from gateway.core.snapshot import Account, AuthStrategy, Credential
@@ -24,6 +24,7 @@ ACCOUNT = Account(
     label="Account 1",
     credential=Credential(AuthStrategy.API_KEY, Secret(KEY)),
 )
+PROBE = Witness(CallId("req_1"), is_probe=True)
 SCOPE = Scope(ScopeKind.HOLDER_MODEL, "group:openai:org", "gpt-4")
 
 
@@ -73,13 +74,14 @@ def at_level(tmp_path):
 def test_a_rest_is_one_line_that_says_what_rests_why_and_until_when(at_level, reason, level):
     written = at_level("info")
 
-    written.meters.cooled(ACCOUNT, SCOPE, Health(Phase.COOLING, 2, until=Instant(1030.5), reason=reason))
+    written.meters.cooled(ACCOUNT, SCOPE, Health(Phase.COOLING, 2, until=Instant(1030.5), reason=reason), PROBE)
 
     assert written.lines() == [
         {
             "event": "account.cooled", "level": level, "provider": "openai", "account_id": "a-1",
             "scope": "holder_model", "holder": "group:openai:org", "what": "gpt-4", "reason": reason.value,
             "strikes": 2, "rest_s": 30.5, "until_at": "2026-11-21T12:00:30.500000+00:00",
+            "is_probe": True, "call_id": "req_1",
         }
     ]  # fmt: skip
     assert f'gateway_cooldowns_total{{provider="openai",reason="{reason}"}} 1.0' in written.metrics.render()[0].decode()
@@ -89,11 +91,12 @@ def test_a_rejection_is_a_line_of_its_own(at_level):
     written = at_level("info")
     health = Health(Phase.REJECTED, 3, until=FOREVER, reason=OutcomeKind.CREDENTIAL_REJECTED)
 
-    written.meters.cooled(ACCOUNT, Scope(ScopeKind.ACCOUNT, "a-1"), health)
+    written.meters.cooled(ACCOUNT, Scope(ScopeKind.ACCOUNT, "a-1"), health, PROBE)
 
     (line,) = written.lines()
     assert (line["event"], line["level"]) == ("account.disabled", "warning")
     assert (line["account_id"], line["reason"], line["strikes"]) == ("a-1", "credential_rejected", 3)
+    assert line["call_id"] == "req_1"
 
 
 def test_a_recovery_names_what_the_rest_was_for(at_level):
@@ -214,7 +217,7 @@ def test_neither_a_secret_nor_the_upstreams_words_are_in_any_line(at_level):
     attempt_failed(written.meters, Outcome(OutcomeKind.CREDENTIAL_REJECTED, 401, f"code {KEY}", said))
     attempt_failed(written.meters, Outcome(OutcomeKind.CREDENTIAL_REJECTED, None, "invalid_api_key", said))
     written.meters.cooled(
-        ACCOUNT, Scope(ScopeKind.ACCOUNT, "a-1"), Health(Phase.COOLING, 1, until=Instant(1060.0), reason=None)
+        ACCOUNT, Scope(ScopeKind.ACCOUNT, "a-1"), Health(Phase.COOLING, 1, until=Instant(1060.0), reason=None), PROBE
     )
 
     text = written.text()

@@ -2,11 +2,23 @@ import re
 
 import pytest
 
+from gateway.core.breaker import CLOSED, BreakerNews, Span, opened
+from gateway.core.ids import Instant, ProviderId
 from gateway.core.outcome import OutcomeKind
 from gateway.telemetry.events import CallEnd
 from gateway.telemetry.metrics import CONTENT_TYPE, Metrics, forget_worker
 from gateway.telemetry.provider_series import MAX_MODELS, prefix_of
 from tests.unit.telemetry.records import HandClock, record
+
+BREAKER_OPENED = BreakerNews(
+    ProviderId("openai"),
+    Span.PROVIDER,
+    "",
+    opened(CLOSED, OutcomeKind.TIMED_OUT, Instant(0.0)),
+    is_any_open=True,
+    attempts=10,
+    failures=10,
+)
 
 
 @pytest.fixture
@@ -244,7 +256,7 @@ def test_connections_breakers_and_lost_lines_are_shown(workers):
     metrics = workers()
 
     metrics.set_upstream_connections(idle=3, active=2)
-    metrics.set_breaker("openai", is_open=True)
+    metrics.breaker_changed(BREAKER_OPENED)
     metrics.set_log_lines_dropped(5)
     metrics.set_log_lines_dropped(7)
 
