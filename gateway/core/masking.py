@@ -9,6 +9,7 @@ _TOKENS = (
     r"(?:(org-)[A-Za-z0-9]{8,}"
     r"|(?<=organization )(org-)[A-Za-z0-9]+"  # named as one: then however short it is
     r"|(org_)[0-9A-Za-z]{20,}"  # Groq's organisations
+    r"|(?:(?<=organization \()|(?<=org: ))()[0-9a-f]{8}(?:-[0-9a-f]{4,12}){4}"  # Anthropic's
     r"|(proj_)[A-Za-z0-9]{6,}"
     r"|(sk-)[A-Za-z0-9_*-]{8,}"  # also `sk-ab***xyz`, as OpenAI repeats a wrong key
     r"|(gsk_)[A-Za-z0-9*]{8,}"  # Groq's keys

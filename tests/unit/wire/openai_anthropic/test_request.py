@@ -1,0 +1,474 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.errors import InvalidCall
+from gateway.core.snapshot import Validation
+from gateway.wire.endpoints import find
+from gateway.wire.openai_anthropic.request import HANDLED, JSON_ONLY, LEFT_OUT, OWN, REFUSED, write_request
+from gateway.wire.validation import RULES, check
+from tests.unit.wire.strategies import LEAVES
+
+NEW, OLD, MIDDLE = "claude-opus-5-5", "claude-haiku-4-5", "claude-opus-4-6"
+HI = {"role": "user", "content": "hi"}
+SAID_HI = {"role": "user", "content": [{"type": "text", "text": "hi"}]}
+PNG = "data:image/png;base64,iVBORw0KGgo="
+FUNCTION = {"name": "weather", "description": "Of a city", "parameters": {"type": "object", "properties": {"city": {}}}}
+TOOL = {"type": "function", "function": FUNCTION}
+
+
+def said(*messages, model=NEW, is_stream=False, **fields) -> dict:
+    return json.loads(write_request({"messages": list(messages) or [HI], **fields}, model, is_stream=is_stream))
+
+
+def refused(*messages, **fields) -> InvalidCall:
+    with pytest.raises(InvalidCall) as caught:
+        said(*messages, **fields)
+    assert caught.value.status == 400
+    return caught.value
+
+
+def turns(*messages) -> list:
+    return said(*messages)["messages"]
+
+
+# -- messages ----------------------------------------------------------------------------------------------------
+
+
+def test_the_least_call_becomes_the_least_call():
+    assert said() == {"model": NEW, "messages": [SAID_HI], "max_tokens": 64_000}
+
+
+def test_a_stream_is_asked_for_as_one():
+    assert said(is_stream=True)["stream"] is True
+
+
+def test_instructions_go_to_the_front_whatever_their_place():
+    system = {"role": "system", "content": "Be brief."}
+    developer = {
+        "role": "developer",
+        "content": [{"type": "text", "text": "In Latin.", "cache_control": {"type": "e"}}],
+    }
+
+    call = said(system, HI, developer)
+
+    assert call["system"] == [
+        {"type": "text", "text": "Be brief."},
+        {"type": "text", "text": "In Latin.", "cache_control": {"type": "e"}},
+    ]
+    assert call["messages"] == [SAID_HI]
+
+
+def test_neighbours_of_one_role_are_one_turn():
+    answer = {"role": "assistant", "content": "Hello"}
+
+    assert turns(HI, HI, answer, answer, HI) == [
+        {"role": "user", "content": SAID_HI["content"] * 2},
+        {"role": "assistant", "content": [{"type": "text", "text": "Hello"}] * 2},
+        SAID_HI,
+    ]
+
+
+def test_images_and_files_become_blocks():
+    parts = [
+        {"type": "text", "text": "Look:"},
+        {"type": "image_url", "image_url": {"url": PNG, "detail": "low"}},
+        {"type": "image_url", "image_url": "https://example.com/cat.jpg"},
+        {"type": "file", "file": {"file_data": "data:application/pdf;base64,JVBERi0=", "filename": "a.pdf"}},
+        {"type": "file", "file": {"file_id": "file_011"}},
+    ]
+
+    assert turns({"role": "user", "content": parts})[0]["content"] == [
+        {"type": "text", "text": "Look:"},
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}},
+        {"type": "image", "source": {"type": "url", "url": "https://example.com/cat.jpg"}},
+        {
+            "type": "document",
+            "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="},
+            "title": "a.pdf",
+        },
+        {"type": "document", "source": {"type": "file", "file_id": "file_011"}},
+    ]
+
+
+def test_tool_calls_and_their_results_become_blocks_of_neighbouring_turns():
+    calls = [
+        {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Rome"}'}},
+        {"id": "call:2", "type": "function", "function": {"name": "now", "arguments": ""}},
+    ]
+    messages = turns(
+        HI,
+        {"role": "assistant", "content": None, "tool_calls": calls},
+        {"role": "tool", "tool_call_id": "call_1", "content": "18 °C"},
+        {"role": "tool", "tool_call_id": "call:2", "content": ""},
+        HI,
+    )
+
+    assert messages[1]["content"] == [
+        {"type": "tool_use", "id": "call_1", "name": "weather", "input": {"city": "Rome"}},
+        {"type": "tool_use", "id": "call_2", "name": "now", "input": {}},
+    ]
+    assert messages[2] == {
+        "role": "user",
+        "content": [
+            {"type": "tool_result", "tool_use_id": "call_1", "content": [{"type": "text", "text": "18 °C"}]},
+            {"type": "tool_result", "tool_use_id": "call_2"},
+            {"type": "text", "text": "hi"},
+        ],
+    }
+
+
+def test_a_last_turn_of_the_assistant_is_a_prefill_without_white_space_at_its_end():
+    assert turns(HI, {"role": "assistant", "content": "The answer is: \n"})[1] == {
+        "role": "assistant",
+        "content": [{"type": "text", "text": "The answer is:"}],
+    }
+    assert turns(HI, {"role": "assistant", "content": "  "}) == [SAID_HI]
+    call = {"id": "c", "type": "function", "function": {"name": "now"}}
+    assert turns(HI, {"role": "assistant", "tool_calls": [call]})[1]["content"][0]["type"] == "tool_use"
+
+
+def test_what_says_nothing_is_left_out():
+    empty = {"role": "assistant", "content": ""}
+    parts = {"role": "user", "content": [{"type": "text", "text": ""}, {"type": "text", "text": "hi"}]}
+
+    assert turns(HI, empty, parts) == [{"role": "user", "content": SAID_HI["content"] * 2}]
+
+
+def test_a_refusal_is_told_as_the_assistants_text():
+    part = {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]}
+
+    for message in (part, {"role": "assistant", "content": None, "refusal": "No."}):
+        assert turns(HI, message, HI)[1]["content"] == [{"type": "text", "text": "No."}]
+
+
+@pytest.mark.parametrize(
+    ("message", "param"),
+    [
+        pytest.param({"role": "function", "name": "f", "content": "x"}, "messages[0].role", id="function-role"),
+        pytest.param({"role": "user", "content": [5]}, "messages[0].content[0]", id="part-no-object"),
+        pytest.param({"role": "user", "content": [{}]}, "messages[0].content[0].type", id="part-without-type"),
+        pytest.param({"role": "user", "content": {}}, "messages[0].content", id="content-object"),
+        pytest.param(
+            {"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]},
+            "messages[0].content[0]", id="audio",
+        ),
+        pytest.param(
+            {"role": "user", "content": [{"type": "text"}]}, "messages[0].content[0].text", id="text-missing"
+        ),
+        pytest.param(
+            {"role": "user", "content": [{"type": "text", "text": 5}]}, "messages[0].content[0].text", id="text-number"
+        ),
+        pytest.param(
+            {"role": "user", "content": [{"type": "image_url", "image_url": {}}]},
+            "messages[0].content[0].image_url.url", id="image-without-url",
+        ),
+        pytest.param(
+            {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "file:///etc/passwd"}}]},
+            "messages[0].content[0].image_url.url", id="image-scheme",
+        ),
+        pytest.param(
+            {"role": "user", "content": [{"type": "file", "file": "x"}]}, "messages[0].content[0].file", id="file"
+        ),
+        pytest.param(
+            {"role": "system", "content": [{"type": "image_url", "image_url": {"url": PNG}}]},
+            "messages[0].content", id="image-in-instructions",
+        ),
+        pytest.param(
+            {"role": "assistant", "function_call": {"name": "f"}}, "messages[0].function_call", id="function-call"
+        ),
+        pytest.param({"role": "assistant", "tool_calls": 5}, "messages[0].tool_calls", id="calls-number"),
+        pytest.param({"role": "assistant", "tool_calls": [5]}, "messages[0].tool_calls[0]", id="call-number"),
+        pytest.param(
+            {"role": "assistant", "tool_calls": [{"id": "c", "custom": {}}]}, "messages[0].tool_calls[0]", id="custom"
+        ),
+        pytest.param(
+            {"role": "assistant", "tool_calls": [{"function": {"name": "f"}}]}, "messages[0].tool_calls[0].id", id="id"
+        ),
+        pytest.param(
+            {"role": "assistant", "tool_calls": [{"id": "c", "function": {}}]},
+            "messages[0].tool_calls[0].function.name", id="nameless",
+        ),
+        pytest.param(
+            {"role": "assistant", "tool_calls": [{"id": "c", "function": {"name": "f", "arguments": "[1]"}}]},
+            "messages[0].tool_calls[0].function.arguments", id="arguments-array",
+        ),
+        pytest.param(
+            {"role": "assistant", "tool_calls": [{"id": "c", "function": {"name": "f", "arguments": "{"}}]},
+            "messages[0].tool_calls[0].function.arguments", id="arguments-half",
+        ),
+        pytest.param({"role": "tool", "content": "x"}, "messages[0].tool_call_id", id="result-of-nothing"),
+        pytest.param({"role": "tool", "content": "x", "tool_call_id": 5}, "messages[0].tool_call_id", id="result-id"),
+    ],
+)  # fmt: skip
+def test_what_has_no_form_is_refused_by_its_place(message, param):
+    assert refused(message).param == param
+
+
+# -- parameters --------------------------------------------------------------------------------------------------
+
+
+def test_every_documented_parameter_has_its_table():
+    tables = [set(HANDLED), set(OWN), set(LEFT_OUT), set(REFUSED), {"modalities"}]
+
+    assert set(RULES["chat.completions"].params) <= set.union(*tables)
+    assert sum(map(len, tables)) == len(set.union(*tables))
+
+
+def test_what_only_tunes_and_what_nobody_knows_is_left_out():
+    assert said(**dict.fromkeys((*LEFT_OUT, "of_tomorrow"), 1), modalities=["text"], n=1) == said()
+
+
+@pytest.mark.parametrize("param", REFUSED)
+def test_what_would_be_missed_is_refused(param):
+    assert refused(**{param: {"x": 1}}).param == param
+    assert said(**{param: None}) == said()
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        pytest.param({"n": 2}, "n", id="n"),
+        pytest.param({"logprobs": True}, "logprobs", id="logprobs"),
+        pytest.param({"modalities": ["text", "audio"]}, "modalities", id="audio"),
+        pytest.param({"response_format": {"type": "grammar"}}, "response_format", id="format"),
+        pytest.param({"response_format": {"type": "json_schema"}}, "response_format.json_schema.schema", id="schema"),
+        pytest.param({"tools": [{"type": "custom", "custom": {}}]}, "tools[0].type", id="custom-tool"),
+        pytest.param({"tools": [5]}, "tools[0]", id="tool-number"),
+        pytest.param({"tools": {"a": 1}}, "tools", id="tools-object"),
+        pytest.param({"tools": [{"type": "function"}]}, "tools[0].function", id="function-missing"),
+        pytest.param({"tools": [{"type": "function", "function": {}}]}, "tools[0].function.name", id="nameless"),
+        pytest.param(
+            {"tools": [{"type": "function", "function": {"name": "f", "parameters": [1]}}]},
+            "tools[0].function.parameters", id="parameters",
+        ),
+        pytest.param({"tools": [TOOL], "tool_choice": {"type": "allowed_tools"}}, "tool_choice", id="choice"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_asked_is_refused_by_name(fields, param):
+    assert refused(**fields).param == param
+
+
+def test_a_schema_without_end_is_refused():
+    schema: dict = {}
+    for _ in range(200):
+        schema = {"items": schema}
+
+    assert (
+        refused(response_format={"type": "json_schema", "json_schema": {"schema": schema}}).param == "response_format"
+    )
+
+
+def test_false_asks_for_nothing():
+    assert said(logprobs=False, top_logprobs=0) == said()
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"max_tokens": 5}, 5),
+        ({"max_completion_tokens": 7, "max_tokens": 5}, 7),
+        ({"max_completion_tokens": None}, 64_000),
+    ],
+)
+def test_the_answers_length_is_the_callers_or_the_models(fields, expected):
+    assert said(**fields)["max_tokens"] == expected
+
+
+@pytest.mark.parametrize(
+    ("stop", "expected"),
+    [("END", ["END"]), (["a", "b"], ["a", "b"]), ("\n", None), (["\n\n", "a"], ["a"]), ([], None), (None, None)],
+)
+def test_stops_of_white_space_alone_are_left_out(stop, expected):
+    assert said(stop=stop).get("stop_sequences") == expected
+
+
+@pytest.mark.parametrize(
+    ("model", "fields", "expected"),
+    [
+        pytest.param(
+            "claude-3-5-haiku", {"temperature": 0.5, "top_p": 0.9}, {"temperature": 0.5, "top_p": 0.9}, id="3"
+        ),
+        pytest.param(OLD, {"temperature": 0.5, "top_p": 0.9}, {"temperature": 0.5}, id="one-of-both"),
+        pytest.param(OLD, {"top_p": 0.9}, {"top_p": 0.9}, id="top-p-alone"),
+        pytest.param(OLD, {"temperature": 1.7}, {"temperature": 1}, id="clamped"),
+        pytest.param(MIDDLE, {"temperature": 0}, {"temperature": 0}, id="zero"),
+        pytest.param(MIDDLE, {"temperature": 0.3, "reasoning_effort": "low"}, {}, id="who-thinks-takes-none"),
+        pytest.param(
+            MIDDLE, {"temperature": 0.3, "thinking": {"type": "disabled"}}, {"temperature": 0.3}, id="disabled"
+        ),
+        pytest.param(NEW, {"temperature": 0.5, "top_p": 0.9}, {}, id="new-ones-take-none"),
+    ],
+)
+def test_sampling_goes_as_far_as_the_model_takes_it(model, fields, expected):
+    call = said(model=model, **fields)
+
+    assert {name: call[name] for name in ("temperature", "top_p") if name in call} == expected
+
+
+def test_the_user_is_named():
+    assert said(user="u1", safety_identifier="s1")["metadata"] == {"user_id": "u1"}
+    assert said(safety_identifier="s1")["metadata"] == {"user_id": "s1"}
+
+
+def test_tools_are_said_in_anthropics_words():
+    bare = {"type": "function", "function": {"name": "now", "strict": True}, "cache_control": {"type": "ephemeral"}}
+
+    assert said(tools=[TOOL, bare])["tools"] == [
+        {"name": "weather", "description": "Of a city", "input_schema": FUNCTION["parameters"]},
+        {
+            "name": "now",
+            "input_schema": {"type": "object", "properties": {}},
+            "cache_control": {"type": "ephemeral"},
+        },
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        pytest.param({}, None, id="none-given"),
+        pytest.param({"tool_choice": "auto"}, {"type": "auto"}, id="auto"),
+        pytest.param({"tool_choice": "none"}, {"type": "none"}, id="none"),
+        pytest.param({"tool_choice": "none", "parallel_tool_calls": False}, {"type": "none"}, id="none-at-once"),
+        pytest.param({"tool_choice": "required"}, {"type": "any"}, id="required"),
+        pytest.param(
+            {"tool_choice": {"type": "function", "function": {"name": "weather"}}},
+            {"type": "tool", "name": "weather"}, id="named",
+        ),
+        pytest.param(
+            {"parallel_tool_calls": False}, {"type": "auto", "disable_parallel_tool_use": True}, id="one-at-once"
+        ),
+        pytest.param(
+            {"parallel_tool_calls": False, "tool_choice": "required"},
+            {"type": "any", "disable_parallel_tool_use": True}, id="one-at-once-required",
+        ),
+        pytest.param({"parallel_tool_calls": True}, None, id="many-at-once"),
+    ],
+)  # fmt: skip
+def test_the_choice_of_tools(fields, expected):
+    assert said(tools=[TOOL], **fields).get("tool_choice") == expected
+
+
+def test_a_choice_without_tools_is_left_out():
+    assert "tool_choice" not in said(tool_choice="auto", parallel_tool_calls=False, tools=[])
+
+
+def test_a_schema_for_the_answer_is_a_format():
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
+    wanted = {"type": "json_schema", "json_schema": {"name": "x", "strict": True, "schema": schema}}
+
+    assert said(response_format=wanted)["output_config"] == {
+        "format": {"type": "json_schema", "schema": {**schema, "additionalProperties": False}}
+    }
+    assert said(response_format={"type": "text"}) == said()
+
+
+def test_json_alone_is_asked_for_in_words():
+    call = said({"role": "system", "content": "Be brief."}, HI, response_format={"type": "json_object"})
+
+    assert [block["text"] for block in call["system"]] == ["Be brief.", JSON_ONLY]
+
+
+# -- thinking ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model", "effort", "expected"),
+    [
+        (NEW, "low", "low"),
+        (NEW, "minimal", "low"),
+        (NEW, "xhigh", "xhigh"),
+        (NEW, "of_tomorrow", "of_tomorrow"),
+        (MIDDLE, "xhigh", "high"),
+        (MIDDLE, "max", "max"),
+    ],
+)
+def test_effort_is_said_to_models_that_know_it(model, effort, expected):
+    call = said(model=model, reasoning_effort=effort)
+
+    assert call["output_config"] == {"effort": expected}
+    assert call["thinking"] == {"type": "adaptive", "display": "summarized"}
+
+
+def test_no_effort_is_the_least_and_thinks_only_where_the_model_always_does():
+    call = said(reasoning_effort="none")
+
+    assert (call["output_config"], "thinking" in call) == ({"effort": "low"}, False)
+
+
+@pytest.mark.parametrize(
+    ("fields", "budget"),
+    [
+        ({"reasoning_effort": "low"}, 1024),
+        ({"reasoning_effort": "high"}, 24_576),
+        ({"reasoning_effort": "high", "max_tokens": 10_000}, 8000),
+        ({"reasoning_effort": "high", "max_tokens": 1200}, None),
+        ({"reasoning_effort": "none"}, None),
+        ({"reasoning_effort": "low", "tools": [TOOL], "tool_choice": "required"}, None),
+        ({"reasoning_effort": "low", "tools": [TOOL], "tool_choice": "auto"}, 1024),
+        ({}, None),
+    ],
+)
+def test_older_models_get_a_budget_within_the_answers_length(fields, budget):
+    thinking = said(model=OLD, **fields).get("thinking")
+
+    assert thinking == (None if budget is None else {"type": "enabled", "budget_tokens": budget})
+
+
+@pytest.mark.parametrize(
+    "last", [{"role": "assistant", "content": "So"}, {"role": "tool", "tool_call_id": "c", "content": "x"}]
+)
+def test_a_budget_is_left_out_where_the_thought_before_it_is_missing(last):
+    assert "thinking" not in said(HI, last, model=OLD, reasoning_effort="high")
+
+
+def test_no_budget_without_messages():
+    system = {"role": "system", "content": "x"}
+
+    assert "thinking" not in said(system, model=OLD, reasoning_effort="high")
+
+
+def test_models_that_do_not_think_are_not_asked_to():
+    assert said(model="claude-3-5-haiku", reasoning_effort="high").keys() == {"model", "messages", "max_tokens"}
+
+
+def test_anthropics_own_parameters_pass_and_beat_what_we_would_make():
+    thinking = {"type": "enabled", "budget_tokens": 2000}
+    schema = {"type": "json_schema", "json_schema": {"schema": {}}}
+
+    call = said(
+        thinking=thinking, top_k=5, reasoning_effort="high", output_config={"effort": "max"}, response_format=schema
+    )
+
+    assert (call["thinking"], call["top_k"]) == (thinking, 5)
+    assert call["output_config"] == {"format": {"type": "json_schema", "schema": {}}, "effort": "max"}
+
+
+CHAT = find("POST", "/chat/completions")
+ODD = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
+    st.sampled_from(["type", "text", "role", "content", "function", "name", "tool_calls", "id", "image_url", "url",
+                     "file", "json_schema", "schema", "arguments", "parameters", "cache_control"]), inner, max_size=3,
+), max_leaves=12)  # fmt: skip
+MESSAGE = st.fixed_dictionaries(
+    {"role": st.sampled_from(["system", "user", "assistant", "tool", "function"])},
+    optional={"content": ODD, "tool_calls": ODD, "tool_call_id": ODD, "refusal": ODD},
+)
+
+
+@given(
+    st.lists(MESSAGE, min_size=1, max_size=4),
+    st.dictionaries(st.sampled_from([*HANDLED, *OWN, *LEFT_OUT, *REFUSED, "modalities"]), ODD, max_size=4),
+    st.sampled_from([OLD, MIDDLE, NEW, "claude-3-haiku"]),
+)
+def test_whatever_passes_the_checks_is_translated_or_refused(messages, fields, model):
+    call = {**fields, "messages": messages}
+    try:
+        check(call, CHAT, Validation.TYPES)
+        made = json.loads(write_request(call, model, is_stream=False))
+    except InvalidCall:
+        return
+    assert made["model"] == model
+    assert all(turn["role"] in {"user", "assistant"} for turn in made["messages"])
