@@ -18,6 +18,7 @@ COPY --from=build /venv /venv
 WORKDIR /app
 COPY gateway gateway
 COPY migrations migrations
+RUN python -m compileall -q gateway migrations  # a worker that is respawned need not compile 250 files
 
 ENV PATH=/venv/bin:$PATH \
     PYTHONPATH=/app \

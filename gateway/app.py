@@ -65,7 +65,7 @@ from gateway.relay.restart import RestartingRelay
 from gateway.relay.waiting import Waiting
 from gateway.settings import AuthMode, Settings, WorkerContext
 from gateway.store.cipher import Cipher, parse_keys
-from gateway.store.cooldowns import ParkTable, delete_expired_parks, load_parks
+from gateway.store.cooldowns import ParkTable, delete_expired_parks, forget_edited, load_parks
 from gateway.store.engine import StoreUnavailable, make_engine, store_errors
 from gateway.store.watcher import RegistryWatcher
 from gateway.telemetry.breaker_book import OpenBreaker
@@ -211,7 +211,8 @@ class Service:
 
     async def _stored_parks(self) -> list[Park]:
         with store_errors():
-            async with self.engine.connect() as connection:
+            async with self.engine.begin() as connection:
+                await forget_edited(connection)
                 return await load_parks(connection)
 
     async def _delete_expired_parks(self) -> None:

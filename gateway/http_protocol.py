@@ -11,11 +11,13 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gateway.core.errors import InvalidCall
+from gateway.core.errors import InvalidCall, ShuttingDown
 from gateway.wire.errors import write_error
 
 SILENCE_S = 60.0
 """For a whole head, from its first byte or the connection's beginning; between two reads of a body. As nginx has it."""
+HALF_S = 2.0
+"""While the worker drains: for the rest of a request that has begun, from its last bytes on."""
 MAX_HEAD_BYTES = 65_536
 """Of a request line and its headers that come in more than one read; one read is bounded itself."""
 HEAD_TOO_LARGE = write_error(
@@ -24,7 +26,9 @@ HEAD_TOO_LARGE = write_error(
 TOO_SLOW = write_error(
     InvalidCall("The request did not arrive in time: send it anew.", code="request_timeout", status=408)
 )
+STOPPING = write_error(ShuttingDown("The gateway is shutting down. Retry at once: another one serves."))
 
+_STOPPING = b"503 Service Unavailable\r\nretry-after: 1"
 _UPGRADE = re.compile(rb"(?i)\r\nupgrade:[ \t]*h2c[ \t]*(?=\r\n)")
 
 
@@ -84,12 +88,22 @@ class CoalescingProtocol(HttpToolsProtocol):
         self._has_begun = False
         self._heard = self.loop.time()
         self._watch: asyncio.TimerHandle | None = self.loop.call_later(SILENCE_S, self._look)
+        self._is_draining = False
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """The worker drains, and may say so again and again. What has come half may come whole, if it comes soon."""
+        if not self._is_draining:
+            self._is_draining = True
+            if self._is_in_head or self._is_in_body:
+                self._look()
+        if not self._is_in_head:
+            super().shutdown()
 
     def data_received(self, data: bytes) -> None:
         if b"h2c" in data and not self._is_in_body:
@@ -105,7 +119,7 @@ class CoalescingProtocol(HttpToolsProtocol):
         else:
             return
         if self._watch is None:
-            self._watch = self.loop.call_later(SILENCE_S, self._look)
+            self._watch = self.loop.call_later(HALF_S if self._is_draining else SILENCE_S, self._look)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -124,18 +138,22 @@ class CoalescingProtocol(HttpToolsProtocol):
 
     def _look(self) -> None:
         """One timer a connection, and none while nothing is awaited: a request that comes at once costs no timer."""
-        self._watch = None
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
         if self.transport.is_closing() or not (self._is_in_head or self._is_in_body or not self._has_begun):
             return
-        rest_s = self._heard + SILENCE_S - self.loop.time()
+        silence_s = HALF_S if self._is_draining else SILENCE_S
+        rest_s = self._heard + silence_s - self.loop.time()
         if rest_s <= 0 and self._is_ours_to_wait():
-            rest_s = SILENCE_S
+            rest_s = silence_s
         if rest_s > 0:
             self._watch = self.loop.call_later(rest_s, self._look)
         elif not self._has_begun:
             self.transport.close()  # not a byte came: nobody to tell
         else:
-            self._refuse(b"408 Request Timeout", TOO_SLOW)
+            status, body = (_STOPPING, STOPPING) if self._is_draining else (b"408 Request Timeout", TOO_SLOW)
+            self._refuse(status, body)
 
     def _is_ours_to_wait(self) -> bool:
         """Whether it is not the caller who is late: an answer goes out, or we read no further."""

@@ -3,17 +3,21 @@
 from collections.abc import Iterable, Sequence
 
 import msgspec
-from sqlalchemy import delete, func, or_, select, tuple_
+from sqlalchemy import Text, cast, delete, exists, func, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.core.outcome import OutcomeKind, Scope, ScopeKind
 from gateway.core.parks import Park
 from gateway.store.engine import StoreUnavailable, store_errors
-from gateway.store.tables import CooldownRow
+from gateway.store.tables import AccountRow, CooldownRow
 
 _TABLE = CooldownRow.__table__.c
 _KEY = (_TABLE.scope_kind, _TABLE.holder, _TABLE.what)
+_IS_EDITED = (_TABLE.reason == OutcomeKind.CREDENTIAL_REJECTED.value) & exists().where(
+    cast(AccountRow.id, Text) == _TABLE.holder, AccountRow.updated_at > _TABLE.updated_at
+)
+"""The account's row is newer: it may have another credential. Both times are the server's."""
 _BATCH = 500
 """Rows a statement: far below the 32,767 parameters that the protocol allows."""
 _LONGEST_NAME = 300
@@ -30,8 +34,11 @@ async def save_parks(connection: AsyncConnection, parks: Sequence[Park]) -> None
 
 
 async def load_parks(connection: AsyncConnection) -> list[Park]:
-    """Those not over yet by the server's clock, and all rejected ones. Rows of a kind unknown here are left out."""
-    kept = select(CooldownRow.__table__).where(or_(_TABLE.until_at > func.now(), _TABLE.is_rejected))
+    """Those not over yet by the server's clock, and all rejected ones. Rows of a kind unknown here are left out.
+
+    What is held against a credential is left out when its account was edited since.
+    """
+    kept = select(CooldownRow.__table__).where(or_(_TABLE.until_at > func.now(), _TABLE.is_rejected), ~_IS_EDITED)
     rows = (await connection.execute(kept)).mappings()
     known_kinds, known_reasons = set(ScopeKind), set(OutcomeKind)
     return [
@@ -47,6 +54,14 @@ async def load_parks(connection: AsyncConnection) -> list[Park]:
         for row in rows
         if row["scope_kind"] in known_kinds and row["reason"] in known_reasons
     ]
+
+
+async def forget_edited(connection: AsyncConnection) -> int:
+    """Removes what is held against credentials of accounts that were edited since, gives how many there were.
+
+    Gateways that run see the edit and forget by themselves; this is for edits while none ran.
+    """
+    return (await connection.execute(delete(CooldownRow).where(_IS_EDITED))).rowcount
 
 
 async def forget_parks(connection: AsyncConnection, scopes: Iterable[Scope]) -> int:

@@ -1,13 +1,14 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.core.outcome import OutcomeKind, Scope, ScopeKind
 from gateway.core.parks import Park
-from gateway.store.cooldowns import ParkTable, delete_expired_parks, forget_parks, load_parks, save_parks
+from gateway.store.cooldowns import ParkTable, delete_expired_parks, forget_edited, forget_parks, load_parks, save_parks
 from gateway.store.engine import make_engine
 
 NOW = datetime.now(UTC)
@@ -105,3 +106,46 @@ async def test_a_table_that_is_away_says_so() -> None:
     assert not await ParkTable(engine).keep([park("a")], [])
 
     await engine.dispose()
+
+
+@pytest.fixture
+async def account(connection: AsyncConnection) -> str:
+    await connection.execute(text("INSERT INTO providers (id, name, base_url) VALUES ('p', 'p', 'http://127.0.0.1')"))
+    made = await connection.scalar(
+        text("INSERT INTO accounts (provider_id, label, auth_data) VALUES ('p', 'a', '{}') RETURNING id::text")
+    )
+    return str(made)
+
+
+def rejected(account: str, reason: OutcomeKind = OutcomeKind.CREDENTIAL_REJECTED) -> Park:
+    scope = Scope(ScopeKind.ACCOUNT, account)
+    return msgspec.structs.replace(park("", is_rejected=True), scope=scope, reason=reason)
+
+
+async def test_a_rejection_ends_with_an_edit_that_no_gateway_saw(connection: AsyncConnection, account: str) -> None:
+    await save_parks(connection, [rejected(account)])
+    assert await load_parks(connection) == [rejected(account)]
+
+    await connection.execute(text("""UPDATE accounts SET auth_data = '{"api_key": "sk-new"}'"""))
+
+    assert await load_parks(connection) == []
+    assert await forget_edited(connection) == 1
+
+
+async def test_a_rejection_after_the_edit_stays(connection: AsyncConnection, account: str) -> None:
+    await connection.execute(text("""UPDATE accounts SET auth_data = '{"api_key": "sk-new"}'"""))
+    await save_parks(connection, [rejected(account)])
+
+    assert await forget_edited(connection) == 0
+    assert await load_parks(connection) == [rejected(account)]
+
+
+async def test_an_edit_ends_no_other_rest(connection: AsyncConnection, account: str) -> None:
+    others = [rejected("another"), rejected(account, OutcomeKind.OUT_OF_QUOTA)]
+    for other in others:
+        await save_parks(connection, [other])
+
+        await connection.execute(text("UPDATE accounts SET weight = 2"))
+
+        assert await load_parks(connection) == [other]
+        await forget_parks(connection, [other.scope])
