@@ -13,6 +13,8 @@ _BLANK_LINE: Final = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _LINE_END: Final = re.compile(rb"\r\n|\n|\r")
 _LONGEST_OVERLAP: Final = 3
 """A blank line has at most four bytes (CRLF CRLF), so its first three may be waiting already."""
+_LONG: Final = 64 * 1024
+"""Bytes. From this size on copying what waits costs more than keeping its pieces apart."""
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 DONE: Final = b"data: [DONE]\n\n"
@@ -55,6 +57,42 @@ class EventSplitter:
             at = end
         self.rest = chunk[at:]
         return events
+
+
+class LongEventSplitter(EventSplitter):
+    """The same for events of megabytes: what waits for its end is not copied with every piece that comes."""
+
+    __slots__ = ("_parts", "_tail", "size")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts: list[bytes] = []
+        """What came behind `rest`, without a blank line in it."""
+        self._tail = b""
+        """The last bytes of all that waits: a blank line may begin there."""
+        self.size = 0
+        """Bytes that wait for their event's end."""
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        if self.size > _LONG:
+            near = self._tail + chunk
+            if _BLANK_LINE.search(near) is None:
+                self._parts.append(chunk)
+                self.size += len(chunk)
+                self._tail = near[-_LONGEST_OVERLAP:]
+                return []
+            chunk = b"".join((*self._parts, chunk))
+            self._parts.clear()
+        events = super().feed(chunk)
+        self.size = len(self.rest)
+        self._tail = self.rest[-_LONGEST_OVERLAP:]
+        return events
+
+    def join(self) -> bytes:
+        """All that waits, which is in `rest` from now on."""
+        self.rest = b"".join((self.rest, *self._parts))
+        self._parts.clear()
+        return self.rest
 
 
 class Event(msgspec.Struct, frozen=True):

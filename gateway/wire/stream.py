@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.core.call import Endpoint, StreamKind, Usage
+from gateway.core.call import CHUNKS, Endpoint, Usage
 from gateway.core.errors import GatewayError
 from gateway.core.masking import masked_identifiers
 from gateway.core.outcome import ErrorBody
@@ -66,6 +66,7 @@ class _FirstChunk(msgspec.Struct, gc=False):
     choices: list[_FirstChoice] | None = None
     usage: Any = msgspec.UNSET
     error: Any = None
+    id: Any = None
     model: Any = None
 
 
@@ -90,12 +91,13 @@ class StreamReader:
         "is_json",
         "left_out",
         "model",
+        "object_id",
         "usage",
     )
 
     def __init__(self, endpoint: Endpoint, *, hides_usage: bool) -> None:
         """`hides_usage`: we asked for the usage, not the caller, so it is taken out again."""
-        assert endpoint.stream is not StreamKind.NONE, endpoint.name  # noqa: S101  # its answers are no events
+        assert endpoint.stream in CHUNKS, endpoint.name  # noqa: S101  # its answers are no such events
         self._hides_usage = hides_usage
         self._events = EventSplitter()
         self._seen: set[int | None] = set()
@@ -114,6 +116,8 @@ class StreamReader:
         """The last that was said; None when none was."""
         self.model: str | None = None
         """The model that serves, as the first events name it."""
+        self.object_id: str | None = None
+        """The answer's id, as the first events name it."""
         self.chunks = 0
         self.events = 0
         """Events with JSON, comments not counted: they restart no limit."""
@@ -169,6 +173,10 @@ class StreamReader:
         if self._has_ended():
             return sent if self.is_done else None
         return sent + DONE if self.is_finished else None
+
+    def write_error(self, error: GatewayError | ErrorBody) -> bytes:
+        """The event that ends the stream when it failed."""
+        return write_error_event(error)
 
     def _read_rest(self) -> bytes:
         """The last event without its blank line: both official SDKs would drop it. Half an event is left out."""
@@ -226,6 +234,8 @@ class StreamReader:
     def _wait_for_content(self, chunk: _FirstChunk) -> None:
         if isinstance(chunk.model, str):
             self.model = chunk.model
+        if isinstance(chunk.id, str):
+            self.object_id = self.object_id or chunk.id
         self.has_content = any(map(_holds_content, chunk.choices or ()))
 
     def _read_usage(self, raw: bytes, chunk: _Chunk | _FirstChunk) -> bytes:
