@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from gateway.core.call import StreamKind
 from gateway.core.snapshot import Provider
 from gateway.providers.base import Limits
 
@@ -17,6 +18,8 @@ REASONING_PREFIXES: Final[tuple[str, ...]] = (
     "gpt-5",
     "gpt-6",
     "gpt-oss",
+    "gpt-image",
+    "chatgpt-image",
     "codex-",
     "computer-use-",
     "deepseek-reasoner",
@@ -42,13 +45,16 @@ def is_reasoning(model: str) -> bool:
     return model.lower().rpartition("/")[2].removeprefix("ft:").startswith(REASONING_PREFIXES)
 
 
-def limits_for(provider: Provider, model: str | None, *, is_stream: bool) -> Limits:
+def limits_for(provider: Provider, model: str | None, *, is_stream: bool, kind: StreamKind = StreamKind.NONE) -> Limits:
     """The limits of an attempt for `model`, the upstream's name.
+
+    Whatever the model, Responses may be silent for minutes; so may runs and sessions, whose model nobody names here.
 
     A stream's head must come as soon as its first event. An answer in one piece has `timeout_s` for its head.
     """
     settings = provider.settings
-    patience = model is not None and is_reasoning(model)
+    is_nameless = kind is StreamKind.EVENTS and not model
+    patience = kind is StreamKind.RESPONSES or is_nameless or (model is not None and is_reasoning(model))
     first_event_s = settings.first_token_timeout_s or (_REASONING_S if patience else _FIRST_EVENT_S)
     stall_s = settings.stall_timeout_s or (_REASONING_S if patience else _STALL_S)
     first_event_s = min(first_event_s, settings.timeout_s)

@@ -6,7 +6,7 @@ freed here, or by the answer's coming body when there is one.
 
 import msgspec
 
-from gateway.core.call import CHUNKS, ModelUse
+from gateway.core.call import CHUNKS, ModelUse, StreamKind
 from gateway.core.classify import classify, classify_fault, classify_stream_error
 from gateway.core.errors import AllOverloaded, GatewayError, UpstreamFailed, UpstreamTimedOut
 from gateway.core.ids import Instant
@@ -26,8 +26,8 @@ from gateway.relay.streaming import StreamingBody
 from gateway.wire.errors import error_body, error_in_answer
 from gateway.wire.headers import answer_headers
 from gateway.wire.packed import without_packing
-from gateway.wire.stream import StreamReader
-from gateway.wire.usage import read_usage
+from gateway.wire.reading import reader_for
+from gateway.wire.usage import read_asked_usage, read_usage
 
 NEARLY = 0.99
 """From this share on what is left of the time counts as all of it: the usual first attempt keeps its limits."""
@@ -120,10 +120,12 @@ class Attempts:
         content_type = _value(answer.headers, b"content-type")
         endpoint = job.call.endpoint
         is_chunks = endpoint.stream in CHUNKS
-        if is_chunks and job.call.is_stream and content_type.startswith(EVENTS_TYPE):
+        may_stream = job.call.is_stream if is_chunks else endpoint.stream is not StreamKind.NONE
+        if may_stream and content_type.startswith(EVENTS_TYPE):
             return await self._stream(answer, lease, job, first_event_by)
         if is_chunks or (_is_json_type(content_type) and not endpoint.is_download):
             return await self._whole(answer, job)
+        job.progress.usage = read_asked_usage(job.body, endpoint)
         body = PassingBody(
             answer=answer,
             lease=lease,
@@ -138,9 +140,7 @@ class Attempts:
         pool = job.pool
         source = EventSource(
             answer=answer,
-            reader=StreamReader(
-                job.call.endpoint, hides_usage=pool.kind.hides_usage(job.call, lease.member.destination)
-            ),
+            reader=reader_for(job.call.endpoint, hides_usage=pool.kind.hides_usage(job.call, lease.member.destination)),
             lease=lease,
             clock=self._clock,
             stall_s=pool.stream_limits.stall_s,
@@ -162,15 +162,23 @@ class Attempts:
         if plain is None:
             return Failed(NOT_JSON, UpstreamFailed("The upstream's answer came in an encoding nobody asked for."))
         body = plain
-        error = error_in_answer(body)
+        error = error_in_answer(body, job.call.endpoint)
         if error is not None:
-            outcome = classify_stream_error(error)
-            return Failed(outcome, _refusal_of(outcome, error))
+            return self._failed_whole(error, answer, body, job)
         if not _is_json(body) and job.call.endpoint.model is ModelUse.REQUIRED:
             return Failed(NOT_JSON, UpstreamFailed("The upstream's answer was not JSON."))
         job.progress.usage = read_usage(body, job.call.endpoint)
         ok = Outcome(OutcomeKind.OK, answer.status)
         return Begun(ok, Answer(answer.status, answer_headers(answer.headers, is_body_new=True), body))
+
+    def _failed_whole(self, error: ErrorBody, answer: UpstreamAnswer, body: bytes, job: Job) -> Failed:
+        """A success that is none. Of Responses, one that failed is an answer too: as it came, if nobody does better."""
+        outcome = classify_stream_error(error)
+        if job.call.endpoint.stream is not StreamKind.RESPONSES:
+            return Failed(outcome, _refusal_of(outcome, error))
+        masked = masked_identifiers_in_bytes(body)
+        headers = answer_headers(answer.headers, is_passed_error=True, is_body_new=True)
+        return Failed(outcome, Answer(answer.status, headers, masked, outcome=outcome.kind, code=outcome.code))
 
     async def _refused(self, answer: UpstreamAnswer, lease: Lease, job: Job) -> Failed:
         """An answer that is no success, kept as it came but for the identifiers of accounts in it."""

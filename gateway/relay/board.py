@@ -137,6 +137,7 @@ class Board:
             endpoint_name=call.endpoint.name,
             members=members,
             fallbacks=targets.fallbacks,
+            stream=call.endpoint.stream,
         )
 
     def _member(self, account: Account, model: ModelName, endpoint: str, kind: ProviderKind) -> Member:

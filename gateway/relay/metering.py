@@ -2,6 +2,8 @@
 
 from typing import Protocol
 
+import msgspec
+
 from gateway.core.call import Call, Usage
 from gateway.core.ids import AccountId, CallId, Instant, ModelName, ProviderId
 from gateway.core.outcome import Outcome, OutcomeKind
@@ -44,7 +46,7 @@ class Progress:
 
     __slots__ = (
         "_attempts", "_clock", "_is_finished", "_meter", "_trail", "account_id", "arrived", "body_bytes", "call",
-        "chunks", "first_byte", "last", "provider_id", "served_model", "usage", "waited_s",
+        "chunks", "first_byte", "is_spliced", "is_stream", "last", "provider_id", "served_model", "usage", "waited_s",
     )  # fmt: skip
 
     def __init__(self, call: Call, meter: Meter, clock: Clock, arrived: Instant) -> None:
@@ -64,6 +66,10 @@ class Progress:
         self.served_model: ModelName | None = None
         """The fallback that served; None: the model that was asked for, or none."""
         self.usage: Usage | None = None
+        self.is_stream = False
+        """The answer came as events, whether or not the request could tell so."""
+        self.is_spliced = False
+        """Its stream broke, and another account's answer went on where it had ended."""
         self.chunks = 0
         self.body_bytes = 0
         self.waited_s = 0.0
@@ -87,6 +93,11 @@ class Progress:
         self._meter.attempt_finished(provider_id, model, kind, duration_s, is_served=is_served)
         if not is_served and self._meter.is_debug:
             self._meter.attempt_failed(self.call.id, provider_id, account_id, outcome, duration_s)
+
+    def stream_broke(self, outcome: Outcome) -> None:
+        """The stream of the last attempt, which was a success at its first content, came to this."""
+        if self._trail and self._attempts <= MAX_TRAIL:
+            self._trail[-1] = msgspec.structs.replace(self._trail[-1], broke=outcome.kind)
 
     def sent_whole(self, body_bytes: int) -> None:
         """The whole answer went out at once."""
@@ -124,9 +135,10 @@ class Progress:
                 input_tokens=usage.input_tokens if usage else 0,
                 output_tokens=usage.output_tokens if usage else 0,
                 cached_tokens=usage.cached_tokens if usage else 0,
-                is_stream=call.is_stream,
+                is_stream=call.is_stream or self.is_stream,
                 chunks=self.chunks,
                 bytes=self.body_bytes,
                 is_complete=is_complete,
+                is_spliced=self.is_spliced,
             )
         )

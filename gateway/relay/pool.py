@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from gateway.core.attempts import Plan, Resting
+from gateway.core.call import StreamKind
 from gateway.core.cooldown import ScopeNames
 from gateway.core.headroom import Headroom
 from gateway.core.ids import FOREVER, AccountId, Instant, ModelName
@@ -115,6 +116,7 @@ class Pool:
         endpoint_name: str,
         members: Sequence[Member],
         fallbacks: tuple[ModelName, ...],
+        stream: StreamKind = StreamKind.NONE,
     ) -> None:
         self.key = key
         self.provider = provider
@@ -128,8 +130,8 @@ class Pool:
             member.rank = rank
         self.fallbacks = fallbacks
         self.validation: Validation = provider.settings.validation or kind.validation
-        self.limits = limits_for(provider, model, is_stream=False)
-        self.stream_limits = limits_for(provider, model, is_stream=True)
+        self.limits = limits_for(provider, model, is_stream=False, kind=stream)
+        self.stream_limits = limits_for(provider, model, is_stream=True, kind=stream)
         self.turn = 0
         """Calls chosen so far: the position of the round robin."""
         self.clock = max((member.load.served for member in members), default=0.0)

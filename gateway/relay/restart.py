@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from gateway.core.attempts import after_commit
+from gateway.core.call import CHUNKS, Endpoint
 from gateway.core.errors import GatewayError
 from gateway.core.ids import AccountId, Instant
 from gateway.core.outcome import Outcome
@@ -42,7 +43,7 @@ class RestartingRelay:
     async def relay_call(self, job: Job) -> Answer:
         """As `FallbackRelay.relay_call`."""
         answer = await self._relay.relay_call(job)
-        if isinstance(answer.coming, StreamingBody) and not job.call.endpoint.is_creating:
+        if isinstance(answer.coming, StreamingBody) and _may_restart(job.call.endpoint):
             answer.coming.restart = partial(self._restarted, job)
         return answer
 
@@ -58,3 +59,8 @@ class RestartingRelay:
         except GatewayError:
             return None  # the caller reads how the first stream broke
         return answer.coming if isinstance(answer.coming, StreamingBody) else None
+
+
+def _may_restart(endpoint: Endpoint) -> bool:
+    """Whether a second answer can be put together with the first: typed events name their items in every line."""
+    return endpoint.stream in CHUNKS and not endpoint.is_creating

@@ -14,7 +14,7 @@ from gateway.core.ids import Instant
 from gateway.core.outcome import ErrorBody, Fault, Outcome, OutcomeKind
 from gateway.relay.lease import Lease
 from gateway.relay.ports import Clock, UpstreamAnswer
-from gateway.wire.stream import StreamReader
+from gateway.wire.reading import EventReader
 
 HOLD_S = 2.0
 """How long events without content wait for one with content before the head goes out without it (SPEC §5)."""
@@ -37,7 +37,7 @@ class EventSource:
     """Holds the lease and the connection until `cut` or `finish`, one of which must be called."""
 
     def __init__(  # the parts it works with, by name
-        self, *, answer: UpstreamAnswer, reader: StreamReader, lease: Lease, clock: Clock, stall_s: float
+        self, *, answer: UpstreamAnswer, reader: EventReader, lease: Lease, clock: Clock, stall_s: float
     ) -> None:
         self.reader = reader
         self.lease = lease
@@ -79,12 +79,18 @@ class EventSource:
             sent = self.reader.feed(chunk)
             if sent:
                 self._held.append(sent)
-            if self.reader.error is not None:
-                return classify_stream_error(self.reader.error)
-            if self.reader.is_broken:
-                return GARBLED
-            if self.reader.has_content or self.reader.is_done:
-                return None
+            failed = self._failed()
+            if failed is not None or self.reader.has_content or self.reader.is_done:
+                return failed
+
+    def _failed(self) -> Outcome | None:
+        """Why not to commit to what has been read."""
+        reader = self.reader
+        if reader.error is not None:
+            return classify_stream_error(reader.error)
+        if reader.is_broken:
+            return GARBLED
+        return BROKEN if reader.is_done and not reader.events else None  # an end of nothing is no answer
 
     async def _read_opening(self, deadline: Instant) -> bytes | Fault | None:
         """The next chunk; None when events have been held for long enough."""

@@ -19,7 +19,6 @@ from gateway.relay.ports import Clock
 from gateway.relay.source import Break, EventSource
 from gateway.telemetry.events import CallEnd
 from gateway.wire.splice import Sent, Splicer
-from gateway.wire.stream import write_error_event
 
 Restart = Callable[[AccountId, Outcome], Awaitable["StreamingBody | None"]]
 """Another account's answer to the same call, once that account came to that outcome; None: there is none."""
@@ -39,6 +38,7 @@ class StreamingBody:
         self._first_break: Break | None = None
         self._end: OutcomeKind | CallEnd | None = None
         self._code: str | None = None
+        progress.is_stream = True
         self.restart: Restart | None = None
         """Set before the first piece is asked for; None: a break is the end."""
         self.is_cut = False
@@ -71,6 +71,7 @@ class StreamingBody:
         if broke is None:
             return b""
         self._board.observe(self._source.lease, broke.outcome, self._clock.now())
+        self._progress.stream_broke(broke.outcome)
         if self._first_break is None and await self._begins_anew(broke):
             return b""
         return self._fail(broke.error)
@@ -92,7 +93,7 @@ class StreamingBody:
     def _fail(self, error: GatewayError | ErrorBody) -> bytes:
         self._end = CallEnd.BROKEN
         self._code = error.code
-        return write_error_event(error)
+        return self._source.reader.write_error(error)
 
     def _out(self, piece: bytes) -> bytes:
         progress = self._progress
@@ -103,7 +104,7 @@ class StreamingBody:
 
     def last_words(self, error: GatewayError) -> bytes:
         """The error event that ends the stream when the worker cannot wait for it."""
-        return write_error_event(error)
+        return self._source.reader.write_error(error)
 
     async def close(self) -> None:
         """Frees the account first; then gives the connection the moment it needs to be used again."""
@@ -112,6 +113,7 @@ class StreamingBody:
         progress.usage = source.reader.usage
         progress.chunks = source.reader.events
         end = self._end or OutcomeKind.CANCELLED
+        progress.is_spliced = end is OutcomeKind.OK and self._splicer is not None
         progress.finish(end, source.status, code=self._code, is_complete=end is OutcomeKind.OK)
         if end is OutcomeKind.OK:
             await source.finish()

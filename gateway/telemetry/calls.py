@@ -36,6 +36,8 @@ class KeptAttempt(msgspec.Struct, frozen=True):
     total_s: float = 0.0
     code: str | None = None
     """The upstream's own error code."""
+    broke: str | None = None
+    """What its stream came to once its first content had gone out."""
 
 
 class KeptCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +67,7 @@ class KeptCall(msgspec.Struct, frozen=True, kw_only=True):
     chunks: int = 0
     bytes: int = 0
     is_complete: bool = True
+    is_spliced: bool = False
 
 
 _read = msgspec.json.Decoder(KeptCall).decode

@@ -166,6 +166,8 @@ class AttemptRecord(msgspec.Struct, frozen=True, gc=False):
     """From the first byte sent to the verdict (a success: its head)."""
     code: str | None = None
     """The upstream's own error code."""
+    broke: OutcomeKind | msgspec.UnsetType = msgspec.UNSET
+    """What its stream came to once its first content had gone out. Left out when it ended well, as nearly all do."""
 
 
 class CallRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="event", tag=Event.CALL_FINISHED.value):
@@ -217,3 +219,5 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field=
     """Of the answer's body."""
     is_complete: bool = True
     """The whole answer went out: a stream reached its end, the caller did not hang up."""
+    is_spliced: bool = False
+    """The stream broke, and another account's answer went on where it had ended: the trail says whose."""

@@ -41,7 +41,7 @@ class Meters:
 
     def call_finished(self, record: CallRecord) -> None:
         self._metrics.call_finished(record)
-        if record.outcome is CallEnd.BROKEN:
+        if record.outcome is CallEnd.BROKEN or record.is_spliced:
             _log.warning(
                 Event.STREAM_BROKEN,
                 call_id=record.call_id,
@@ -49,6 +49,7 @@ class Meters:
                 account_id=record.account_id,
                 detail=record.code,
                 chunks=record.chunks,
+                is_spliced=record.is_spliced,
             )
         if self.is_debug and record.trail and record.trail[-1].outcome is OutcomeKind.OK:
             _log_served(record)

@@ -20,7 +20,7 @@ from gateway.core.breaker import BreakerNews
 from gateway.core.outcome import OutcomeKind
 from gateway.telemetry.breaker_book import BreakerBook, file_of
 from gateway.telemetry.clock import Clock
-from gateway.telemetry.events import CallRecord
+from gateway.telemetry.events import CallEnd, CallRecord
 from gateway.telemetry.provider_series import DURATION_BOUNDS_S, AllProviders
 from gateway.telemetry.series import Counter, Files, Gauge, Histogram, Labels
 from gateway.telemetry.stats import Stats
@@ -71,6 +71,11 @@ class Metrics:
         self._token_rate = Histogram(
             files, "gateway_output_tokens_per_second", "Of whole streams: output tokens after the first content.",
             _RATE_BOUNDS, ("provider",),
+        )  # fmt: skip
+        self._streams_broken = Counter(
+            files, "gateway_streams_broken_total",
+            "Streams that broke after their first content; spliced: the answer went on elsewhere.",
+            ("provider", "spliced"),
         )  # fmt: skip
         self._waited = Histogram(
             files, "gateway_wait_seconds", "Time in the queue, of calls that had to wait.", DURATION_BOUNDS_S
@@ -129,6 +134,8 @@ class Metrics:
         self._duration.observe(record.total_s, (record.endpoint, provider))
         if record.waited_s > 0:
             self._waited.observe(record.waited_s)
+        if record.is_spliced or (record.is_stream and record.outcome is CallEnd.BROKEN):
+            self._streams_broken.inc((provider, "true" if record.is_spliced else "false"))
         if record.is_stream and record.first_byte_s is not None:
             self._stream_finished(record, record.first_byte_s, provider)
         if record.provider is not None and (record.input_tokens or record.output_tokens):

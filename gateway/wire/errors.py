@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from gateway.core.call import CHUNKS, Endpoint, StreamKind
 from gateway.core.errors import GatewayError
 from gateway.core.outcome import ErrorBody
 
@@ -46,19 +47,34 @@ def error_of(value: object) -> ErrorBody:
     return _read_object(value) if _text(value.get("message")) else ErrorBody()
 
 
-def error_in_answer(body: bytes) -> ErrorBody | None:
-    """The error in an answer that calls itself a success (OpenRouter's 200); None when there is none."""
+def error_in_answer(body: bytes, endpoint: Endpoint) -> ErrorBody | None:
+    """The error in an answer that calls itself a success (OpenRouter's 200); None when there is none.
+
+    Objects that an account keeps tell in a member of this name how their work went: that is no error of this call. Of
+    responses it is when the call itself made the one that failed.
+    """
     if b'"error"' not in body:
         return None
     try:
-        error = _error_member(body).error
+        answer = _error_member(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return error_of({"error": error}) if error else None
+    if not answer.error or (endpoint.stream not in CHUNKS and _is_kept(answer, endpoint)):
+        return None
+    return error_of({"error": answer.error})
 
 
 class _ErrorMember(msgspec.Struct, gc=False):
     error: Any = None
+    object: Any = None
+    status: Any = None
+
+
+def _is_kept(answer: _ErrorMember, endpoint: Endpoint) -> bool:
+    if not isinstance(answer.object, str) or answer.object == "error":
+        return False
+    is_new_response = endpoint.stream is StreamKind.RESPONSES and endpoint.method == "POST"
+    return not (is_new_response and answer.status == "failed")
 
 
 _error_member: Final = msgspec.json.Decoder(_ErrorMember).decode

@@ -85,6 +85,7 @@ class TypedReader:
     """Fits `reading.EventReader`; attributes are those of `StreamReader`."""
 
     __slots__ = (
+        "_endpoint",
         "_events",
         "_failed",
         "_family",
@@ -105,6 +106,7 @@ class TypedReader:
     )
 
     def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
         self._is_responses = endpoint.stream is StreamKind.RESPONSES
         self._is_counted = endpoint.method != "GET"
         self._is_report = endpoint.method == "GET" or endpoint.path.startswith(_SESSIONS)
@@ -210,7 +212,7 @@ class TypedReader:
         except _UNREADABLE:
             self.error = read_error(body, "text/plain")
             return None
-        self.error = error_in_answer(body)
+        self.error = error_in_answer(body, self._endpoint)
         return body if self.error is None else None
 
     # -- one event -----------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 import asyncio
 import json
 
+import msgspec
 import pytest
 
 from gateway.core.outcome import Fault, FaultKind, OutcomeKind
@@ -80,7 +81,10 @@ async def test_stream_that_breaks_is_finished_by_another_account(end):
     assert kit.upstream.keys == ["sk-a", "sk-b"]
     [record] = kit.meter.calls
     assert (record.outcome, record.is_complete, record.attempts) == (OutcomeKind.OK, True, 2)
-    assert (record.account_id, record.output_tokens) == ("b", 3)
+    assert (record.account_id, record.output_tokens, record.is_spliced) == ("b", 3, True)
+    assert [attempt.outcome for attempt in record.trail] == [OutcomeKind.OK, OutcomeKind.OK]
+    assert record.trail[0].broke in set(OutcomeKind) - {OutcomeKind.OK}
+    assert record.trail[1].broke is msgspec.UNSET
     assert kit.upstream.attempts[0].answer.is_closed
     kit.assert_idle()
 
@@ -225,6 +229,8 @@ async def test_fault_of_the_caller_in_the_middle_is_final():
 
     assert error_of(await body_of(kit))["code"] == "context_length_exceeded"
     assert kit.upstream.keys == ["sk-a"]
+    [record] = kit.meter.calls
+    assert (record.is_spliced, record.trail[0].broke) == (False, OutcomeKind.CALLER_FAULT)
 
 
 async def test_error_after_the_end_of_the_answer_restarts_nothing():

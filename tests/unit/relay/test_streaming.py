@@ -62,6 +62,8 @@ async def test_stream_comes_through_byte_for_byte():
         pytest.param((ROLE, RATE_LIMIT_EVENT), OutcomeKind.RATE_LIMITED, id="error behind the role"),
         pytest.param((), OutcomeKind.UPSTREAM_ERROR, id="empty"),
         pytest.param((ROLE,), OutcomeKind.UPSTREAM_ERROR, id="cut behind the role"),
+        pytest.param((DONE,), OutcomeKind.UPSTREAM_ERROR, id="nothing but its end"),
+        pytest.param((b": hello\n\n" + DONE,), OutcomeKind.UPSTREAM_ERROR, id="a comment and its end"),
         pytest.param((b": hello\n\n", RESET), OutcomeKind.UNREACHABLE, id="reset"),
         pytest.param((ROLE, b'data: {"choices": [{"delta": {"conte\n\n'), OutcomeKind.UPSTREAM_ERROR, id="garbled"),
         pytest.param((Pause(100.0),), OutcomeKind.TIMED_OUT, id="silent"),

@@ -223,3 +223,32 @@ def test_neither_a_secret_nor_the_upstreams_words_are_in_any_line(at_level):
     text = written.text()
     assert len(text.splitlines()) == 3
     assert not [secret for secret in (KEY, "org-Ab12", "diary", "Account 1") if secret in text]
+
+
+@pytest.mark.parametrize(
+    ("fields", "spliced"),
+    [
+        pytest.param({"outcome": CallEnd.BROKEN, "code": "upstream_error"}, "false", id="broken"),
+        pytest.param({"outcome": OutcomeKind.OK, "is_spliced": True}, "true", id="spliced"),
+    ],
+)
+def test_stream_that_broke_is_told_and_counted_whether_or_not_another_went_on(at_level, fields, spliced):
+    written = at_level("info")
+
+    written.meters.call_started()
+    written.meters.call_finished(record(is_stream=True, chunks=3, **fields))
+
+    line = next(line for line in written.lines() if line["event"] == "stream.broken")
+    assert (line["is_spliced"], line["chunks"]) == (spliced == "true", 3)
+    text = written.metrics.render()[0].decode()
+    assert f'gateway_streams_broken_total{{provider="openai",spliced="{spliced}"}} 1.0' in text
+
+
+def test_stream_that_ended_well_is_told_nowhere(at_level):
+    written = at_level("info")
+
+    written.meters.call_started()
+    written.meters.call_finished(record(is_stream=True))
+
+    assert [line["event"] for line in written.lines()] == ["call.finished"]
+    assert "gateway_streams_broken_total{" not in written.metrics.render()[0].decode()

@@ -4,7 +4,10 @@ import pytest
 
 from gateway.core.errors import AllOutOfQuota, AllRateLimited, GatewayError, InvalidCall
 from gateway.core.outcome import ErrorBody
+from gateway.wire.endpoints import find
 from gateway.wire.errors import error_headers, error_in_answer, read_error, write_error
+
+CHAT = find("POST", "/chat/completions")
 
 
 def read(value, content_type="application/json"):
@@ -136,7 +139,40 @@ def test_messages_are_bounded():
     ],
 )
 def test_an_error_inside_of_a_success_is_found(body, expected):
-    assert error_in_answer(body) == expected
+    assert error_in_answer(body, CHAT) == expected
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "is_error"),
+    [
+        pytest.param("POST", "/embeddings", b'{"error":{"message":"m"}}', True, id="embedding"),
+        pytest.param("POST", "/embeddings", b'{"object":"error","error":{"message":"m"}}', True, id="vllm"),
+        pytest.param("POST", "/embeddings", b'{"object":[],"error":{"message":"m"}}', True, id="odd-object"),
+        pytest.param(
+            "POST", "/responses", b'{"object":"response","status":"failed","error":{"message":"m"}}', True, id="failed"
+        ),
+        pytest.param("POST", "/responses", b'{"error":{"message":"m"}}', True, id="in-place-of-a-response"),
+        pytest.param(
+            "POST", "/responses", b'{"object":"response","status":"completed","error":null}', False, id="completed"
+        ),
+        pytest.param(
+            "GET",
+            "/responses/resp_1",
+            b'{"object":"response","status":"failed","error":{"message":"m"}}',
+            False,
+            id="failed-long-ago",
+        ),
+        pytest.param(
+            "GET",
+            "/fine_tuning/jobs/ftjob-1",
+            b'{"object":"fine_tuning.job","status":"failed","error":{"message":"m"}}',
+            False,
+            id="job-that-failed",
+        ),
+    ],
+)
+def test_how_the_work_of_an_object_went_is_no_error_of_the_call(method, path, body, is_error):
+    assert (error_in_answer(body, find(method, path)) is not None) is is_error
 
 
 def test_our_errors_have_all_four_keys():
