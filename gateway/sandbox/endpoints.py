@@ -5,12 +5,12 @@ from functools import lru_cache
 
 import msgspec
 
-from gateway.sandbox import bodies, streams
+from gateway.sandbox import bodies, media, streams
 from gateway.sandbox.answer import Answer, Events, streamed, whole
 from gateway.sandbox.bodies import Identity
 from gateway.sandbox.config import Behaviour, matches
 from gateway.sandbox.errors import ERRORS, ErrorKind, Names, worded, write_error
-from gateway.sandbox.request import Asked
+from gateway.sandbox.request import Asked, Request
 
 USUAL_MODELS = (
     "gpt-4",
@@ -30,6 +30,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     """All that an endpoint needs for its answer."""
 
     path: str
+    request: Request
     number: int
     created: int
     """Unix seconds."""
@@ -60,7 +61,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         """The 400 that a body deserves."""
         if not asked.model and not self.default_model:
             return ErrorKind(400, "you must provide a model parameter")
-        if getattr(asked, self.required) in (None, []):
+        if self.required and getattr(asked, self.required) in (None, []):
             message = f"Missing required parameter: '{self.required}'."
             return ErrorKind(400, message, code="missing_required_parameter", param=self.required)
         return _out_of_range(asked)
@@ -113,6 +114,39 @@ def _moderations(question: Question) -> Answer:
     return _delayed(question, bodies.write_moderations(question.asked, question.who))
 
 
+def _images(question: Question) -> Answer:
+    if question.asked.is_stream:
+        family = "image_edit" if question.path.endswith("edits") else "image_generation"
+        return _stream(question, media.image_events(family, question.created))
+    return _delayed(question, media.write_images(question.asked, question.created))
+
+
+def _speech(question: Question) -> Answer:
+    asked = question.asked
+    if asked.stream_format == "sse":
+        return _stream(question, media.speech_events(asked))
+    return _typed(question, media.SPOKEN_FORMS.get(str(asked.response_format), "audio/mpeg"), media.speech_of(asked))
+
+
+def _transcript(question: Question) -> Answer:
+    asked, heard = question.asked, media.heard_in(question.request)
+    if heard is None:
+        problem = ErrorKind(400, "Missing required parameter: 'file'.", param="file")
+        return whole(400, question.headers, write_error(problem, problem.message))
+    if asked.is_stream:
+        return _stream(question, media.transcript_events(heard))
+    if asked.response_format in {"text", "srt", "vtt"}:
+        return _typed(question, "text/plain; charset=utf-8", heard.encode() + b"\n")
+    return _delayed(question, media.write_transcript(heard))
+
+
+def _typed(question: Question, content_type: str, body: bytes) -> Answer:
+    headers = [("content-type", content_type), *[pair for pair in question.headers if pair[0] != "content-type"]]
+    answer = whole(200, headers, body)
+    answer.delay_s = question.behaviour.delay_s
+    return answer
+
+
 def _models(question: Question) -> Answer:
     return whole(200, question.headers, bodies.write_models(question.models, question.created))
 
@@ -138,6 +172,12 @@ ENDPOINTS: dict[str, Endpoint] = {
     "/v1/moderations": Endpoint(
         method="POST", answer=_moderations, required="input", default_model="omni-moderation-latest"
     ),
+    "/v1/images/generations": Endpoint(method="POST", answer=_images, required="prompt", default_model="dall-e-2"),
+    "/v1/images/edits": Endpoint(method="POST", answer=_images, required="prompt", default_model="dall-e-2"),
+    "/v1/images/variations": Endpoint(method="POST", answer=_images, default_model="dall-e-2"),
+    "/v1/audio/speech": Endpoint(method="POST", answer=_speech, required="input"),
+    "/v1/audio/transcriptions": Endpoint(method="POST", answer=_transcript),
+    "/v1/audio/translations": Endpoint(method="POST", answer=_transcript),
     _MODELS: Endpoint(method="GET", answer=_models, needs_body=False),
 }
 _ONE_MODEL = Endpoint(method="GET", answer=_model, needs_body=False)

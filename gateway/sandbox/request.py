@@ -70,6 +70,10 @@ class Asked(msgspec.Struct, frozen=True):
     n: int | None = None
     dimensions: int | None = None
     encoding_format: str | None = None
+    response_format: Any = None
+    stream_format: Any = None
+    voice: Any = None
+    store: Any = None
 
     @property
     def is_stream(self) -> bool:
@@ -120,6 +124,11 @@ def _from_ids(ids: object) -> str:
 
 
 _decoder = msgspec.json.Decoder(Asked)
+
+
+def read_asked_form(fields: dict[str, Any]) -> Asked:
+    """The same of a form, whose values are all texts. Raises msgspec.ValidationError."""
+    return msgspec.convert(fields, Asked, strict=False)
 
 
 def read_asked(body: bytes) -> Asked:

@@ -1,6 +1,7 @@
 """A request's way through the sandbox: key, script, limits, endpoint; the answer's steps come out."""
 
 import math
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -9,19 +10,24 @@ from functools import lru_cache
 
 import msgspec
 
-from gateway.sandbox import endpoints
+from gateway.sandbox import bodies, endpoints
 from gateway.sandbox.answer import Answer, Ending, Step, joined, perform, whole
 from gateway.sandbox.config import KeyConfig, SandboxConfig, matches, own_organisation
 from gateway.sandbox.endpoints import Endpoint, Question
 from gateway.sandbox.errors import ERRORS, ErrorKind, Names, worded, write_error
 from gateway.sandbox.faults import Fault, FaultKind, Line, Script
+from gateway.sandbox.form import fields_of, read_form
 from gateway.sandbox.journal import Journal, Seen
 from gateway.sandbox.limits import Limits, Reading, Refusal, Verdict, rate_headers, refusal_message
-from gateway.sandbox.request import Asked, Request, read_asked
+from gateway.sandbox.object_calls import answer_object, place_in
+from gateway.sandbox.objects import Objects, Place
+from gateway.sandbox.request import Asked, Request, read_asked, read_asked_form
 from gateway.sandbox.spoil import SPOILS, Performance
 
 _GARBAGE = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 this is not HTTP\r\n\r\n"
 _STRANGER = KeyConfig()
+_TUNED = re.compile(r"ft:[^:]+:(org-[^:]+):")
+"""A model that this sandbox trained: its organisation's alone."""
 
 
 class _Visit(msgspec.Struct, frozen=True):
@@ -42,6 +48,7 @@ class Service:
         self.script = Script()
         self.behaviours = dict(config.behaviours)
         self._limits = Limits(config.limits, charges_refused=config.charges_refused)
+        self._objects = Objects()
         self._date = lru_cache(maxsize=1)(_http_date)
 
     def reset(self) -> None:
@@ -50,6 +57,7 @@ class Service:
         self.script.clear()
         self.behaviours = dict(self.config.behaviours)
         self._limits = Limits(self.config.limits, charges_refused=self.config.charges_refused)
+        self._objects.clear()
 
     def respond(self, request: Request) -> tuple[Seen, Iterator[Step]]:
         """The log's entry of this request, and the steps that answer it."""
@@ -88,6 +96,9 @@ class Service:
     def _answer(self, request: Request, seen: Seen, key: KeyConfig | None, asked: Asked | ErrorKind) -> Answer:
         """The answer without faults: an error, or what the endpoint says."""
         headers = self._headers(seen, key)
+        place = place_in(request)
+        if place is not None and key is not None:
+            return self._answer_object(request, place, seen, key, asked)
         visit = self._visit(request, key, asked)
         if isinstance(visit, ErrorKind):
             return whole(visit.status, headers, write_error(visit, worded(visit, _names(seen))))
@@ -96,7 +107,30 @@ class Service:
             headers += self._rate_headers(verdict.readings)
             if verdict.refusal is not None:
                 return self._limited(headers, verdict.refusal)
-        return visit.endpoint.answer(self._question(request, seen, visit, headers))
+        question = self._question(request, seen, visit, headers)
+        if visit.asked.store and request.path.endswith("/chat/completions"):
+            self._keep(question, visit.key)
+        return visit.endpoint.answer(question)
+
+    def _answer_object(
+        self, request: Request, place: Place, seen: Seen, key: KeyConfig, asked: Asked | ErrorKind
+    ) -> Answer:
+        """Of a call about something that lasts. It is charged where it names a model, as every other."""
+        headers = self._headers(seen, key)
+        if isinstance(asked, Asked) and asked.model:
+            if not self._has_access(key, endpoints.base_model(asked.model)):
+                kind = ERRORS["model_not_found"]
+                return whole(kind.status, headers, write_error(kind, worded(kind, _names(seen))))
+            verdict = self._charge(seen, key, asked)
+            headers += self._rate_headers(verdict.readings)
+            if verdict.refusal is not None:
+                return self._limited(headers, verdict.refusal)
+        return answer_object(request, place, self._objects, key, created=_unix_now(), headers=headers)
+
+    def _keep(self, question: Question, key: KeyConfig) -> None:
+        """A chat that asked to be stored."""
+        chat = bodies.write_chat(question.asked, question.who, question.behaviour)
+        self._objects.shelf(key).put("/chat/completions", msgspec.json.decode(chat) | {"metadata": {}})
 
     def _visit(self, request: Request, key: KeyConfig | None, asked: Asked | ErrorKind) -> _Visit | ErrorKind:
         """A request that may be charged, or the error it deserves; in the order in which OpenAI looks."""
@@ -118,8 +152,9 @@ class Service:
     def _question(self, request: Request, seen: Seen, visit: _Visit, headers: list[tuple[str, str]]) -> Question:
         return Question(
             path=request.path,
+            request=request,
             number=seen.number,
-            created=int(datetime.now(UTC).timestamp()),
+            created=_unix_now(),
             asked=visit.asked,
             behaviour=endpoints.behaviour_of(seen.model, self.behaviours),
             headers=headers,
@@ -128,6 +163,9 @@ class Service:
         )
 
     def _has_access(self, key: KeyConfig, model: str) -> bool:
+        tuned = _TUNED.match(model)
+        if tuned is not None and tuned[1] != key.org:
+            return False
         exists = self.config.models is None or model.lower() in {name.lower() for name in self.config.models}
         return exists and (key.models is None or any(matches(pattern, model.lower()) for pattern in key.models))
 
@@ -194,7 +232,10 @@ def _asked_of(request: Request) -> Asked | ErrorKind:
     """What the body asks for, or the 400 it deserves."""
     if request.method != "POST":
         return Asked()
+    content_type = request.header(b"content-type")
     try:
+        if content_type.startswith("multipart/form-data"):
+            return read_asked_form(fields_of(read_form(content_type, request.content) or []))
         return read_asked(request.content)
     except msgspec.ValidationError as problem:
         return ErrorKind(400, f"Invalid type: {problem}", code="invalid_type")
@@ -237,6 +278,10 @@ def _message(kind: ErrorKind, fault: Fault, names: Names) -> str:
 def _names(seen: Seen) -> Names:
     owner = seen.org or _STRANGER.org
     return Names(endpoints.base_model(seen.model), owner, seen.project or _STRANGER.project, seen.key)
+
+
+def _unix_now() -> int:
+    return int(datetime.now(UTC).timestamp())
 
 
 def _http_date(_second: int) -> str:
