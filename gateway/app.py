@@ -34,6 +34,7 @@ from gateway.ingress.caller import Callers
 from gateway.ingress.cors import Cors
 from gateway.ingress.front import Front
 from gateway.ingress.home import home_page
+from gateway.ingress.keep_alive import KeepAlives
 from gateway.ingress.openai import DataPlane, data_plane
 from gateway.ingress.ops import DatabaseHealth, OpsDeps, ops_handlers
 from gateway.ingress.schema import schema_config
@@ -299,6 +300,7 @@ class Service:
             meter=self.meters,
             gate=self.gate,
             hang_ups=HangUpWatch(),
+            keep_alives=KeepAlives(),
             clock=self.clock,
             rng=self.rng,
             callers=Callers(self.cipher.digests, needs_key=self.needs_key),

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from gateway.ingress.keep_alive import KeepAlives
 from gateway.providers.base import Headers
 from gateway.relay.answer import ComingBody
 
@@ -75,13 +76,19 @@ async def send_whole(send: Send, status: int, headers: Headers, body: bytes) -> 
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-async def send_coming(send: Send, status: int, headers: Headers, coming: ComingBody) -> None:
+async def send_coming(send: Send, status: int, headers: Headers, coming: ComingBody, keep_alives: KeepAlives) -> None:
     """An answer whose body is on its way. One that is cut is left unfinished: the server then cuts the connection."""
+    beat = None
     try:
         await send({"type": "http.response.start", "status": status, "headers": headers})
+        beat = keep_alives.add(send, coming)
         while piece := await coming.next_piece():
             await send({"type": "http.response.body", "body": piece, "more_body": True})
+        if beat is not None:
+            beat.stop()
         if not coming.is_cut:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
     finally:
+        if beat is not None:
+            keep_alives.remove(beat)
         await coming.close()

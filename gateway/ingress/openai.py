@@ -30,6 +30,7 @@ from gateway.ingress.body import CallerGone, read_body
 from gateway.ingress.caller import Callers, check_model
 from gateway.ingress.cors import Cors
 from gateway.ingress.front import DataPlaneApp
+from gateway.ingress.keep_alive import KeepAlives
 from gateway.providers.base import Headers
 from gateway.relay.answer import Answer, ComingBody
 from gateway.relay.board import Board
@@ -79,6 +80,7 @@ class DataPlane(msgspec.Struct, frozen=True, kw_only=True):
     meter: Meter
     gate: Gate
     hang_ups: HangUpWatch
+    keep_alives: KeepAlives
     clock: Clock
     rng: Random
     callers: Callers
@@ -257,7 +259,7 @@ class Exchange:
         headers = answer.headers + self._own_headers()
         if answer.coming is not None:
             self._coming = answer.coming
-            await send_coming(self._send, answer.status, headers, answer.coming)
+            await send_coming(self._send, answer.status, headers, answer.coming, self._plane.keep_alives)
             return
         await send_whole(self._send, answer.status, headers, answer.body)
         self._progress.sent_whole(len(answer.body))

@@ -17,6 +17,16 @@ class ComingBody(Protocol):
         """The body ended too early and its form cannot say so: the caller's connection must be cut, not ended."""
         ...
 
+    @property
+    def keep_alive(self) -> bytes:
+        """What may stand between two pieces while nothing comes; b"" where the form has no such thing."""
+        ...
+
+    @property
+    def sent_bytes(self) -> int:
+        """Of all pieces so far."""
+        ...
+
     async def next_piece(self) -> bytes:
         """The next bytes for the caller; b"" at the end."""
         ...

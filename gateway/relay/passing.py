@@ -25,6 +25,14 @@ class PassingBody:
         self._is_whole = False
         self.is_cut = False
 
+    @property
+    def keep_alive(self) -> bytes:
+        return b""
+
+    @property
+    def sent_bytes(self) -> int:
+        return self._progress.body_bytes
+
     async def next_piece(self) -> bytes:
         chunk = await self._answer.next_chunk(self._stall_s)
         if isinstance(chunk, Fault):

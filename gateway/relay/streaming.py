@@ -19,6 +19,7 @@ from gateway.relay.ports import Clock
 from gateway.relay.source import Break, EventSource
 from gateway.telemetry.events import CallEnd
 from gateway.wire.splice import Sent, Splicer
+from gateway.wire.sse import KEEP_ALIVE
 
 Restart = Callable[[AccountId, Outcome], Awaitable["StreamingBody | None"]]
 """Another account's answer to the same call, once that account came to that outcome; None: there is none."""
@@ -42,6 +43,14 @@ class StreamingBody:
         self.restart: Restart | None = None
         """Set before the first piece is asked for; None: a break is the end."""
         self.is_cut = False
+
+    @property
+    def keep_alive(self) -> bytes:
+        return KEEP_ALIVE
+
+    @property
+    def sent_bytes(self) -> int:
+        return self._progress.body_bytes
 
     async def next_piece(self) -> bytes:
         """The next events; b"" at the end."""

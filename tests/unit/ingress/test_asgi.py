@@ -4,6 +4,7 @@ import pytest
 
 from gateway.ingress import asgi
 from gateway.ingress.asgi import HangUp, HangUpWatch, send_coming, send_whole
+from gateway.ingress.keep_alive import KeepAlives
 from tests.fakes.clock import FakeClock
 
 HEADERS = ((b"content-type", b"text/plain"),)
@@ -16,6 +17,8 @@ class Coming:
         self.pieces = list(pieces)
         self.is_cut = is_cut
         self.closings = 0
+        self.keep_alive = b""
+        self.sent_bytes = 0
 
     async def next_piece(self):
         piece = self.pieces.pop(0) if self.pieces else b""
@@ -58,7 +61,7 @@ async def test_whole_answer_is_sent_with_its_length():
 async def test_coming_answer_is_sent_piece_by_piece_and_ended():
     sent, coming = Sent(), Coming(b"a", b"b")
 
-    await send_coming(sent, 200, HEADERS, coming)
+    await send_coming(sent, 200, HEADERS, coming, KeepAlives())
 
     assert sent.body == b"ab"
     assert [message.get("more_body") for message in sent.messages] == [None, True, True, False]
@@ -68,7 +71,7 @@ async def test_coming_answer_is_sent_piece_by_piece_and_ended():
 async def test_cut_answer_is_never_ended():
     sent, coming = Sent(), Coming(b"a", is_cut=True)
 
-    await send_coming(sent, 200, HEADERS, coming)
+    await send_coming(sent, 200, HEADERS, coming, KeepAlives())
 
     assert sent.messages[-1]["more_body"] is True
     assert coming.closings == 1
@@ -79,7 +82,7 @@ async def test_body_is_closed_when_the_caller_cannot_be_written_to(fails_at):
     coming = Coming(b"a", b"b")
 
     with pytest.raises(OSError, match="gone"):
-        await send_coming(Sent(fails_at), 200, HEADERS, coming)
+        await send_coming(Sent(fails_at), 200, HEADERS, coming, KeepAlives())
 
     assert coming.closings == 1
 
@@ -88,7 +91,7 @@ async def test_body_that_fails_is_closed():
     coming = Coming(b"a", RuntimeError("a bug"))
 
     with pytest.raises(RuntimeError):
-        await send_coming(Sent(), 200, HEADERS, coming)
+        await send_coming(Sent(), 200, HEADERS, coming, KeepAlives())
 
     assert coming.closings == 1
 
