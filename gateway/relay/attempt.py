@@ -165,7 +165,7 @@ class Attempts:
         error = error_in_answer(body, job.call.endpoint)
         if error is not None:
             return self._failed_whole(error, answer, body, job)
-        if not _is_json(body) and job.call.endpoint.model is ModelUse.REQUIRED:
+        if not _is_json(body) and job.call.endpoint.model is not ModelUse.NONE:
             return Failed(NOT_JSON, UpstreamFailed("The upstream's answer was not JSON."))
         job.progress.usage = read_usage(body, job.call.endpoint)
         ok = Outcome(OutcomeKind.OK, answer.status)

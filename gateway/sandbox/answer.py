@@ -9,6 +9,8 @@ from http import HTTPStatus
 
 import msgspec
 
+from gateway.sandbox.errors import ErrorKind, write_error_event
+
 
 class Pause(msgspec.Struct, frozen=True):
     """Nothing is sent for so long. Infinite: until the client leaves."""
@@ -42,6 +44,8 @@ class Answer(msgspec.Struct, kw_only=True):
     """Bytes of the body, sent as `content-length`; None: chunked."""
     delay_s: float = 0.0
     """Before the head."""
+    write_error: Callable[[ErrorKind, str], bytes] = write_error_event
+    """How its stream tells an error, with these words."""
 
 
 def whole(status: int, headers: list[tuple[str, str]], body: bytes) -> Answer:

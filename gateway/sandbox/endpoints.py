@@ -11,6 +11,7 @@ from gateway.sandbox.bodies import Identity
 from gateway.sandbox.config import Behaviour, matches
 from gateway.sandbox.errors import ERRORS, ErrorKind, Names, worded, write_error
 from gateway.sandbox.request import Asked, Request
+from gateway.sandbox.typed_streams import pace, write_typed_error
 
 USUAL_MODELS = (
     "gpt-4",
@@ -106,6 +107,13 @@ def _stream(question: Question, events: Events) -> Answer:
     return answer
 
 
+def _typed_stream(question: Question, events: Events) -> Answer:
+    answer = _stream(question, events)
+    answer.write_error = write_typed_error
+    pace(answer, question.behaviour)
+    return answer
+
+
 def _embeddings(question: Question) -> Answer:
     return _delayed(question, bodies.write_embeddings(question.asked, question.who))
 
@@ -117,14 +125,14 @@ def _moderations(question: Question) -> Answer:
 def _images(question: Question) -> Answer:
     if question.asked.is_stream:
         family = "image_edit" if question.path.endswith("edits") else "image_generation"
-        return _stream(question, media.image_events(family, question.created))
+        return _typed_stream(question, media.image_events(family, question.created))
     return _delayed(question, media.write_images(question.asked, question.created))
 
 
 def _speech(question: Question) -> Answer:
     asked = question.asked
-    if asked.stream_format == "sse":
-        return _stream(question, media.speech_events(asked))
+    if asked.is_stream:
+        return _typed_stream(question, media.speech_events(asked))
     return _typed(question, media.SPOKEN_FORMS.get(str(asked.response_format), "audio/mpeg"), media.speech_of(asked))
 
 
@@ -134,7 +142,7 @@ def _transcript(question: Question) -> Answer:
         problem = ErrorKind(400, "Missing required parameter: 'file'.", param="file")
         return whole(400, question.headers, write_error(problem, problem.message))
     if asked.is_stream:
-        return _stream(question, media.transcript_events(heard))
+        return _typed_stream(question, media.transcript_events(heard))
     if asked.response_format in {"text", "srt", "vtt"}:
         return _typed(question, "text/plain; charset=utf-8", heard.encode() + b"\n")
     return _delayed(question, media.write_transcript(heard))

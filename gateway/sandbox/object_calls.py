@@ -13,6 +13,7 @@ from gateway.sandbox.errors import ErrorKind, Names, worded, write_error
 from gateway.sandbox.form import Part, fields_of, read_form
 from gateway.sandbox.objects import COLLECTIONS, Fields, Objects, Place, Shelf, named_ids, place_of, write_page
 from gateway.sandbox.request import Request
+from gateway.sandbox.typed_streams import run_events, write_response_error, write_typed_error
 
 HeaderList = list[tuple[str, str]]
 _JSON = "application/json"
@@ -145,7 +146,7 @@ def _one(call: ObjectCall, headers: HeaderList) -> Answer:
     if place.path == "/responses" and found["status"] == "queued":
         responses.finish(found)
     if place.path == "/responses" and call.query.get("stream") == "true":
-        return _events(headers, responses.events_of(found))
+        return _response_events(headers, found)
     return _json(headers, found)
 
 
@@ -156,7 +157,9 @@ def _create(call: ObjectCall, headers: HeaderList) -> Answer:
     if is_kept:
         call.shelf.put(call.place.path, made)
     if call.place.path == "/responses" and call.fields.get("stream") is True:
-        return _events(headers, responses.events_of(made))
+        return _response_events(headers, made)
+    if call.place.collection.object == "thread.run" and call.fields.get("stream") is True:
+        return _run_events(call, headers, made, None)
     if call.place.path == "/realtime/calls":
         return whole(
             201, [*_with(headers, "application/sdp"), ("location", f"/v1/realtime/calls/{made['id']}")], b"v=0"
@@ -267,7 +270,12 @@ def _thread_and_run(call: ObjectCall, headers: HeaderList) -> Answer:
     thread = _make(msgspec.structs.replace(call, fields=call.fields.get("thread") or {}))
     call.shelf.put("/threads", thread)
     runs = Place(COLLECTIONS["/threads/*/runs"], f"/threads/{thread['id']}/runs")
-    return _create(msgspec.structs.replace(call, place=runs), headers)
+    within = msgspec.structs.replace(call, place=runs)
+    if call.fields.get("stream") is not True:
+        return _create(within, headers)
+    run = _make(within)
+    call.shelf.put(runs.path, run)
+    return _run_events(within, headers, run, thread)
 
 
 def _count_input(call: ObjectCall, headers: HeaderList) -> Answer:
@@ -340,6 +348,19 @@ def _json(headers: HeaderList, body: Fields) -> Answer:
 
 def _events(headers: HeaderList, events: list[bytes]) -> Answer:
     return streamed(_with(headers, "text/event-stream; charset=utf-8"), events)
+
+
+def _response_events(headers: HeaderList, response: Fields) -> Answer:
+    answer = _events(headers, responses.events_of(response))
+    answer.write_error = write_response_error
+    return answer
+
+
+def _run_events(call: ObjectCall, headers: HeaderList, run: Fields, thread: Fields | None) -> Answer:
+    text = f"echo: {call.fields.get('instructions') or ''}"
+    answer = _events(headers, run_events(thread, run, call.objects.new_id("msg_"), text))
+    answer.write_error = write_typed_error
+    return answer
 
 
 def _with(headers: HeaderList, content_type: str) -> HeaderList:

@@ -77,7 +77,7 @@ class Asked(msgspec.Struct, frozen=True):
 
     @property
     def is_stream(self) -> bool:
-        return bool(self.stream)
+        return bool(self.stream) or self.stream_format == "sse"
 
     @property
     def wants_usage(self) -> bool:

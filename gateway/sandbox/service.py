@@ -23,6 +23,7 @@ from gateway.sandbox.object_calls import answer_object, place_in
 from gateway.sandbox.objects import Objects, Place
 from gateway.sandbox.request import Asked, Request, read_asked, read_asked_form
 from gateway.sandbox.spoil import SPOILS, Performance
+from gateway.sandbox.typed_streams import pace
 
 _GARBAGE = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 this is not HTTP\r\n\r\n"
 _STRANGER = KeyConfig()
@@ -125,7 +126,9 @@ class Service:
             headers += self._rate_headers(verdict.readings)
             if verdict.refusal is not None:
                 return self._limited(headers, verdict.refusal)
-        return answer_object(request, place, self._objects, key, created=_unix_now(), headers=headers)
+        answer = answer_object(request, place, self._objects, key, created=_unix_now(), headers=headers)
+        pace(answer, endpoints.behaviour_of(seen.model, self.behaviours))
+        return answer
 
     def _keep(self, question: Question, key: KeyConfig) -> None:
         """A chat that asked to be stored."""

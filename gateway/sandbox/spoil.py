@@ -6,7 +6,7 @@ from itertools import chain
 import msgspec
 
 from gateway.sandbox.answer import Answer, Ending, Events, Pause
-from gateway.sandbox.errors import ERRORS, Names, worded, write_error_event
+from gateway.sandbox.errors import ERRORS, Names, worded
 from gateway.sandbox.faults import Fault, FaultKind
 
 _FOREVER = float("inf")
@@ -66,7 +66,7 @@ def _slow_drip(answer: Answer, fault: Fault, _names: Names) -> Performance:
 
 def _stream_error(answer: Answer, fault: Fault, names: Names) -> Performance:
     kind = ERRORS[fault.error]
-    event = write_error_event(kind, worded(kind, names) if fault.message is None else fault.message)
+    event = answer.write_error(kind, worded(kind, names) if fault.message is None else fault.message)
     first, _ = _cut(answer, fault)
     answer.events = chain(first, (event,))
     return Performance(answer=answer)

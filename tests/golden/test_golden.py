@@ -4,14 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.call import Usage
+from gateway.core.call import Endpoint, StreamKind, Usage
 from gateway.core.outcome import ErrorBody
 from gateway.wire.endpoints import find
 from gateway.wire.errors import read_error
+from gateway.wire.reading import reader_for
 from gateway.wire.stream import StreamReader
-from gateway.wire.usage import read_usage
+from gateway.wire.usage import read_event_usage, read_usage
 
 HERE = Path(__file__).parent
+MESSAGES = "/messages"
 
 
 def golden(name: str) -> bytes:
@@ -47,6 +49,61 @@ def test_a_caller_who_asked_gets_every_byte(name):
     assert reader.feed(stream) == stream
 
 
+TYPED = {
+    "openai/response.sse": ("/responses", Usage(37, 11, 32, 4)),
+    "openai/image_generation.sse": ("/images/generations", Usage(50, 50, image_input_tokens=40)),
+    "openai/image_edit.sse": ("/images/edits", Usage(50, 50, image_input_tokens=40)),
+    "openai/speech.sse": ("/audio/speech", Usage(14, 101)),
+    "openai/transcription.sse": ("/audio/transcriptions", Usage(14, 31, audio_input_tokens=4)),
+    "openai/run.sse": ("/threads/runs", Usage(20, 11)),
+    "anthropic/message.sse": (MESSAGES, Usage(1125, 15, 1000, cache_write_tokens=100)),
+}
+
+
+def endpoint_of(path: str) -> Endpoint:
+    return find("POST", path) or Endpoint(name="messages", method="POST", path=path, stream=StreamKind.EVENTS)
+
+
+@pytest.mark.parametrize(("name", "path", "usage"), [(name, *row) for name, row in TYPED.items()], ids=TYPED)
+@pytest.mark.parametrize("size", [1, 7, 100, 1 << 20])
+def test_a_stream_of_typed_events_goes_on_byte_for_byte_and_has_its_end(name, path, usage, size):
+    stream = golden(name)
+    reader = reader_for(endpoint_of(path), hides_usage=False)
+
+    sent = b"".join(reader.feed(stream[at : at + size]) for at in range(0, len(stream), size))
+
+    assert sent == stream
+    assert reader.finish() == b""
+    assert (reader.usage, reader.error, reader.has_content) == (usage, None, True)
+
+
+@pytest.mark.parametrize(("name", "path"), [(name, row[0]) for name, row in TYPED.items()], ids=TYPED)
+def test_a_stream_of_typed_events_that_is_cut_anywhere_is_never_whole(name, path):
+    stream = golden(name)
+    last = stream.removesuffix(b"event: done\ndata: [DONE]\n\n").rstrip(b"\n")
+    for cut in range(len(last)):
+        reader = reader_for(endpoint_of(path), hides_usage=False)
+        reader.feed(stream[:cut])
+        assert reader.finish() is None
+
+
+def test_what_fails_in_a_stream_of_typed_events_is_read():
+    failed = reader_for(endpoint_of("/responses"), hides_usage=False)
+    failed.feed(golden("openai/response_failed.sse"))
+    broken = reader_for(endpoint_of("/responses"), hides_usage=False)
+    broken.feed(golden("openai/response_error.sse"))
+
+    assert (failed.error.code, failed.has_content) == ("rate_limit_exceeded", False)
+    assert (broken.error.code, broken.has_content) == ("server_error", True)
+    assert broken.error.message.startswith("The server had an error")
+
+
+def test_usage_of_a_realtime_response_is_read():
+    expected = Usage(132, 121, 64, audio_input_tokens=13, audio_output_tokens=91)
+
+    assert read_event_usage(golden("openai/realtime_response_done.json")) == expected
+
+
 def test_an_error_in_the_middle_of_a_stream_ends_it():
     reader = StreamReader(find("POST", "/chat/completions"), hides_usage=True)
 
@@ -62,6 +119,20 @@ def test_an_error_in_the_middle_of_a_stream_ends_it():
     [
         pytest.param("openai/chat.json", "/chat/completions", Usage(19, 10, 8, 3), id="chat"),
         pytest.param("openai/embedding.json", "/embeddings", Usage(8), id="embedding"),
+        pytest.param("openai/response.json", "/responses", Usage(37, 11, 32, 4), id="response"),
+        pytest.param(
+            "openai/images.json",
+            "/images/generations",
+            Usage(50, 50, image_input_tokens=40, image_output_tokens=50, images=2),
+            id="images",
+        ),
+        pytest.param(
+            "openai/transcription.json", "/audio/transcriptions", Usage(14, 31, audio_input_tokens=4), id="transcript"
+        ),
+        pytest.param(
+            "openai/transcription_verbose.json", "/audio/transcriptions", Usage(seconds=9.0), id="verbose-transcript"
+        ),
+        pytest.param("gemini/chat.json", "/chat/completions", Usage(9, 51, reasoning_tokens=49), id="gemini"),
     ],
 )
 def test_usage_of_whole_answers_is_read(name, path, usage):
