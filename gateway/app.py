@@ -37,6 +37,7 @@ from gateway.ingress.home import home_page
 from gateway.ingress.keep_alive import KeepAlives
 from gateway.ingress.openai import DataPlane, data_plane
 from gateway.ingress.ops import DatabaseHealth, OpsDeps, ops_handlers
+from gateway.ingress.realtime import SocketPlane, socket_plane
 from gateway.ingress.schema import schema_config
 from gateway.memory import Memory
 from gateway.notify.announcer import PgAnnouncer
@@ -76,6 +77,7 @@ from gateway.telemetry.meters import Meters
 from gateway.telemetry.metrics import Metrics
 from gateway.upkeep import CatalogUpkeep, Gauges, ProviderChecks
 from gateway.upstream.engines import Engines
+from gateway.upstream.websocket import WebSocketEngine
 
 STALE_SNAPSHOT_S = 30.0
 """The registry is polled every 10 s: when it was not confirmed for so long, the database is away."""
@@ -133,6 +135,19 @@ class Service:
         loop.blast.on_lifted = self.meters.parks_lifted
         fallbacks = FallbackRelay(relay=loop, board=self.board, clock=clock)
         self.relay = RestartingRelay(relay=fallbacks, clock=clock)
+        upgrades = Relay(
+            board=self.board,
+            attempts=Attempts(
+                board=self.board,
+                upstream=WebSocketEngine(max_bytes=settings.realtime.max_message_bytes),
+                clock=clock,
+            ),
+            waiting=self.waiting,
+            clock=clock,
+            rng=self.rng,
+        )
+        upgrades.blast = loop.blast
+        self.socket_relay = FallbackRelay(relay=upgrades, board=self.board, clock=clock)
         self.background = Background(clock)
         self._resynced = asyncio.Event()
 
@@ -356,4 +371,6 @@ def build_app(settings: Settings, context: WorkerContext) -> Front:
         logging_config=None,
     )
     pages.state.drain = service.drain
-    return Front(data_plane=data_plane(service.data_plane()), pages=pages)
+    plane = service.data_plane()
+    sockets = SocketPlane(plane=plane, relay=service.socket_relay, idle_s=settings.realtime.idle_s)
+    return Front(data_plane=data_plane(plane), sockets=socket_plane(sockets), pages=pages)

@@ -241,16 +241,7 @@ class Exchange:
         return job if isinstance(job, Answer) else await self._plane.relay.relay_call(job)
 
     def _own_headers(self) -> Headers:
-        progress = self._progress
-        headers: Headers = ((b"x-request-id", self._call_id.encode()),)
-        if progress.account_id is not None and progress.provider_id is not None:
-            headers += (
-                (b"x-gateway-provider", progress.provider_id.encode()),
-                (b"x-gateway-account", progress.account_id.encode()),
-                (b"x-gateway-attempts", b"%d" % progress.attempts),
-            )
-        if progress.served_model is not None:
-            headers += ((b"x-gateway-model", progress.served_model.encode("latin-1", "replace")),)
+        headers = own_headers(self._call_id, self._progress)
         if self._plane.cors.origins:
             headers += self._plane.cors.answer_headers(self._headers)
         return headers
@@ -299,3 +290,17 @@ class Exchange:
         await send_whole(self._send, 204, headers, b"")
         self._progress.finish(OutcomeKind.OK, 204)
         return True
+
+
+def own_headers(call_id: CallId, progress: Progress) -> Headers:
+    """What the gateway says of the call: who served it, in how many attempts."""
+    headers: Headers = ((b"x-request-id", call_id.encode()),)
+    if progress.account_id is not None and progress.provider_id is not None:
+        headers += (
+            (b"x-gateway-provider", progress.provider_id.encode()),
+            (b"x-gateway-account", progress.account_id.encode()),
+            (b"x-gateway-attempts", b"%d" % progress.attempts),
+        )
+    if progress.served_model is not None:
+        headers += ((b"x-gateway-model", progress.served_model.encode("latin-1", "replace")),)
+    return headers

@@ -18,9 +18,10 @@ from gateway.relay.board import Board
 from gateway.relay.headrooms import note_head
 from gateway.relay.job import Job
 from gateway.relay.lease import Lease
+from gateway.relay.opened import OpenedSocket
 from gateway.relay.passing import PassingBody
 from gateway.relay.pool import Member
-from gateway.relay.ports import Clock, Upstream, UpstreamAnswer
+from gateway.relay.ports import Clock, Upstream, UpstreamAnswer, UpstreamSocket
 from gateway.relay.source import EventSource
 from gateway.relay.streaming import StreamingBody
 from gateway.wire.errors import error_body, error_in_answer
@@ -116,6 +117,8 @@ class Attempts:
         """What the head and as much of the body as is safe to wait for say."""
         status = answer.status
         if not 200 <= status < 300:
+            if status == 101 and isinstance(answer, UpstreamSocket):
+                return await self._opened(answer, lease)
             return await self._refused(answer, lease, job)
         content_type = _value(answer.headers, b"content-type")
         endpoint = job.call.endpoint
@@ -135,6 +138,13 @@ class Attempts:
             stall_s=(job.pool.stream_limits if job.call.is_stream else job.pool.limits).stall_s,
         )
         return Begun(Outcome(OutcomeKind.OK, status), Answer(status, answer_headers(answer.headers), coming=body))
+
+    async def _opened(self, socket: UpstreamSocket, lease: Lease) -> Begun | Failed:
+        opened = OpenedSocket(socket=socket, lease=lease)
+        outcome = await opened.open()
+        if outcome is not None:
+            return Failed(outcome, _refusal_of(outcome, opened.error))
+        return Begun(Outcome(OutcomeKind.OK, socket.status), Answer(socket.status, (), coming=opened))
 
     async def _stream(self, answer: UpstreamAnswer, lease: Lease, job: Job, first_event_by: Instant) -> Begun | Failed:
         pool = job.pool

@@ -1,12 +1,13 @@
 """What the relay needs from the outside, as Protocols; `upstream`, `store` and `notify` fit them by shape."""
 
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from gateway.core.ids import Instant
 from gateway.core.outcome import Fault, Scope
 from gateway.core.parks import Park
 from gateway.providers.base import Headers, UpstreamRequest
+from gateway.wire.sockets import Closed, Message
 
 
 class Clock(Protocol):
@@ -54,6 +55,27 @@ class Upstream(Protocol):
     """One attempt: sends the request, gives the final head (1xx are skipped) or the fault. The network never raises."""
 
     async def attempt(self, request: UpstreamRequest) -> UpstreamAnswer | Fault: ...
+
+
+class Socket(Protocol):
+    """One end of a WebSocket session: the caller's or the upstream's. The network never raises."""
+
+    async def receive(self) -> Message | Closed:
+        """The next message, whole; `Closed` once there is none any more. Cancelling it loses nothing."""
+        ...
+
+    async def send(self, message: Message) -> bool:
+        """Waits while the other side reads slowly. False: it has closed or is gone, and the message is lost."""
+        ...
+
+    async def finish(self, code: int, reason: str) -> None:
+        """Says why and ends the connection: an orderly end gets a moment, then it is cut. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class UpstreamSocket(Socket, UpstreamAnswer, Protocol):
+    """An upgrade that was accepted: its answer's status is 101, and `close` cuts the connection at once."""
 
 
 class Announcer(Protocol):

@@ -4,12 +4,13 @@ Events are JSON objects with a `type`; most are pieces of sound. Looking for a w
 reading them, and only those that may be one of ours are read.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
 
-from gateway.core.call import BodyKind, Endpoint, Usage
-from gateway.core.hints import UNKNOWN, Quota, RateLimits
+from gateway.core.call import BodyKind, Endpoint, ModelUse, Usage
+from gateway.core.hints import ABSURD_S, UNKNOWN, Quota, RateLimits
 from gateway.core.outcome import ErrorBody
 from gateway.wire.errors import error_of
 from gateway.wire.usage import usage_of
@@ -17,17 +18,18 @@ from gateway.wire.usage import usage_of
 SOCKETS: Final = {
     row.path: row
     for row in (
-        Endpoint(name="realtime", method="GET", path="/realtime", body=BodyKind.NONE),
-        Endpoint(name="realtime.translations", method="GET", path="/realtime/translations", body=BodyKind.NONE),
+        Endpoint(name="realtime", method="GET", path="/realtime", body=BodyKind.NONE, model=ModelUse.OPTIONAL),
+        Endpoint(
+            name="realtime.translations",
+            method="GET",
+            path="/realtime/translations",
+            body=BodyKind.NONE,
+            model=ModelUse.OPTIONAL,
+        ),
     )
 }
 """Path below the version → row."""
 
-_DONE: Final = "response.done"
-_LIMITS: Final = "rate_limits.updated"
-_TRANSCRIBED: Final = "conversation.item.input_audio_transcription.completed"
-_ERROR: Final = "error"
-_MARKS: Final = tuple(f'"{name}"' for name in (_DONE, _LIMITS, _TRANSCRIBED, _ERROR))
 _LOOKED_AT: Final = 4096
 """Characters. An event's `type` stands at its beginning, behind an `event_id` at most; what is long is sound."""
 
@@ -63,17 +65,8 @@ def read_note(text: str) -> Note | None:
         event = _decode(text)
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return None
-    match event.type:
-        case "response.done":
-            return _done(event.response)
-        case "rate_limits.updated":
-            return Note(limits=_limits(event.rate_limits))
-        case "conversation.item.input_audio_transcription.completed":
-            return Note(usage=usage_of(event.usage))
-        case "error":
-            return Note(error=error_of({"error": event.error}))
-        case _:
-            return None
+    read = _READERS.get(event.type) if isinstance(event.type, str) else None
+    return None if read is None else read(event)
 
 
 def added(one: Usage | None, other: Usage | None) -> Usage | None:
@@ -85,14 +78,15 @@ def added(one: Usage | None, other: Usage | None) -> Usage | None:
 
 
 def error_of_close(reason: str) -> ErrorBody:
-    """OpenAI refuses a session that is open by closing it with `<type>.<code>`: `invalid_request_error.model_not_found`."""
+    """OpenAI ends a session that it refuses with `<type>.<code>`: `invalid_request_error.model_not_found`."""
     type_, _, code = reason.rpartition(".")
     if not reason or not reason.replace(".", "").replace("_", "").isalnum():
         return ErrorBody(message=reason)
     return ErrorBody(message=reason, type=type_ or None, code=code, is_readable=True)
 
 
-def _done(response: object) -> Note:
+def _done(event: _Event) -> Note:
+    response = event.response
     if not isinstance(response, dict):
         return Note(is_response=True)
     details = response.get("status_details")
@@ -118,5 +112,14 @@ def _quota(told: dict[str, Any]) -> Quota:
     return Quota(
         limit if type(limit) is int and limit >= 0 else None,
         remaining if type(remaining) is int and remaining >= 0 else None,
-        float(reset_s) if type(reset_s) in {int, float} and reset_s >= 0 else None,
+        float(reset_s) if isinstance(reset_s, (int, float)) and 0 <= reset_s <= ABSURD_S else None,
     )
+
+
+_READERS: Final[Mapping[str, Callable[[_Event], Note]]] = {
+    "response.done": _done,
+    "rate_limits.updated": lambda event: Note(limits=_limits(event.rate_limits)),
+    "conversation.item.input_audio_transcription.completed": lambda event: Note(usage=usage_of(event.usage)),
+    "error": lambda event: Note(error=error_of({"error": event.error})),
+}
+_MARKS: Final = tuple(f'"{name}"' for name in _READERS)

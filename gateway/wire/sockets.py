@@ -7,7 +7,6 @@ Keys in `Sec-WebSocket-Protocol` are OpenAI's way for browsers, which cannot set
 
 from collections.abc import Iterable
 from typing import Final
-from urllib.parse import parse_qsl, quote
 
 import msgspec
 
@@ -64,19 +63,6 @@ def read_offer(subprotocols: Iterable[str]) -> Offer:
         else:
             is_realtime = is_realtime or name == REALTIME
     return Offer(key or None, is_realtime, beta)
-
-
-def query_value(query: bytes, name: str) -> str | None:
-    """The first value of that name; None when it is missing or empty."""
-    pairs = parse_qsl(query.decode("latin-1"), encoding="utf-8", errors="replace", max_num_fields=None)
-    return next((value for key, value in pairs if key == name), None)
-
-
-def with_model(query: bytes, model: str) -> bytes:
-    """`query` with another model, its other parts byte for byte; each `model` in it, for nobody knows which one counts."""
-    renamed = b"model=" + quote(model, safe=":/").encode()
-    parts = [renamed if part.partition(b"=")[0] == b"model" else part for part in query.split(b"&") if part]
-    return b"&".join(parts if renamed in parts else [*parts, renamed])
 
 
 def sendable(code: int, reason: str, *, instead: int) -> tuple[int, str]:
