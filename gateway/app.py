@@ -323,6 +323,7 @@ class Service:
             max_json_bytes=settings.limits.max_json_bytes,
             default_wait_s=settings.waiting.default_s,
             max_wait_s=settings.waiting.max_s,
+            gives_client_secrets=settings.realtime.client_secrets,
         )
 
     def admin_deps(self) -> AdminDeps:

@@ -22,6 +22,8 @@ class OpenedSocket:
     """Holds the lease and the connection until `close`. Fits `answer.ComingBody`: as an answer it has no body."""
 
     is_cut = False
+    keep_alive = b""
+    sent_bytes = 0
 
     def __init__(self, *, socket: UpstreamSocket, lease: Lease) -> None:
         self.socket = socket

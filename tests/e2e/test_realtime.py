@@ -1,6 +1,7 @@
 """Realtime sessions through a whole gateway: OpenAI's own client, and clients that speak by hand."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -10,7 +11,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
-from tests.fakes.gateway_fixture import Gateway, Registry, running_gateway, until, until_answered
+from gateway.core.ids import Secret
+from gateway.settings import AuthMode, ServerSettings
+from tests.e2e.raw import raw
+from tests.fakes.gateway_fixture import DEFAULTS, Gateway, Registry, running_gateway, until, until_answered
 from tests.fakes.socket_upstream import (
     CREATED,
     OVERLOADED,
@@ -115,8 +119,9 @@ async def test_an_event_of_20_mib_passes_both_ways(gateway, upstream):
 async def test_a_message_beyond_the_limit_ends_the_session_with_1009(gateway, upstream):
     async with dial(gateway) as socket:
         await socket.recv()
-        with pytest.raises(ConnectionClosed):
+        with contextlib.suppress(ConnectionClosed):  # it may be told in the middle
             await socket.send("a" * (33 * 1024 * 1024))
+        with pytest.raises(ConnectionClosed):
             await socket.recv()
 
     assert socket.close_code == 1009
@@ -521,3 +526,147 @@ async def test_other_paths_refuse_the_upgrade_in_words(gateway, upstream, path, 
 
     assert (got, body["error"]["code"]) == (status, code)
     assert upstream.seen == []
+
+
+# -- client keys, client secrets -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def keyed(database_url: str, registry: Registry, upstream: SocketUpstream) -> AsyncIterator[Gateway]:
+    """A gateway that needs client keys, with one account."""
+    settings = msgspec.structs.replace(DEFAULTS, auth=AuthMode.KEYS, admin_token=Secret("token"))
+    await registry.add_provider("openai", upstream.url, supported_models=[])
+    async with running_gateway(database_url, settings) as gateway:
+        await registry.add_account("sk-a")
+        await gateway.serves(accounts=1)
+        yield gateway
+
+
+async def made_key(gateway: Gateway, **fields) -> tuple[str, str]:
+    """Its id, and the key."""
+    body = {"name": "mine", **fields}
+    answer = await gateway.client.post("/api/v1/keys", json=body, headers={"authorization": "Bearer token"})
+    id_ = answer.json()["id"]
+    await until(lambda: any(key.id == id_ for key in gateway.snapshot.keys.values()), 2, "the key")
+    return id_, answer.json()["key"]
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"}
+
+
+async def test_a_session_needs_a_client_key_where_calls_do(keyed, upstream):
+    _, key = await made_key(keyed)
+
+    nobody, _, _ = await refused(keyed)
+    wrong, _, body = await refused(
+        keyed, subprotocols=[Subprotocol("realtime"), Subprotocol("openai-insecure-api-key.x")]
+    )
+    async with dial(keyed, additional_headers=bearer(key)) as socket:
+        assert await socket.recv() == CREATED
+    offered = [Subprotocol("realtime"), Subprotocol(f"openai-insecure-api-key.{key}")]
+    async with dial(keyed, subprotocols=offered, origin="https://app.example") as socket:
+        assert await socket.recv() == CREATED
+
+    assert (nobody, wrong, body["error"]["code"]) == (401, 401, "invalid_api_key")
+    assert upstream.keys() == ["sk-a", "sk-a"]
+
+
+async def test_a_keys_models_hold_for_sessions(keyed, upstream):
+    _, key = await made_key(keyed, models=["gpt-realtime"])
+
+    other, _, body = await refused(keyed, "?model=gpt-4o-realtime", additional_headers=bearer(key))
+    none, _, _ = await refused(keyed, "?intent=transcription", additional_headers=bearer(key))
+    async with dial(keyed, additional_headers=bearer(key)) as socket:
+        assert await socket.recv() == CREATED
+
+    assert (other, none, body["error"]["code"]) == (403, 403, "model_not_allowed")
+
+
+async def test_a_revoked_key_ends_its_sessions(keyed, upstream):
+    id_, key = await made_key(keyed)
+
+    async with dial(keyed, additional_headers=bearer(key)) as socket:
+        await socket.recv()
+        await keyed.client.delete(f"/api/v1/keys/{id_}", headers={"authorization": "Bearer token"})
+        with pytest.raises(ConnectionClosed) as closed:
+            async with asyncio.timeout(3):
+                await socket.recv()
+
+    assert closed.value.rcvd.code == 1008
+    await asyncio.wait_for(upstream.last.ended.wait(), 1)
+
+
+async def test_client_secrets_are_not_given_out_unless_the_operator_wants_it(gateway):
+    for path in ("client_secrets", "sessions", "transcription_sessions", "translations/client_secrets"):
+        answer = await gateway.client.post(f"/v1/realtime/{path}", json={"session": {"model": MODEL}})
+
+        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "client_secrets_refused")
+
+
+# -- hands that shake badly ------------------------------------------------------------------------------------------
+
+UPGRADE = ("connection: Upgrade", "upgrade: websocket", "sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==")
+
+
+def handshake(*lines: str, path: str = "/v1/realtime?model=gpt-realtime", method: str = "GET") -> bytes:
+    return "\r\n".join((f"{method} {path} HTTP/1.1", "host: gateway", *lines)).encode() + b"\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        pytest.param(handshake(*UPGRADE), 400, id="no-version"),
+        pytest.param(handshake(*UPGRADE, "sec-websocket-version: 8"), 400, id="old-version"),
+        pytest.param(handshake(*UPGRADE[:2], "sec-websocket-version: 13"), 400, id="no-key"),
+        pytest.param(handshake(*UPGRADE, f"x: {'a' * 9000}"), 431, id="long-header"),
+        pytest.param(handshake(*UPGRADE, path=f"/v1/realtime?{'a' * 9000}"), 414, id="long-path"),
+    ],
+)
+async def test_a_handshake_that_is_none_is_refused_in_openais_shape(gateway, upstream, request_bytes, status):
+    async with raw(gateway.port) as client:
+        await client.send(request_bytes)
+        got, body = await client.answer()
+
+        assert (got, msgspec.json.decode(body)["error"]["code"]) == (status, "invalid_handshake")
+        assert await client.rest() == b""
+    assert upstream.seen == []
+
+
+async def test_an_upgrade_of_another_method_is_passed_over(gateway):
+    async with raw(gateway.port) as client:
+        await client.send(handshake(*UPGRADE, "content-length: 0", path="/v1/chat/completions", method="POST"))
+        status, body = await client.answer()
+
+    assert (status, msgspec.json.decode(body)["error"]["code"]) == (400, "invalid_json")
+
+
+async def test_frames_that_are_none_end_the_session_with_1002(gateway, upstream):
+    async with dial(gateway) as socket:
+        await socket.recv()
+        socket.transport.write(b"\x8f\x80\x00\x00\x00\x00")  # an opcode that nobody knows
+        with pytest.raises(ConnectionClosed) as closed:
+            await socket.recv()
+
+    assert closed.value.rcvd.code == 1002
+    await asyncio.wait_for(upstream.last.ended.wait(), 1)
+
+
+async def test_a_drain_ends_sessions_with_1012_at_its_deadline(database_url, registry, upstream):
+    settings = msgspec.structs.replace(DEFAULTS, server=ServerSettings(drain_s=1.0))
+    await registry.add_provider("openai", upstream.url, supported_models=[])
+    await registry.add_account("sk-a")
+    async with running_gateway(database_url, settings) as gateway:
+        await gateway.serves(accounts=1)
+        socket = await dial(gateway)
+        await socket.recv()
+        gateway.server.should_exit = True
+        await socket.send("still served")
+        assert await socket.recv() == "still served"
+        with pytest.raises(ConnectionClosed) as closed:
+            async with asyncio.timeout(5):
+                await socket.recv()
+
+    assert closed.value.rcvd.code == 1012
+    await asyncio.wait_for(upstream.last.ended.wait(), 1)
+    assert upstream.last.close_code == 1012
