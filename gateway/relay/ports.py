@@ -3,10 +3,12 @@
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
-from gateway.core.ids import Instant
+from gateway.core.ids import AccountId, Instant
 from gateway.core.outcome import Fault, Scope
 from gateway.core.parks import Park
+from gateway.core.snapshot import Account
 from gateway.providers.base import Headers, UpstreamRequest
+from gateway.providers.oauth import AccessToken
 from gateway.wire.sockets import Closed, Message
 
 
@@ -76,6 +78,26 @@ class Socket(Protocol):
 @runtime_checkable
 class UpstreamSocket(Socket, UpstreamAnswer, Protocol):
     """An upgrade that was accepted: its answer's status is 101, and `close` cuts the connection at once."""
+
+
+class TokenStore(Protocol):
+    """Access tokens that all processes share. Never raises, never takes long: without it each fetches for itself."""
+
+    async def load(self, account: Account) -> AccessToken | None:
+        """One that was bought with the account's very credential and still lasts."""
+        ...
+
+    async def claim(self, account_id: AccountId, seconds: float) -> bool:
+        """Whether this process may fetch; the others leave it alone for so long. True where nobody can say."""
+        ...
+
+    async def save(self, account: Account, token: AccessToken) -> None:
+        """Shares it, and ends the claim."""
+        ...
+
+    async def release(self, account_id: AccountId) -> None:
+        """Ends the claim: the fetch failed."""
+        ...
 
 
 class Announcer(Protocol):
