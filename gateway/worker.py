@@ -18,7 +18,7 @@ from typing import Protocol, cast
 
 import uvicorn
 
-from gateway.http_protocol import CoalescingProtocol, websocket_protocol
+from gateway.http_protocol import CoalescingProtocol
 from gateway.settings import Settings, WorkerContext, WorkerOrder, read_order
 
 PR_SET_PDEATHSIG = 1
@@ -167,9 +167,7 @@ def _config(app: App, settings: Settings) -> uvicorn.Config:
         app,
         loop="uvloop",
         http=CoalescingProtocol,
-        ws=websocket_protocol,  # type: ignore[arg-type]  # called as a class would be
-        ws_max_size=settings.realtime.max_message_bytes,
-        ws_per_message_deflate=False,
+        ws="none",
         lifespan="on",
         interface="asgi3",
         log_config=None,

@@ -23,7 +23,6 @@ ACCOUNT_FAULTS = frozenset(
         OutcomeKind.RATE_LIMITED,
         OutcomeKind.OUT_OF_QUOTA,
         OutcomeKind.CREDENTIAL_REJECTED,
-        OutcomeKind.NO_TOKEN,
         OutcomeKind.MISSING_PERMISSION,
     }
 )

@@ -47,6 +47,13 @@ class ModelUse(StrEnum):
     """The provider's `default_model` is served; without one the call is refused."""
 
 
+class Schema(StrEnum):
+    """Whose API an endpoint is part of: what its callers speak, and how they read errors."""
+
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"
+
+
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """One operation of the API. The rows are in `wire/endpoints.py`."""
 
@@ -68,10 +75,11 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """No part of a request can name an object of an account."""
     is_download: bool = False
     """The answer is somebody's data: passed on unread, of any size, whatever type it claims."""
-    gives_secret: bool = False
-    """The answer holds a secret with which its reader goes to the upstream directly, on the account's money."""
     is_own: bool = False
     """Answered by the gateway itself: no account, no attempt."""
+    schema: Schema = Schema.OPENAI
+    goes_with: str = ""
+    """A model by whose route a call without one goes; "" where no route tells more than the defaults."""
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):

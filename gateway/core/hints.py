@@ -200,7 +200,8 @@ OPENAI_NAMES = RateLimitNames(
     _x_ratelimit(b"project-requests"),  # undocumented, seen in the wild
     _x_ratelimit(b"project-tokens"),  # documented since June 2026
 )
-ANTHROPIC_NAMES = RateLimitNames(_anthropic_ratelimit(b"requests"), _anthropic_ratelimit(b"tokens"))  # RFC 3339 resets
+ANTHROPIC_NAMES = RateLimitNames(_anthropic_ratelimit(b"requests"), _anthropic_ratelimit(b"input-tokens"))
+"""Resets are RFC 3339. `tokens` is whichever limit is the tightest now, and so means now this, now that."""
 CEREBRAS_NAMES = RateLimitNames(_x_ratelimit(b"requests-day"), _x_ratelimit(b"tokens-minute"))
 
 

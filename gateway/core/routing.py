@@ -80,7 +80,8 @@ def _pinned(accounts: tuple[Account, ...], pinned: frozenset[AccountId] | None) 
 
 def _provider_and_route(snapshot: Snapshot, call: Call) -> tuple[Provider, Route | None]:
     """The route is the one that led to the provider or, for a named provider, the first that leads there."""
-    routes = _routes(snapshot, call.model.lower()) if call.model else iter(())
+    model = call.model or call.endpoint.goes_with
+    routes = _routes(snapshot, model.lower()) if model else iter(())
     if call.named_provider is not None:
         named = _named(snapshot, call.named_provider)
         return named, next((route for route in routes if route.provider_id == named.id), None)

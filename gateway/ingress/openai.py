@@ -9,7 +9,7 @@ from random import Random
 
 import msgspec
 
-from gateway.core.call import BodyKind, Call, Endpoint, StreamKind
+from gateway.core.call import BodyKind, Call, Endpoint, Schema, StreamKind
 from gateway.core.errors import (
     AllOutOfQuota,
     AllOverloaded,
@@ -18,7 +18,6 @@ from gateway.core.errors import (
     EndpointNotFound,
     GatewayError,
     NoAccountAvailable,
-    NotAllowed,
     ShuttingDown,
     UpstreamFailed,
     UpstreamTimedOut,
@@ -37,7 +36,7 @@ from gateway.relay.answer import Answer, ComingBody
 from gateway.relay.board import Board
 from gateway.relay.catalog import ModelCatalog
 from gateway.relay.gate import Gate
-from gateway.relay.job import Job, fitted
+from gateway.relay.job import Job, charged, fitted
 from gateway.relay.metering import CLIENT_GONE, Meter, Progress
 from gateway.relay.ports import Clock
 from gateway.relay.restart import RestartingRelay
@@ -89,7 +88,6 @@ class DataPlane(msgspec.Struct, frozen=True, kw_only=True):
     max_json_bytes: int
     default_wait_s: float
     max_wait_s: float
-    gives_client_secrets: bool
 
 
 def data_plane(plane: DataPlane) -> DataPlaneApp:
@@ -104,7 +102,9 @@ def data_plane(plane: DataPlane) -> DataPlaneApp:
 class Exchange:
     """One request and its answer."""
 
-    __slots__ = ("_call_id", "_coming", "_headers", "_path", "_plane", "_progress", "_receive", "_scope", "_send")
+    __slots__ = (
+        "_call_id", "_coming", "_headers", "_path", "_plane", "_progress", "_receive", "_schema", "_scope", "_send",
+    )  # fmt: skip
 
     def __init__(self, plane: DataPlane, scope: Scope, receive: Receive, send: Send) -> None:
         self._plane = plane
@@ -114,6 +114,8 @@ class Exchange:
         self._headers: dict[bytes, bytes] = dict(scope["headers"])
         self._path: str = scope["raw_path"].removeprefix(PREFIX).decode("latin-1")
         self._call_id = CallId(f"req_{plane.rng.getrandbits(128):032x}")
+        self._schema = Schema.OPENAI
+        """Whose form the caller's errors have."""
         self._coming: ComingBody | None = None
         """Set once the head of a body that is on its way went out: from then on no status can be sent."""
         call = Call(id=self._call_id, endpoint=UNKNOWN)
@@ -157,13 +159,12 @@ class Exchange:
         """The call, checked as far as it can be without its pool, or the answer of an endpoint that is our own."""
         plane = self._plane
         endpoint = self._endpoint()
+        self._schema = endpoint.schema
         key = plane.callers.caller_of(self._headers, plane.board.snapshot, plane.clock)
         if plane.gate.is_draining:
             raise ShuttingDown("The gateway is shutting down. Retry at once: another one serves.", retry_after_s=1.0)
         if endpoint.is_own:
             return self._own(endpoint, key)
-        if endpoint.gives_secret:
-            self._check_secrets(key)
         body = await read_body(
             self._receive,
             max_bytes=plane.max_json_bytes,
@@ -173,19 +174,6 @@ class Exchange:
         if endpoint.body is BodyKind.JSON:
             return self._job(endpoint, key, read_envelope(body, endpoint), body)
         return self._job(endpoint, key, self._envelope(endpoint, body), body)
-
-    def _check_secrets(self, key: ClientKey | None) -> None:
-        if not self._plane.gives_client_secrets:
-            raise NotAllowed(
-                "Client secrets let their holder speak to the provider past this gateway, so they are not given out: "
-                "open /v1/realtime here with your own key. Operator: `realtime.client_secrets: true` allows them.",
-                code="client_secrets_refused",
-            )
-        if key is not None and key.models:
-            raise NotAllowed(
-                "This client key may use some models alone, and nobody could hold a client secret to them.",
-                code="client_secrets_refused",
-            )
 
     def _endpoint(self) -> Endpoint:
         """The row of the request, made on the spot where the table has none."""
@@ -240,6 +228,8 @@ class Exchange:
         check_model(key, call.model)
         pool = plane.board.pool_for(call)
         sent = fitted(call, pool, envelope, body)
+        if not pool.charges_answers:
+            call = charged(call, pool, body)
         if query and not pool.is_model_kept:
             call = msgspec.structs.replace(call, query=replace_model(query, pool.model))
         allowed = () if key is None else key.models
@@ -247,9 +237,10 @@ class Exchange:
 
     def _own(self, endpoint: Endpoint, key: ClientKey | None) -> Answer:
         self._progress.call = Call(id=self._call_id, endpoint=endpoint, key_id=None if key is None else key.id)
-        body = self._plane.catalog.answer(
-            path_values(endpoint, self._path).get("model", ""), self._plane.board.snapshot, key
-        )
+        if b"anthropic-version" in self._headers:  # both APIs list models at the same path
+            self._schema = Schema.ANTHROPIC
+        name = path_values(endpoint, self._path).get("model", "")
+        body = self._plane.catalog.answer(name, self._plane.board.snapshot, key, self._schema)
         return Answer(200, JSON, body)
 
     # -- answering -----------------------------------------------------------------------------------------------
@@ -258,7 +249,16 @@ class Exchange:
         return job if isinstance(job, Answer) else await self._plane.relay.relay_call(job)
 
     def _own_headers(self) -> Headers:
-        headers = own_headers(self._call_id, self._progress)
+        progress = self._progress
+        headers: Headers = ((b"x-request-id", self._call_id.encode()),)
+        if progress.account_id is not None and progress.provider_id is not None:
+            headers += (
+                (b"x-gateway-provider", progress.provider_id.encode()),
+                (b"x-gateway-account", progress.account_id.encode()),
+                (b"x-gateway-attempts", b"%d" % progress.attempts),
+            )
+        if progress.served_model is not None:
+            headers += ((b"x-gateway-model", progress.served_model.encode("latin-1", "replace")),)
         if self._plane.cors.origins:
             headers += self._plane.cors.answer_headers(self._headers)
         return headers
@@ -274,7 +274,7 @@ class Exchange:
         self._progress.finish(answer.outcome, answer.status, code=answer.code)
 
     async def _send_error(self, error: GatewayError) -> None:
-        body = write_error(error)
+        body = write_error(error, self._schema, call_id=self._call_id)
         headers = (*JSON, *error_headers(error), *self._own_headers())
         if error.status == 405:  # RFC 9110 §15.5.6
             allowed = allowed_methods(self._path) or ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -307,17 +307,3 @@ class Exchange:
         await send_whole(self._send, 204, headers, b"")
         self._progress.finish(OutcomeKind.OK, 204)
         return True
-
-
-def own_headers(call_id: CallId, progress: Progress) -> Headers:
-    """What the gateway says of the call: who served it, in how many attempts."""
-    headers: Headers = ((b"x-request-id", call_id.encode()),)
-    if progress.account_id is not None and progress.provider_id is not None:
-        headers += (
-            (b"x-gateway-provider", progress.provider_id.encode()),
-            (b"x-gateway-account", progress.account_id.encode()),
-            (b"x-gateway-attempts", b"%d" % progress.attempts),
-        )
-    if progress.served_model is not None:
-        headers += ((b"x-gateway-model", progress.served_model.encode("latin-1", "replace")),)
-    return headers

@@ -21,23 +21,23 @@ def auth_headers(provider: Provider, credential: Credential) -> Headers:
     headers: list[tuple[bytes, bytes]] = []
     if credential.strategy is AuthStrategy.HEADER:
         name = _name("auth_data.header", credential.header or provider.settings.auth_header)
-        headers.append((name, _value("auth_data.api_key", credential.secret.reveal())))
+        headers.append((name, header_value("auth_data.api_key", credential.secret.reveal())))
     elif credential.strategy is AuthStrategy.OAUTH_CLIENT_CREDENTIALS:
         if credential.secret:  # else the first token is yet to be fetched, and nothing is sent before
-            headers.append((b"authorization", b"Bearer " + _value("access_token", credential.secret.reveal())))
+            headers.append((b"authorization", b"Bearer " + header_value("access_token", credential.secret.reveal())))
     elif credential.strategy is not AuthStrategy.NONE:
-        headers.append((b"authorization", b"Bearer " + _value("auth_data.api_key", credential.secret.reveal())))
+        headers.append((b"authorization", b"Bearer " + header_value("auth_data.api_key", credential.secret.reveal())))
     if credential.organization:
-        headers.append((b"openai-organization", _value("auth_data.organization", credential.organization)))
+        headers.append((b"openai-organization", header_value("auth_data.organization", credential.organization)))
     if credential.project:
-        headers.append((b"openai-project", _value("auth_data.project", credential.project)))
+        headers.append((b"openai-project", header_value("auth_data.project", credential.project)))
     return tuple(headers)
 
 
 def fixed_headers(provider: Provider) -> Headers:
     """`settings.headers`. Raises `ValueError` for what no header can carry; it names the field alone."""
     return tuple(
-        (_name("settings.headers", name), _value(f"settings.headers[{name}]", value))
+        (_name("settings.headers", name), header_value(f"settings.headers[{name}]", value))
         for name, value in provider.settings.headers.items()
     )
 
@@ -48,7 +48,8 @@ def _name(field: str, text: str) -> bytes:
     return text.lower().encode()
 
 
-def _value(field: str, text: str) -> bytes:
+def header_value(field: str, text: str) -> bytes:
+    """Raises `ValueError`, which names the field alone."""
     if not _VALUE.fullmatch(text):
         raise ValueError(f"{field} is empty or holds a character that no header can carry")
     return text.encode("latin-1")

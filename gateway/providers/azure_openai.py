@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from gateway.core.call import Call
+from gateway.core.call import Call, Endpoint
 from gateway.core.ids import ModelName
 from gateway.core.outcome import ErrorBody
 from gateway.core.snapshot import AuthStrategy, Credential, Provider, StreamUsage, Validation
@@ -51,6 +51,13 @@ class AzureOpenAI(msgspec.Struct, frozen=True):
     validation: Validation = Validation.RANGES
     plain: OpenAICompatible = OpenAICompatible("azure_openai", StreamUsage.ASK, Validation.RANGES)
     """What does all that is no different."""
+
+    @property
+    def charges_answers(self) -> bool:
+        return True
+
+    def translation_for(self, endpoint: Endpoint) -> None:
+        self.plain.translation_for(endpoint)
 
     def destination_of(self, provider: Provider, credential: Credential) -> AzureDestination:
         """Raises `ValueError`, which holds no secret, for what no header can carry.

@@ -1,14 +1,15 @@
 """What a provider kind must offer, and the request it prepares: the last pure value before the wire."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
-from gateway.core.call import Call
+from gateway.core.call import Call, Endpoint
 from gateway.core.hints import OPENAI_NAMES, RateLimitNames
 from gateway.core.ids import ModelName, Secret
 from gateway.core.outcome import ErrorBody
 from gateway.core.snapshot import Credential, Provider, StreamUsage, Validation
+from gateway.wire.reading import EventReader
 
 Headers = tuple[tuple[bytes, bytes], ...]
 """Names in lower case, in wire order."""
@@ -111,6 +112,26 @@ class Destination(msgspec.Struct, frozen=True):
         return f"Destination({self.origin!r}, {self.prefix!r}, asks_usage={self.asks_usage})"
 
 
+class Translation(Protocol):
+    """Between what the callers of an endpoint speak and what a kind's upstreams speak. Pure; one serves all calls."""
+
+    def write_request(self, fields: dict[str, Any], model: str, *, is_stream: bool) -> bytes:
+        """The body that goes upstream, from the caller's decoded one, which passed the checks. Raises InvalidCall."""
+        ...
+
+    def read_answer(self, body: bytes, *, created: int) -> bytes | None:
+        """A whole answer as the caller reads it; None when it is none. `created`: epoch seconds."""
+        ...
+
+    def read_stream(self, call: Call, *, created: int) -> EventReader:
+        """The reader of an upstream's stream, which gives the caller's events."""
+        ...
+
+    def write_error(self, error: ErrorBody, *, status: int) -> bytes:
+        """An upstream's error as the caller reads it, identifiers of accounts masked."""
+        ...
+
+
 class ProviderKind(Protocol):
     """The code for one wire format and its quirks. No I/O; one instance serves all providers of the kind."""
 
@@ -125,6 +146,18 @@ class ProviderKind(Protocol):
     @property
     def validation(self) -> Validation:
         """How much of a body is checked where `settings.validation` is None."""
+        ...
+
+    @property
+    def charges_answers(self) -> bool:
+        """Whether `max_tokens` is charged at admission, as at OpenAI; else the prompt alone, where no cache has it."""
+        ...
+
+    def translation_for(self, endpoint: Endpoint) -> Translation | None:
+        """None: its upstreams speak what the endpoint's callers speak. Raises InvalidCall where they have none such.
+
+        Asked once for each endpoint, model and snapshot.
+        """
         ...
 
     def destination_of(self, provider: Provider, credential: Credential) -> Destination:

@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Final
 
 from gateway.core.snapshot import StreamUsage, Validation
+from gateway.providers.anthropic import Anthropic
 from gateway.providers.azure_openai import AzureOpenAI
 from gateway.providers.base import ProviderKind
 from gateway.providers.openai_compatible import OpenAICompatible
@@ -15,6 +16,7 @@ _ALL: Final[tuple[ProviderKind, ...]] = (
     # refused, `settings.stream_usage: leave` says so.
     OpenAICompatible("openai_compatible", StreamUsage.ASK, Validation.TYPES),
     AzureOpenAI(),
+    Anthropic(),
 )
 
 KINDS: Final[Mapping[str, ProviderKind]] = MappingProxyType({kind.name: kind for kind in _ALL})

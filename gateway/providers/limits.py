@@ -18,6 +18,7 @@ REASONING_PREFIXES: Final[tuple[str, ...]] = (
     "gpt-5",
     "gpt-6",
     "gpt-oss",
+    "claude-",  # also because a tool's input comes in one piece, after a silence
     "gpt-image",
     "chatgpt-image",
     "codex-",

@@ -5,7 +5,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gateway.core.call import CHUNKS, BodyKind, Call
+from gateway.core.call import CHUNKS, BodyKind, Call, Endpoint, Schema
+from gateway.core.errors import InvalidCall
 from gateway.core.hints import OPENAI_NAMES
 from gateway.core.ids import ModelName
 from gateway.core.outcome import ErrorBody
@@ -28,6 +29,20 @@ class OpenAICompatible(msgspec.Struct, frozen=True):
     name: str
     stream_usage: StreamUsage
     validation: Validation
+
+    @property
+    def charges_answers(self) -> bool:
+        return True
+
+    def translation_for(self, endpoint: Endpoint) -> None:
+        """Raises InvalidCall for what is not OpenAI's."""
+        if endpoint.schema is not Schema.OPENAI:
+            raise InvalidCall(
+                f"The provider of this model speaks OpenAI's API (kind `{self.name}`), not {endpoint.path}: call "
+                "/v1/chat/completions, or name a provider of the kind `anthropic` in the header `x-provider`.",
+                param="model",
+                code="endpoint_not_supported",
+            )
 
     def destination_of(self, provider: Provider, credential: Credential) -> Destination:
         """Raises `ValueError`, which holds no secret, for what no header can carry."""

@@ -6,29 +6,27 @@ freed here, or by the answer's coming body when there is one.
 
 import msgspec
 
-from gateway.core.call import CHUNKS, ModelUse, StreamKind
+from gateway.core.call import CHUNKS, ModelUse, Schema, StreamKind
 from gateway.core.classify import classify, classify_fault, classify_stream_error
-from gateway.core.errors import AllOverloaded, GatewayError, NoAccountAvailable, UpstreamFailed, UpstreamTimedOut
+from gateway.core.errors import AllOverloaded, GatewayError, UpstreamFailed, UpstreamTimedOut
 from gateway.core.ids import Instant
 from gateway.core.masking import masked_identifiers_in_bytes
 from gateway.core.outcome import ErrorBody, Fault, Outcome, OutcomeKind
-from gateway.providers.base import Destination, Headers
+from gateway.providers.base import Headers
 from gateway.relay.answer import Answer
 from gateway.relay.board import Board
-from gateway.relay.credentials import Credentials
 from gateway.relay.headrooms import note_head
 from gateway.relay.job import Job
 from gateway.relay.lease import Lease
-from gateway.relay.opened import OpenedSocket
 from gateway.relay.passing import PassingBody
 from gateway.relay.pool import Member
-from gateway.relay.ports import Clock, Upstream, UpstreamAnswer, UpstreamSocket
+from gateway.relay.ports import Clock, Upstream, UpstreamAnswer
 from gateway.relay.source import EventSource
 from gateway.relay.streaming import StreamingBody
-from gateway.wire.errors import error_body, error_in_answer
+from gateway.wire.errors import anthropic_error_body, error_body, error_in_answer
 from gateway.wire.headers import answer_headers
 from gateway.wire.packed import without_packing
-from gateway.wire.reading import reader_for
+from gateway.wire.reading import EventReader, reader_for
 from gateway.wire.usage import read_asked_usage, read_usage
 
 NEARLY = 0.99
@@ -61,9 +59,8 @@ class Begun(msgspec.Struct, frozen=True):
 class Attempts:
     """Makes attempts. One per worker."""
 
-    def __init__(self, *, board: Board, upstream: Upstream, credentials: Credentials, clock: Clock) -> None:
+    def __init__(self, *, board: Board, upstream: Upstream, clock: Clock) -> None:
         self._board = board
-        self._credentials = credentials
         self._upstream = upstream
         self._clock = clock
 
@@ -72,10 +69,7 @@ class Attempts:
         started = self._clock.now()
         lease = self._board.take(job.pool, member, started, job.call.estimated_tokens, job.call.id)
         try:
-            if member.account.credential.grant is None:
-                result = await self._made(lease, job, member.destination, deadline)
-            else:
-                result = await self._made_with_token(lease, job, deadline)
+            result = await self._made(lease, job, deadline)
         except BaseException:
             lease.release()
             raise
@@ -90,19 +84,7 @@ class Attempts:
             lease.release()
         return result.answer
 
-    async def _made_with_token(self, lease: Lease, job: Job, deadline: Instant) -> Begun | Failed:
-        """The same, presenting an access token; one that the upstream does not take is bought anew, once."""
-        provider, account = job.pool.provider, lease.member.account
-        destination = await self._credentials.destination_of(provider, account, within_s=deadline - lease.started)
-        if isinstance(destination, Outcome):
-            return Failed(destination, NoAccountAvailable("The account's access token could not be fetched."))
-        result = await self._made(lease, job, destination, deadline)
-        if not isinstance(result, Failed) or result.outcome.status != 401:
-            return result
-        another = await self._credentials.renewed(provider, account, destination)
-        return result if another is None else await self._made(lease, job, another, deadline)
-
-    async def _made(self, lease: Lease, job: Job, destination: Destination, deadline: Instant) -> Begun | Failed:
+    async def _made(self, lease: Lease, job: Job, deadline: Instant) -> Begun | Failed:
         pool, call = job.pool, job.call
         limits = pool.stream_limits if call.is_stream else pool.limits
         left_s = deadline - lease.started
@@ -110,7 +92,7 @@ class Attempts:
             limits = msgspec.structs.replace(limits, headers_s=max(left_s, 0.001))
         request = pool.kind.prepare(
             call,
-            destination,
+            lease.member.destination,
             model=pool.model,
             headers=job.headers,
             body=job.body,
@@ -134,8 +116,6 @@ class Attempts:
         """What the head and as much of the body as is safe to wait for say."""
         status = answer.status
         if not 200 <= status < 300:
-            if status == 101 and isinstance(answer, UpstreamSocket):
-                return await self._opened(answer, lease)
             return await self._refused(answer, lease, job)
         content_type = _value(answer.headers, b"content-type")
         endpoint = job.call.endpoint
@@ -156,28 +136,30 @@ class Attempts:
         )
         return Begun(Outcome(OutcomeKind.OK, status), Answer(status, answer_headers(answer.headers), coming=body))
 
-    async def _opened(self, socket: UpstreamSocket, lease: Lease) -> Begun | Failed:
-        opened = OpenedSocket(socket=socket, lease=lease)
-        outcome = await opened.open()
-        if outcome is not None:
-            return Failed(outcome, _refusal_of(outcome, opened.error))
-        return Begun(Outcome(OutcomeKind.OK, socket.status), Answer(socket.status, (), coming=opened))
-
     async def _stream(self, answer: UpstreamAnswer, lease: Lease, job: Job, first_event_by: Instant) -> Begun | Failed:
         pool = job.pool
         source = EventSource(
             answer=answer,
-            reader=reader_for(job.call.endpoint, hides_usage=pool.kind.hides_usage(job.call, lease.member.destination)),
+            reader=self._reader(job, lease),
             lease=lease,
             clock=self._clock,
             stall_s=pool.stream_limits.stall_s,
         )
         outcome = await source.open(first_event_by)
         if outcome is not None:
-            return Failed(outcome, _refusal_of(outcome, source.reader.error))
+            return Failed(outcome, _refusal_of(outcome, source.reader.error, job.call.endpoint.schema))
         body = StreamingBody(source=source, board=self._board, clock=self._clock, progress=job.progress)
         ok = Outcome(OutcomeKind.OK, answer.status)
         return Begun(ok, Answer(answer.status, answer_headers(answer.headers, is_body_new=True), coming=body))
+
+    def _reader(self, job: Job, lease: Lease) -> EventReader:
+        call, translation = job.call, job.pool.translation
+        if translation is not None:
+            return translation.read_stream(call, created=self._epoch_s())
+        return reader_for(call.endpoint, hides_usage=job.pool.kind.hides_usage(call, lease.member.destination))
+
+    def _epoch_s(self) -> int:
+        return int(self._clock.wall_now().timestamp())
 
     async def _whole(self, answer: UpstreamAnswer, job: Job) -> Begun | Failed:
         """A JSON answer: read to its end before the commit, so that a cut or garbled one costs the caller nothing."""
@@ -194,6 +176,11 @@ class Attempts:
             return self._failed_whole(error, answer, body, job)
         if not _is_json(body) and job.call.endpoint.model is not ModelUse.NONE:
             return Failed(NOT_JSON, UpstreamFailed("The upstream's answer was not JSON."))
+        if job.pool.translation is not None:
+            translated = job.pool.translation.read_answer(body, created=self._epoch_s())
+            if translated is None:
+                return Failed(NOT_JSON, UpstreamFailed("The upstream's answer was none to this call."))
+            body = translated
         job.progress.usage = read_usage(body, job.call.endpoint)
         ok = Outcome(OutcomeKind.OK, answer.status)
         return Begun(ok, Answer(answer.status, answer_headers(answer.headers, is_body_new=True), body))
@@ -202,7 +189,7 @@ class Attempts:
         """A success that is none. Of Responses, one that failed is an answer too: as it came, if nobody does better."""
         outcome = classify_stream_error(error)
         if job.call.endpoint.stream is not StreamKind.RESPONSES:
-            return Failed(outcome, _refusal_of(outcome, error))
+            return Failed(outcome, _refusal_of(outcome, error, job.call.endpoint.schema))
         masked = masked_identifiers_in_bytes(body)
         headers = answer_headers(answer.headers, is_passed_error=True, is_body_new=True)
         return Failed(outcome, Answer(answer.status, headers, masked, outcome=outcome.kind, code=outcome.code))
@@ -219,8 +206,13 @@ class Attempts:
         outcome = classify(answer.status, dict(answer.headers), error, wall_now=self._clock.wall_now(), names=names)
         if not error.is_readable and outcome.kind is not OutcomeKind.CALLER_FAULT:
             return Failed(outcome, _refusal_of(outcome, None))
-        masked = masked_identifiers_in_bytes(body)
         headers = answer_headers(answer.headers, is_passed_error=True, is_body_new=True)
+        translation = job.pool.translation
+        if translation is not None:
+            masked = translation.write_error(error, status=answer.status)
+            headers = (*(header for header in headers if header[0] != b"content-type"), (b"content-type", JSON_TYPE))
+        else:
+            masked = masked_identifiers_in_bytes(body)
         return Failed(outcome, Answer(answer.status, headers, masked, outcome=outcome.kind, code=outcome.code))
 
 
@@ -263,10 +255,13 @@ REFUSAL_STATUSES = {  # of errors that came inside a 200, which has no status to
 }
 
 
-def _refusal_of(outcome: Outcome, error: ErrorBody | None) -> Answer | GatewayError:
+def _refusal_of(outcome: Outcome, error: ErrorBody | None, schema: Schema = Schema.OPENAI) -> Answer | GatewayError:
     """The caller's answer to an error that came in place of content, or to a body that nobody can read."""
     if error is not None and error.is_readable and outcome.kind in REFUSAL_STATUSES:
-        body = error_body(outcome.message, error.type or "server_error", error.param, error.code)
+        if schema is Schema.ANTHROPIC:
+            body = anthropic_error_body(outcome.message, error.type or "api_error", error.code)
+        else:
+            body = error_body(outcome.message, error.type or "server_error", error.param, error.code)
         headers = ((b"content-type", JSON_TYPE),)
         return Answer(REFUSAL_STATUSES[outcome.kind], headers, body, outcome=outcome.kind, code=outcome.code)
     match outcome.kind:

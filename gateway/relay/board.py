@@ -134,10 +134,9 @@ class Board:
             kind=kind,
             model=model,
             is_model_kept=targets.is_model_kept,
-            endpoint_name=call.endpoint.name,
+            endpoint=call.endpoint,
             members=members,
             fallbacks=targets.fallbacks,
-            stream=call.endpoint.stream,
         )
 
     def _member(self, account: Account, model: ModelName, endpoint: str, kind: ProviderKind) -> Member:

@@ -6,15 +6,19 @@ read in the background.
 
 import asyncio
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 import msgspec
 
+from gateway.core.call import Schema
 from gateway.core.errors import ModelNotFound
 from gateway.core.globs import ModelSet, matches, model_set
 from gateway.core.ids import AccountId
 from gateway.core.snapshot import Account, ClientKey, Provider, Snapshot
 from gateway.relay.checks import Checks, ModelEntry
 
+LAST_SECOND = 253_402_300_799
+"""Of the year 9999: what an upstream calls the time may be none."""
 AT_ONCE = 8
 """Lists read at the same time."""
 
@@ -52,14 +56,14 @@ class ModelCatalog:
             self._lists[account.id] = check.models
             self._credentials[account.id] = (provider, account)
 
-    def answer(self, name: str, snapshot: Snapshot, key: ClientKey | None) -> bytes:
+    def answer(self, name: str, snapshot: Snapshot, key: ClientKey | None, schema: Schema = Schema.OPENAI) -> bytes:
         """The body for all models (`name` empty), or for one. Raises ModelNotFound for one that is not listed."""
         entries = self.entries(snapshot, key)
         if not name:
-            return msgspec.json.encode({"object": "list", "data": entries})
+            return _list_of(entries, schema)
         for entry in entries:
             if entry.id.lower() == name.lower():
-                return msgspec.json.encode(entry)
+                return msgspec.json.encode(entry if schema is Schema.OPENAI else _anthropic_model(entry))
         raise ModelNotFound(
             f"The model `{name[:100]}` is not listed by any active account of this gateway.", param="model"
         )
@@ -97,6 +101,21 @@ class ModelCatalog:
         for entry in self._lists.get(account.id, ()):
             if allowed is None or allowed.has(entry.id.lower()):
                 yield entry
+
+
+def _list_of(entries: list[ModelEntry], schema: Schema) -> bytes:
+    """All on one page."""
+    if schema is Schema.OPENAI:
+        return msgspec.json.encode({"object": "list", "data": entries})
+    ids = [entry.id for entry in entries]
+    ends = {"first_id": ids[0] if ids else None, "last_id": ids[-1] if ids else None}
+    return msgspec.json.encode({"data": list(map(_anthropic_model, entries)), "has_more": False} | ends)
+
+
+def _anthropic_model(entry: ModelEntry) -> dict[str, str]:
+    """As Anthropic's API shows it."""
+    created_at = datetime.fromtimestamp(min(max(entry.created, 0), LAST_SECOND), UTC)
+    return {"type": "model", "id": entry.id, "display_name": entry.id, "created_at": f"{created_at:%Y-%m-%dT%H:%M:%SZ}"}
 
 
 def _allows(provider: Provider, account: Account, names: tuple[str, str]) -> bool:

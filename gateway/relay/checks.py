@@ -1,7 +1,9 @@
 """A cheap call with an account's credential, outside of any caller's call: does it work, and which models has it?"""
 
 from collections.abc import Mapping
+from datetime import datetime
 from random import Random
+from typing import Any
 
 import msgspec
 
@@ -10,8 +12,7 @@ from gateway.core.classify import classify, classify_fault
 from gateway.core.ids import CallId
 from gateway.core.outcome import Fault, Outcome, OutcomeKind
 from gateway.core.snapshot import Account, Provider
-from gateway.providers.base import Destination, Limits, ProviderKind
-from gateway.relay.credentials import Credentials
+from gateway.providers.base import Limits, ProviderKind
 from gateway.relay.ports import Clock, Upstream
 
 MODELS = Endpoint(name="models.list", method="GET", path="/models", body=BodyKind.NONE)
@@ -43,24 +44,25 @@ class Check(msgspec.Struct, frozen=True):
         return self.outcome.kind is OutcomeKind.OK
 
 
+class _Listed(msgspec.Struct):
+    """A model as an upstream lists it."""
+
+    id: str
+    created: int = 0
+    created_at: Any = None
+    """Anthropic's, RFC 3339."""
+    owned_by: str = ""
+
+
 class _List(msgspec.Struct):
-    data: list[ModelEntry] = []
+    data: list[_Listed] = []
 
 
 class Checks:
     """Makes checks. They take no lease: they are not calls, and an account that rests may be checked."""
 
-    def __init__(
-        self,
-        *,
-        upstream: Upstream,
-        kinds: Mapping[str, ProviderKind],
-        credentials: Credentials,
-        clock: Clock,
-        rng: Random,
-    ) -> None:
+    def __init__(self, *, upstream: Upstream, kinds: Mapping[str, ProviderKind], clock: Clock, rng: Random) -> None:
         self._upstream = upstream
-        self._credentials = credentials
         self._kinds = kinds
         self._clock = clock
         self._rng = rng
@@ -70,9 +72,7 @@ class Checks:
         started = self._clock.now()
         kind = self._kinds[provider.kind]
         call = Call(id=CallId(f"check_{self._rng.getrandbits(64):016x}"), endpoint=MODELS)
-        destination = await self._destination_of(kind, provider, account)
-        if isinstance(destination, Outcome):
-            return Check(destination, self._clock.now() - started)
+        destination = kind.destination_of(provider, account.credential)
         request = kind.prepare(call, destination, model=None, headers=(), body=b"", limits=LIMITS)
         answer = await self._upstream.attempt(request)
         if isinstance(answer, Fault):
@@ -89,17 +89,26 @@ class Checks:
         names = destination.limit_names
         outcome = classify(answer.status, headers, error, wall_now=self._clock.wall_now(), names=names)
         is_listed = outcome.kind is OutcomeKind.OK and destination.lists_models
-        return Check(outcome, latency_s, _models_in(body) if is_listed else ())
-
-    async def _destination_of(self, kind: ProviderKind, provider: Provider, account: Account) -> Destination | Outcome:
-        if account.credential.grant is None:
-            return kind.destination_of(provider, account.credential)
-        return await self._credentials.destination_of(provider, account, is_check=True)
+        return Check(outcome, latency_s, _models_in(body, provider) if is_listed else ())
 
 
-def _models_in(body: bytes) -> tuple[ModelEntry, ...]:
+def _models_in(body: bytes, provider: Provider) -> tuple[ModelEntry, ...]:
     try:
         listed = msgspec.json.decode(body, type=_List, strict=False)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return ()
-    return tuple(listed.data[:MAX_MODELS])
+    return tuple(
+        [
+            ModelEntry(entry.id, "model", _epoch_s(entry), entry.owned_by or provider.id)
+            for entry in listed.data[:MAX_MODELS]
+        ]
+    )
+
+
+def _epoch_s(entry: _Listed) -> int:
+    if not isinstance(entry.created_at, str):
+        return entry.created
+    try:
+        return max(int(datetime.fromisoformat(entry.created_at).timestamp()), 0)
+    except (ValueError, OverflowError):
+        return entry.created

@@ -15,7 +15,7 @@ from gateway.core.ids import Instant, ModelName
 from gateway.core.outcome import OutcomeKind
 from gateway.relay.answer import Answer
 from gateway.relay.board import Board
-from gateway.relay.job import Job, fitted
+from gateway.relay.job import Job, charged, fitted
 from gateway.relay.loop import Relay
 from gateway.relay.ports import Clock
 from gateway.wire.envelope import read_envelope, replace_model
@@ -86,6 +86,8 @@ class FallbackRelay:
             body = fitted(call, pool, read_envelope(written, call.endpoint), written)
         except CallRefused:
             return None
+        if pool.charges_answers is not job.pool.charges_answers:
+            call = charged(call, pool, written)
         turn = msgspec.structs.replace(job, call=call, pool=pool, body=body, began=now)
         return _hurried(turn, max(patient_until - now, 0.0))
 

@@ -9,7 +9,7 @@ from gateway.core.ids import Instant
 from gateway.providers.base import Headers
 from gateway.relay.metering import Progress
 from gateway.relay.pool import Pool
-from gateway.wire.envelope import Envelope, replace_model
+from gateway.wire.envelope import Envelope, prompt_tokens, read_envelope, replace_model
 from gateway.wire.validation import check
 
 
@@ -43,6 +43,15 @@ def fitted(call: Call, pool: Pool, envelope: Envelope, body: bytes) -> bytes:
         raise InvalidCall(
             "This provider does not stream: leave `stream` out.", param="stream", code="unsupported_value"
         )
+    if pool.translation is not None:
+        model = pool.model if envelope.model is None or not pool.is_model_kept else envelope.model
+        return pool.translation.write_request(envelope.fields, model, is_stream=call.is_stream)
     if pool.is_model_kept or (envelope.model is None and call.endpoint.model is not ModelUse.REQUIRED):
         return body
     return replace_model(body, envelope.model, pool.model)
+
+
+def charged(call: Call, pool: Pool, body: bytes) -> Call:
+    """The call as the pool charges it, where another one would charge it in another way (`Pool.charges_answers`)."""
+    tokens = read_envelope(body, call.endpoint).estimated_tokens if pool.charges_answers else prompt_tokens(body)
+    return msgspec.structs.replace(call, estimated_tokens=tokens)

@@ -5,13 +5,13 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from gateway.core.attempts import Plan, Resting
-from gateway.core.call import StreamKind
+from gateway.core.call import Endpoint
 from gateway.core.cooldown import ScopeNames
 from gateway.core.headroom import Headroom
 from gateway.core.ids import FOREVER, AccountId, Instant, ModelName
 from gateway.core.outcome import OutcomeKind, Scope
 from gateway.core.snapshot import Account, Provider, Validation
-from gateway.providers.base import Destination, ProviderKind
+from gateway.providers.base import Destination, ProviderKind, Translation
 from gateway.providers.limits import limits_for
 
 ROOM_S = 1.0
@@ -101,8 +101,8 @@ class Pool:
     """Members for one (provider, model, endpoint) of one snapshot."""
 
     __slots__ = (
-        "clock", "endpoint_name", "fallbacks", "is_model_kept", "key", "kind", "limits", "members", "model", "provider",
-        "refill", "stream_limits", "turn", "validation", "view",
+        "charges_answers", "clock", "endpoint_name", "fallbacks", "is_model_kept", "key", "kind", "limits", "members",
+        "model", "provider", "refill", "stream_limits", "translation", "turn", "validation", "view",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913  # what a pool is, by name
@@ -113,10 +113,9 @@ class Pool:
         kind: ProviderKind,
         model: ModelName,
         is_model_kept: bool,
-        endpoint_name: str,
+        endpoint: Endpoint,
         members: Sequence[Member],
         fallbacks: tuple[ModelName, ...],
-        stream: StreamKind = StreamKind.NONE,
     ) -> None:
         self.key = key
         self.provider = provider
@@ -124,14 +123,19 @@ class Pool:
         self.model = model
         self.is_model_kept = is_model_kept
         """The name goes upstream as each caller wrote it; else `model` is sent."""
-        self.endpoint_name = endpoint_name
+        self.endpoint_name = endpoint.name
+        self.translation: Translation | None = kind.translation_for(endpoint)
+        """None, as a rule: the upstream speaks what the caller speaks."""
+        self.charges_answers = kind.charges_answers
         self.members = tuple(members)
         for rank, member in enumerate(self.members):
             member.rank = rank
         self.fallbacks = fallbacks
         self.validation: Validation = provider.settings.validation or kind.validation
-        self.limits = limits_for(provider, model, is_stream=False, kind=stream)
-        self.stream_limits = limits_for(provider, model, is_stream=True, kind=stream)
+        if self.translation is not None and self.validation is Validation.OFF:
+            self.validation = Validation.TYPES  # what is translated must be understood
+        self.limits = limits_for(provider, model, is_stream=False, kind=endpoint.stream)
+        self.stream_limits = limits_for(provider, model, is_stream=True, kind=endpoint.stream)
         self.turn = 0
         """Calls chosen so far: the position of the round robin."""
         self.clock = max((member.load.served for member in members), default=0.0)

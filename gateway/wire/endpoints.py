@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import msgspec
 
 from gateway.core.call import BodyKind, Endpoint, ModelUse
-from gateway.wire.endpoint_rows import assistants, generation, storage
+from gateway.wire.endpoint_rows import anthropic, assistants, generation, storage
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     Endpoint(name="models.list", method="GET", path="/models", body=BodyKind.NONE, is_own=True),
@@ -20,6 +20,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *generation.ROWS,
     *storage.ROWS,
     *assistants.ROWS,
+    *anthropic.ROWS,
 )
 
 _UNSAFE_METHODS: Final = frozenset({"POST", "PATCH"})

@@ -220,6 +220,17 @@ def _estimate(body: bytes, fields: dict[str, Any]) -> int:
     return min(max(characters // 4, most * (_count(fields.get("n")) or 1)), _ESTIMATE_CEILING)
 
 
+def prompt_tokens(body: bytes) -> int:
+    """What Anthropic charges at admission: the prompt, characters / 4, without what its cache has.
+
+    1 where parts of it may be in the cache, which nobody can know before: the answer's headers tell.
+    """
+    if b'"cache_control"' in body:
+        return 1
+    characters = len(body) - (_inline_bytes(body) if len(body) > _SMALL_BYTES else 0)
+    return max(characters // 4, 1)
+
+
 def _inline_bytes(body: bytes) -> int:
     """Bytes of the images and files that stand in the body as data URLs: they are not charged by their length."""
     total, at = 0, 0

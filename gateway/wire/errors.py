@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.core.call import CHUNKS, Endpoint, StreamKind
+from gateway.core.call import CHUNKS, Endpoint, Schema, StreamKind
 from gateway.core.errors import GatewayError
 from gateway.core.outcome import ErrorBody
 
@@ -80,9 +80,38 @@ def _is_kept(answer: _ErrorMember, endpoint: Endpoint) -> bool:
 _error_member: Final = msgspec.json.Decoder(_ErrorMember).decode
 
 
-def write_error(error: GatewayError) -> bytes:
-    """OpenAI's error body: all four keys, always."""
+_ANTHROPIC_TYPES: Final = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+"""Others below 500 are `invalid_request_error`, others above `api_error`."""
+
+
+def write_error(error: GatewayError, schema: Schema = Schema.OPENAI, *, call_id: str = "") -> bytes:
+    """OpenAI's error body: all four keys, always; Anthropic's, which names the call, for callers of its endpoints."""
+    if schema is Schema.ANTHROPIC:
+        return anthropic_error_body(error.message, anthropic_type(error), error.code, call_id)
     return error_body(error.message, error.type, error.param, error.code)
+
+
+def anthropic_type(error: GatewayError) -> str:
+    return _ANTHROPIC_TYPES.get(error.status) or ("invalid_request_error" if error.status < 500 else "api_error")
+
+
+def anthropic_error_body(message: str, type_: str, code: str | None, call_id: str = "") -> bytes:
+    """Anthropic's error body; a code stands where it puts its own."""
+    inner: dict[str, object] = {"type": type_, "message": message}
+    if code is not None:
+        inner["details"] = {"error_code": code}
+    body: dict[str, object] = {"type": "error", "error": inner}
+    return msgspec.json.encode(body | {"request_id": call_id} if call_id else body)
 
 
 def error_body(message: str, type_: str, param: str | None, code: str | None) -> bytes:

@@ -16,11 +16,11 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.core.call import Endpoint, StreamKind, Usage
+from gateway.core.call import Endpoint, Schema, StreamKind, Usage
 from gateway.core.errors import GatewayError
 from gateway.core.masking import masked_identifiers, masked_identifiers_in_bytes
 from gateway.core.outcome import ErrorBody
-from gateway.wire.errors import error_in_answer, error_of, read_error
+from gateway.wire.errors import anthropic_error_body, anthropic_type, error_in_answer, error_of, read_error
 from gateway.wire.families import RESPONSES, Family, family_of
 from gateway.wire.sse import LongEventSplitter, read_event
 from gateway.wire.surrogates import without_surrogates
@@ -189,6 +189,9 @@ class TypedReader:
         if error is self.error and self._failed is not None:
             return masked_identifiers_in_bytes(self._failed)
         message = masked_identifiers(error.message) or "The upstream failed while it was answering."
+        if self._endpoint.schema is Schema.ANTHROPIC:
+            type_ = anthropic_type(error) if isinstance(error, GatewayError) else error.type or "api_error"
+            return b"event: error\ndata: " + anthropic_error_body(message, type_, error.code) + b"\n\n"
         inner = {"type": error.type or "server_error", "code": error.code, "message": message, "param": error.param}
         event: dict[str, object] = {"type": "error"}
         if self._is_responses:

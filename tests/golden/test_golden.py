@@ -1,5 +1,6 @@
 """What the gateway makes of the golden bodies (README.md says where they come from)."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,9 @@ from gateway.core.call import Endpoint, StreamKind, Usage
 from gateway.core.outcome import ErrorBody
 from gateway.wire.endpoints import find
 from gateway.wire.errors import read_error
+from gateway.wire.openai_anthropic.reader import TranslatedReader
+from gateway.wire.openai_anthropic.request import write_request
+from gateway.wire.openai_anthropic.response import read_answer, write_error
 from gateway.wire.reading import reader_for
 from gateway.wire.stream import StreamReader
 from gateway.wire.usage import read_event_usage, read_usage
@@ -155,6 +159,36 @@ def test_errors_of_every_vendor_are_read(name, type_, code, words):
 
     assert (error.type, error.code, error.is_readable) == (type_, code, True)
     assert words in error.message
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 1 << 20])
+def test_a_stream_of_messages_becomes_one_of_chat_chunks(size):
+    stream = golden("anthropic/tools.sse")
+    reader = TranslatedReader(find("POST", "/chat/completions"), hides_usage=False, created=1_790_000_000)
+
+    sent = b"".join(reader.feed(stream[at : at + size]) for at in range(0, len(stream), size))
+
+    assert sent == golden("anthropic/tools_chat.sse")
+    assert reader.usage == Usage(1436, 89, 1024, 21)
+
+
+def test_a_message_becomes_a_chat_completion():
+    body = read_answer(golden("anthropic/tools.json"), created=1_790_000_000)
+
+    assert json.loads(body) == json.loads(golden("anthropic/tools_chat.json"))
+    assert read_usage(body, find("POST", "/chat/completions")) == Usage(1436, 89, 1024, 21)
+
+
+def test_a_chat_becomes_a_call_of_messages():
+    made = write_request(json.loads(golden("anthropic/chat_request.json")), "claude-opus-5-5", is_stream=True)
+
+    assert json.loads(made) == json.loads(golden("anthropic/messages_request.json"))
+
+
+def test_a_prompt_too_long_for_claude_is_one_in_openais_words():
+    error = read_error(golden("anthropic/error_too_long.json"), "application/json")
+
+    assert json.loads(write_error(error, status=400))["error"]["code"] == "context_length_exceeded"
 
 
 def test_a_page_is_no_readable_error():

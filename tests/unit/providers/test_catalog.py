@@ -13,8 +13,11 @@ def test_ranges_are_checked_for_openai_and_only_types_for_those_who_speak_like_i
         "openai": Validation.RANGES,
         "openai_compatible": Validation.TYPES,
         "azure_openai": Validation.RANGES,
+        "anthropic": Validation.TYPES,
     }
 
 
-def test_every_kind_asks_for_usage_unless_told_otherwise():
-    assert {kind.stream_usage for kind in KINDS.values()} == {StreamUsage.ASK}
+def test_usage_is_asked_for_where_it_does_not_come_by_itself():
+    left = {name for name, kind in KINDS.items() if kind.stream_usage is StreamUsage.LEAVE}
+
+    assert left == {"anthropic"}

@@ -17,6 +17,7 @@ from tests.unit.providers.samples import provider
         pytest.param("openai/gpt-5", True, id="vendor-before"),
         pytest.param("deepseek-reasoner", True, id="deepseek"),
         pytest.param("deepseek-chat", False, id="deepseek-chat"),
+        pytest.param("anthropic/claude-sonnet-5", True, id="claude"),
         pytest.param("omni-moderation-latest", False, id="only-an-o"),
         pytest.param("", False, id="empty"),
     ],

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from gateway.core.call import BodyKind, Endpoint, ModelUse, StreamKind
+from gateway.core.call import BodyKind, Endpoint, ModelUse, Schema, StreamKind
 from gateway.wire.endpoints import ENDPOINTS, EndpointTable, allowed_methods, as_head, find, other, path_values
 
 NAME = re.compile(r"\{(\w+)(?:\.\.\.)?\}")
@@ -16,7 +16,15 @@ def test_every_row_is_found_by_its_method_and_path():
 
 
 def test_the_table_has_all_of_the_published_api_but_websockets():
-    assert len(ENDPOINTS) == 245 - 6
+    assert len([row for row in ENDPOINTS if row.schema is Schema.OPENAI]) == 245 - 6
+
+
+def test_messages_are_anthropics_and_nothing_else_is():
+    rows = [row for row in ENDPOINTS if row.schema is Schema.ANTHROPIC]
+
+    assert len(rows) == 8
+    assert all(row.path.startswith("/messages") and row.goes_with == "claude-" for row in rows)
+    assert not any(row.path.startswith("/messages") or row.goes_with for row in ENDPOINTS if row not in rows)
 
 
 def test_ids_in_paths_are_named_so():

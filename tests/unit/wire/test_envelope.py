@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from gateway.core.errors import InvalidCall
 from gateway.core.ids import ModelName
 from gateway.wire.endpoints import find
-from gateway.wire.envelope import ask_for_usage, read_envelope, replace_model
+from gateway.wire.envelope import ask_for_usage, prompt_tokens, read_envelope, replace_model
 from tests.unit.wire.strategies import KEYS, VALUES, decoded, rendered
 
 CHAT = find("POST", "/chat/completions")
@@ -293,3 +293,12 @@ def test_any_body_asks_for_usage_and_says_the_rest_as_before(case):
         assert options == before | {"include_usage": True}
     else:
         assert options == before
+
+
+def test_a_prompt_is_charged_by_its_characters_without_its_files_and_its_cache():
+    image = b'{"url":"data:image/png;base64,' + b"A" * 100_000 + b'"}'
+
+    assert prompt_tokens(b'{"messages":"' + b"x" * 400 + b'","max_tokens":9999}') == 108
+    assert prompt_tokens(image) < 20
+    assert prompt_tokens(b'{"cache_control":{}' + b" " * 4000 + b"}") == 1
+    assert prompt_tokens(b"{}") == 1

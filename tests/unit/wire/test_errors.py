@@ -2,10 +2,11 @@ import json
 
 import pytest
 
+from gateway.core.call import Schema
 from gateway.core.errors import AllOutOfQuota, AllRateLimited, GatewayError, InvalidCall
 from gateway.core.outcome import ErrorBody
 from gateway.wire.endpoints import find
-from gateway.wire.errors import error_headers, error_in_answer, read_error, write_error
+from gateway.wire.errors import anthropic_error_body, error_headers, error_in_answer, read_error, write_error
 
 CHAT = find("POST", "/chat/completions")
 
@@ -223,3 +224,26 @@ def test_an_error_that_asks_for_a_repeat_says_so():
         should_retry = True
 
     assert dict(error_headers(Again("x"))) == {b"x-should-retry": b"true"}
+
+
+@pytest.mark.parametrize(
+    ("error", "type_"),
+    [
+        (InvalidCall("no"), "invalid_request_error"),
+        (AllRateLimited("later"), "rate_limit_error"),
+        (GatewayError("bug"), "api_error"),
+        (GatewayError("odd", status=405), "invalid_request_error"),
+        (GatewayError("busy", status=503), "overloaded_error"),
+    ],
+)
+def test_callers_of_anthropics_api_read_anthropics_errors(error, type_):
+    body = json.loads(write_error(error, Schema.ANTHROPIC, call_id="req_1"))
+
+    inner = {"type": type_, "message": error.message, "details": {"error_code": error.code}}
+    assert body == {"type": "error", "error": inner, "request_id": "req_1"}
+
+
+def test_an_error_of_anthropics_form_needs_neither_code_nor_call():
+    body = json.loads(anthropic_error_body("Overloaded", "overloaded_error", None))
+
+    assert body == {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}

@@ -1,0 +1,154 @@
+"""Anthropic: its own API, and OpenAI's chat completions translated to it.
+
+    /v1/chat/completions ─▶ POST /v1/messages, translated (wire/openai_anthropic)
+    /v1/messages…, and what nobody knows ─▶ the same path, bytes unchanged
+    any other endpoint of OpenAI's ─▶ 400
+
+Callers may name an `anthropic-version` of their own, and betas beside the provider's (`settings.headers`).
+"""
+
+from typing import Any, Final
+
+import msgspec
+
+from gateway.core.call import Call, Endpoint, Schema
+from gateway.core.errors import InvalidCall
+from gateway.core.hints import ANTHROPIC_NAMES
+from gateway.core.ids import ModelName
+from gateway.core.outcome import ErrorBody
+from gateway.core.snapshot import AuthStrategy, Credential, Provider, StreamUsage, Validation
+from gateway.providers.auth import header_value
+from gateway.providers.base import Destination, Headers, Limits, UpstreamRequest
+from gateway.providers.limit_headers import limit_names
+from gateway.providers.openai_compatible import OpenAICompatible
+from gateway.wire.openai_anthropic.reader import TranslatedReader
+from gateway.wire.openai_anthropic.request import write_request
+from gateway.wire.openai_anthropic.response import read_answer, write_error
+
+KEY_HEADER: Final = "x-api-key"
+_OAUTH_TOKEN: Final = "sk-ant-oat"  # noqa: S105  # how they begin, none of them
+"""Of a subscription: they go as bearer tokens."""
+VERSION: Final = b"2023-06-01"
+_VERSION_HEADER: Final = b"anthropic-version"
+_BETA_HEADER: Final = b"anthropic-beta"
+_WORKSPACE_HEADER: Final = b"anthropic-workspace-id"
+_CHAT: Final = "chat.completions"
+_MESSAGES: Final = "/messages"
+_SERVED: Final = ("models.", "files.", "skills.", "other")
+"""Names of endpoints, or how they begin, that both APIs have at the same paths."""
+_ALL_MODELS: Final = b"limit=1000"
+
+
+class ChatTranslation:
+    """Fits `base.Translation`."""
+
+    def write_request(self, fields: dict[str, Any], model: str, *, is_stream: bool) -> bytes:
+        return write_request(fields, model, is_stream=is_stream)
+
+    def read_answer(self, body: bytes, *, created: int) -> bytes | None:
+        return read_answer(body, created=created)
+
+    def read_stream(self, call: Call, *, created: int) -> TranslatedReader:
+        return TranslatedReader(call.endpoint, hides_usage=not call.asks_usage, created=created)
+
+    def write_error(self, error: ErrorBody, *, status: int) -> bytes:
+        return write_error(error, status=status)
+
+
+_TRANSLATION: Final = ChatTranslation()
+
+
+class AnthropicDestination(Destination, frozen=True):
+    """`headers` are without the version and the betas, on which native callers have a say."""
+
+    version: bytes = VERSION
+    betas: bytes = b""
+    """Comma-separated; empty: none."""
+
+
+class Anthropic(msgspec.Struct, frozen=True):
+    """Anthropic's wire format."""
+
+    name: str = "anthropic"
+    stream_usage: StreamUsage = StreamUsage.LEAVE
+    """Its streams always tell it."""
+    validation: Validation = Validation.TYPES
+    plain: OpenAICompatible = OpenAICompatible("anthropic", StreamUsage.LEAVE, Validation.TYPES)
+    """What does all that is no different."""
+
+    @property
+    def charges_answers(self) -> bool:
+        return False
+
+    def translation_for(self, endpoint: Endpoint) -> ChatTranslation | None:
+        if endpoint.name == _CHAT:
+            return _TRANSLATION
+        if endpoint.schema is Schema.ANTHROPIC or endpoint.name.startswith(_SERVED):
+            return None
+        raise InvalidCall(
+            f"The provider of this model speaks Anthropic's API: it has no {endpoint.path or 'such endpoint'}. Call "
+            "/v1/chat/completions or /v1/messages.",
+            param="model",
+            code="endpoint_not_supported",
+        )
+
+    def destination_of(self, provider: Provider, credential: Credential) -> AnthropicDestination:
+        """Raises `ValueError`, which holds no secret, for what no header can carry.
+
+        A key goes into `x-api-key`, a subscription's token into `Authorization`; `auth_data.project` names a workspace.
+        """
+        is_token = credential.secret.reveal().startswith(_OAUTH_TOKEN)
+        if credential.strategy is AuthStrategy.API_KEY and not is_token:
+            credential = msgspec.structs.replace(credential, strategy=AuthStrategy.HEADER, header=KEY_HEADER)
+        nobody = msgspec.structs.replace(credential, organization=None, project=None)
+        common = self.plain.destination_of(provider, nobody)
+        said = dict(common.headers)
+        kept = [header for header in common.headers if header[0] not in {_VERSION_HEADER, _BETA_HEADER}]
+        if credential.project:
+            kept.append((_WORKSPACE_HEADER, header_value("auth_data.project", credential.project)))
+        fields = {name: getattr(common, name) for name in common.__struct_fields__}
+        return AnthropicDestination(
+            **fields
+            | {
+                "headers": tuple(kept),
+                "names": frozenset(name for name, _ in kept),
+                "limit_names": limit_names(provider.settings.limit_headers) or ANTHROPIC_NAMES,
+            },
+            version=said.get(_VERSION_HEADER, VERSION),
+            betas=said.get(_BETA_HEADER, b""),
+        )
+
+    def hides_usage(self, call: Call, destination: Destination) -> bool:  # noqa: ARG002  # none was asked for
+        return False
+
+    def prepare(
+        self,
+        call: Call,
+        destination: Destination,
+        *,
+        model: ModelName | None,
+        headers: Headers,
+        body: bytes,
+        limits: Limits,
+    ) -> UpstreamRequest:
+        if isinstance(destination, AnthropicDestination):
+            headers = _with_version(headers, destination)
+        if call.endpoint.name == _CHAT:
+            call = msgspec.structs.replace(call, path=_MESSAGES, query=b"")
+        elif call.endpoint.name == "models.list" and not call.query:
+            call = msgspec.structs.replace(call, query=_ALL_MODELS)  # else it lists twenty
+        return self.plain.prepare(call, destination, model=model, headers=headers, body=body, limits=limits)
+
+    def read_error(self, body: bytes, content_type: str) -> ErrorBody:
+        return self.plain.read_error(body, content_type)
+
+
+def _with_version(headers: Headers, destination: AnthropicDestination) -> Headers:
+    """The caller's headers with a version, which is its own where it names one, and all betas of both."""
+    said = dict(headers)
+    betas = b",".join(filter(None, (destination.betas, said.get(_BETA_HEADER, b""))))
+    return (
+        *(header for header in headers if header[0] not in {_VERSION_HEADER, _BETA_HEADER}),
+        (_VERSION_HEADER, said.get(_VERSION_HEADER, destination.version)),
+        *(((_BETA_HEADER, betas),) if betas else ()),
+    )
