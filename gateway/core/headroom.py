@@ -131,13 +131,13 @@ class Headroom:
         freed = sent.freed[index] if index < len(sent.freed) else level.freed
         level.learn(quota, sent_at=sent.at, since=since, freed=freed, is_success=is_success)
 
-    def admit(self, now: Instant) -> None:
+    def admit(self, now: Instant, sent: Sent) -> None:
         """A call came through; where no headers come, that is all there is to learn from."""
         if self._pace is None:
             if self._levels:
                 return
             self._pace = Pace(now)
-        self._pace.admit()
+        self._pace.admit(sent.at)
 
     def refuse(self, now: Instant, sent: Sent, fits_in_s: float | None = None) -> None:
         """A call met a rate limit that no header told of. `fits_in_s`: when one fits again, if the upstream said it.

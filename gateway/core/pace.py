@@ -1,25 +1,37 @@
 """The pace of a scope whose upstream tells no limits: learned from what came through between refusals.
 
-Rules of this file: a refusal means that nothing was left; so what was admitted from one refusal to the next, over the
-time between them, is the rate. From there the pace creeps up, until a refusal measures it anew. Time in which callers
-asked for less than the pace does not count. Before the first refusal everything fits.
+Rules of this file: a refusal means that nothing was left. Three beliefs, the first that holds:
+- a window (`core/windows`): refusals that named their delay agree that N calls fit in a period;
+- a bucket: refusals named the same delay again and again, the time in which one call comes back;
+- even steps: the pace lies between the highest that was kept up and the lowest that was refused; evenly spaced calls
+  are admitted by every kind of limit, so no burst is allowed.
+Now and then each asks for a little more, since limits rise. Before the first refusal everything fits.
 """
 
 from gateway.core.ids import Instant
+from gateway.core.windows import Windows
 
-CREEP = 1.005
-CREEP_CALLS = 400.0
-"""The pace is 1.005 × what was measured, and × (calls since / 400)² more: a refusal about every hundred calls where
-the measure was right, and a quarter more within two hundred where it was too low."""
-SURE_CALLS = 10
-"""Fewer calls between two refusals measure nothing, but that the pace was too high."""
-BURST_S = 2.0
-"""How much of the pace may be saved up."""
-LEAST_BURST = 2.0
+LESS = 0.8
+"""Of a pace that was refused, while none is known that was not."""
+NEAR = 1.015
+"""Bounds so near are one: the lower is kept to."""
+FIRST_ASK, LAST_ASK = 40, 640
+"""Calls in a row, each sent as soon as it might, after which a little more is asked for: first and at most."""
+ASKS, MOST_ASKED = 0.03, 0.24
+"""How much more; doubled as long as it is given."""
+TIGHT = 0.5
+"""A call sent so much of a step after it might have been belongs to a demand that uses the pace up."""
+SURE = 1.5
+"""A pace that is too high by x shows so within 1.5 ÷ x calls."""
+FEWEST_SURE = 15
 SHORTEST_S = 1.0
 """Stretches shorter than this are taken for so long."""
-SURELY_S = 0.01
-LESS = 0.9
+BURST_S = 2.0
+"""What a bucket may save up for us: halved when a call is refused that was not sent at once."""
+FEW_TIGHT = 3
+NEARLY = 0.998
+CREEP_CALLS = 2000.0
+"""A bucket's pace is 0.998 + (calls since the last refusal / 2000)² of what its delays tell."""
 FASTEST_GUESS = 10.0
 SLOWEST = 1 / 600
 """Calls a second."""
@@ -28,18 +40,32 @@ SLOWEST = 1 / 600
 class Pace:
     """Starts unknown."""
 
-    __slots__ = ("_admitted", "_at", "_base", "_began", "_is_guess", "_left", "_refused_at", "_since", "_taken_at")
+    __slots__ = (
+        "_admitted", "_asks", "_asks_after", "_at", "_began", "_born", "_burst_s", "_high", "_is_asking", "_left",
+        "_low", "_rate", "_refused_at", "_since", "_taken_at", "_tight", "windows",
+    )  # fmt: skip
 
     def __init__(self, now: Instant) -> None:
-        self._base: float | None = None
-        """Calls a second, as measured last."""
+        self.windows = Windows()
+        self._rate = 0.0
+        """Calls a second of the even steps; 0.0 = unknown."""
+        self._low = 0.0
+        """The highest that was kept up."""
+        self._high = float("inf")
+        """The lowest that was refused."""
+        self._asks_after = FIRST_ASK
+        self._born = now
         self._began: float = now
-        self._is_guess = False
-        """Too little came through before the first refusal to tell a rate: it grows with every call."""
         self._admitted = 0
-        """Since `began`, that is since the last refusal."""
+        """Since `began`: the first call, or the last refusal."""
         self._since = 0
-        """Since the base was set."""
+        """Admitted since the last refusal, whatever was believed."""
+        self._tight = 0
+        """Calls in a row that used the pace up."""
+        self._is_asking = False
+        self._asks = ASKS
+        self._burst_s = BURST_S
+        """How much of its pace a bucket is taken to save up."""
         self._refused_at = float("-inf")
         self._left = 0.0
         self._at: float = now
@@ -48,62 +74,107 @@ class Pace:
     @property
     def rate(self) -> float:
         """Calls a second; 0.0 = unknown."""
-        if self._base is None:
-            return 0.0
-        if self._is_guess:
-            return self._base * (1 + self._since)
-        return self._base * (CREEP + (self._since / CREEP_CALLS) ** 2)
+        windows = self.windows
+        if windows.limit:
+            return windows.limit / windows.period_s
+        if windows.bucket_s:
+            return (NEARLY + (self._since / CREEP_CALLS) ** 2) / windows.bucket_s
+        return self._rate
+
+    @property
+    def _most(self) -> float:
+        rate = self.rate
+        return max(1.0, rate * self._burst_s) if self.windows.bucket_s else 1.0
 
     def take(self, now: Instant) -> None:
         """A call is sent now."""
-        if self._base is None:
-            self._began += max(0.0, now - self._taken_at - SHORTEST_S)
-        else:
-            rate, most = self.rate, self._most
-            full_at = self._at + (most - self._left) / rate
-            self._began += max(0.0, now - full_at)
-            self._left = max(min(most, self._left + rate * (now - self._at)) - 1, -most)
+        rate = self.rate
+        if rate:
+            most = self._most
+            level = self._left + rate * (now - self._at)
+            self._tight = self._tight + 1 if level <= 1 + TIGHT else 0
+            self._left = max(min(most, level) - 1, -most)
             self._at = now
+        else:
+            self._began += max(0.0, now - self._taken_at - SHORTEST_S)
         self._taken_at = now
+        self.windows.take(now)
 
-    def admit(self) -> None:
-        """A call came through."""
+    def admit(self, sent_at: Instant) -> None:
+        """The call that was sent then came through."""
+        if sent_at <= self._born:
+            self.windows.note(sent_at)
         self._admitted += 1
         self._since += 1
-        if self._base is not None and self._since >= CREEP_CALLS:
-            self._base, self._since = self.rate, 0
+        if self._rate and self._tight >= self._sure_after():
+            self._raise()
+
+    def _sure_after(self) -> float:
+        if not self._low or self._low == self._rate:
+            return self._asks_after if self._low else FEWEST_SURE
+        return max(FEWEST_SURE, SURE / (self._rate / self._low - 1))
+
+    def _raise(self) -> None:
+        """The pace was kept up."""
+        if self._is_asking:  # and it was given
+            self._asks, self._asks_after = min(2 * self._asks, MOST_ASKED), FIRST_ASK
+        self._is_asking = self._low == self._rate
+        self._low, self._tight = self._rate, 0
+        if self._is_asking:
+            self._rate = self._low * (1 + self._asks)
+            self._high = max(self._high, self._rate)
+            self._asks_after = min(2 * self._asks_after, LAST_ASK)
+        elif self._high == float("inf"):
+            self._rate = self._low / LESS
+        elif self._high > self._low * NEAR:
+            self._rate = (self._low + self._high) / 2
 
     def refuse(self, now: Instant, sent_at: Instant, fits_in_s: float | None) -> None:
         """A call that was sent then met the limit; what was under way when the last one did is the same refusal.
 
         `fits_in_s`: when a call fits again, if the upstream said it.
         """
+        self.windows.untake(sent_at)
         if sent_at <= self._refused_at:
             return
-        first = 1 / fits_in_s if fits_in_s and self._base is None else SLOWEST
-        self._base = max(self._measured(now), min(first, FASTEST_GUESS))
-        self._admitted = self._since = 0
+        if self.windows.bucket_s and self._tight < FEW_TIGHT:
+            self._burst_s /= 2
+        self.windows.refuse(sent_at, fits_in_s)
+        if self.windows.limit or self.windows.bucket_s:
+            self._rate = self.rate
+            self._low, self._high = self._rate * LESS, self._rate / LESS
+        else:
+            self._lower(now, fits_in_s)
+        self._admitted = self._since = self._tight = 0
         self._refused_at = self._began = self._at = now
         self._left = 0.0 if fits_in_s is None else max(1 - self.rate * fits_in_s, -self._most)
 
-    def _measured(self, now: Instant) -> float:
-        stretch_s = now - self._began
-        if self._base is None:
-            self._is_guess = self._admitted < SURE_CALLS
-            return max(self._admitted, 1) / max(stretch_s, SHORTEST_S)
-        if self._admitted >= SURE_CALLS:
-            self._is_guess = False
-            return self._admitted / max(stretch_s, SURELY_S)
-        guess = self._admitted / max(stretch_s, SHORTEST_S)
-        return min(max(guess, self._base / 2), self._base * LESS)  # a refused call may cost as much as an admitted one
+    def _lower(self, now: Instant, fits_in_s: float | None) -> None:
+        """The even steps were too fast."""
+        if not self._rate:
+            guess = 1 / fits_in_s if fits_in_s else SLOWEST
+            measured = self._admitted / max(now - self._began, SHORTEST_S)
+            self._rate = max(measured * LESS, min(guess, FASTEST_GUESS), SLOWEST)
+            return
+        is_first = not self._low
+        self._high = float("inf") if is_first else self._rate  # a burst is refused at any pace
+        if is_first:
+            self._rate = max(self._rate * LESS, SLOWEST)
+        elif self._rate <= self._low:  # what was kept up once is too much now
+            self._low *= LESS
+            self._rate = (self._low + self._high) / 2
+        elif self._is_asking or self._high <= self._low * NEAR:
+            self._rate = self._low
+        else:
+            self._rate = (self._low + self._high) / 2
+        self._is_asking, self._asks = False, ASKS
 
     def wait_s(self, now: Instant, sharers: int = 1) -> float:
         """Seconds until a call may go."""
-        if self._base is None:
+        if self.windows.limit:
+            return self.windows.wait_s(now)
+        rate = self.rate
+        if not rate:
             return 0.0
-        level = min(self._most, self._left + self.rate * (now - self._at))
-        return max(0.0, (1 - level - 1e-9) / self.rate) * (sharers if level < 1 else 1)
-
-    @property
-    def _most(self) -> float:
-        return max(LEAST_BURST, self.rate * BURST_S)
+        level = min(self._most, self._left + rate * (now - self._at))
+        return max(0.0, (1 - level - 1e-9) / rate) * (sharers if level < 1 and self.windows.bucket_s else 1)

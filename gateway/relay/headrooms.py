@@ -82,7 +82,7 @@ def note_head(lease: Lease, status: int, headers: Headers, clock: Clock) -> None
         if limits is not None:
             headroom.learn(limits, sent, now, is_success=is_success)
         if is_success:
-            headroom.admit(now)
+            headroom.admit(now, sent)
 
 
 def note_refusal(lease: Lease, fits_in_s: float | None, now: Instant) -> None:

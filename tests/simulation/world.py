@@ -26,7 +26,7 @@ from gateway.relay.lease import Lease
 from gateway.relay.picking import pick, refill_of
 from gateway.relay.pool import resting_of
 from gateway.sandbox.config import KeyConfig, LimitRule
-from gateway.sandbox.limits import Limits, rate_headers
+from gateway.sandbox.limits import Limits, Refusal, rate_headers
 from gateway.wire.endpoints import find
 from tests.fakes.clock import FakeClock
 from tests.fakes.relay_kit import account, snapshot_of
@@ -143,10 +143,12 @@ class World:
 
     def __init__(
         self, rules: tuple[LimitRule, ...], *, accounts: int = 8, orgs: int | None = None, grouped: bool = True,
-        processes: int = 1, tells: bool = True, latency_s: float = 0.3, seed: int = 1,
+        processes: int = 1, tells: bool = True, delays_to_s: float | None = 0.001, latency_s: float = 0.3,
+        seed: int = 1,
     ) -> None:  # fmt: skip
+        """`delays_to_s`: refusals name their delay, rounded up to this; None: they name none."""
         self.clock, self.seed, self.rng = FakeClock(), seed, Random(seed)
-        self.tells, self.latency_s = tells, latency_s
+        self.tells, self.latency_s, self.delays_to_s = tells, latency_s, delays_to_s
         orgs = orgs or accounts
         self.keys = {f"sk-a{i}": KeyConfig(org=f"org-{i % orgs}") for i in range(accounts)}
         self.limits = Limits(rules, charges_refused=True)
@@ -183,11 +185,15 @@ class World:
             self.result.served += self.is_counting
             after_s = self.latency_s * self.rng.uniform(0.5, 1.5)
         else:
-            wait_s = math.ceil(verdict.refusal.wait_s * 1000) / 1000
-            outcome, status = Outcome(OutcomeKind.RATE_LIMITED, 429, retry_after_s=wait_s), 429
+            outcome, status = Outcome(OutcomeKind.RATE_LIMITED, 429, retry_after_s=self._delay(verdict.refusal)), 429
             self.result.wasted += self.is_counting
             after_s = 0.002
         self.later(now + after_s, lambda: process.answered(lease, status, headers, outcome))
+
+    def _delay(self, refusal: Refusal) -> float | None:
+        if not self.delays_to_s:
+            return None
+        return math.ceil(refusal.wait_s / self.delays_to_s) * self.delays_to_s
 
     def run(self, *, rate: float, capacity: float, seconds: float, warm_up_s: float = 20.0, tokens: int = 10) -> Result:
         """`rate`: calls a second that come, at random moments; `capacity`: calls a second that the upstream allows."""

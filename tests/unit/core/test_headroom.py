@@ -38,7 +38,7 @@ class Upstream:
             quota = Quota(int(self.meter.limit), free, round(self.meter.until_full(self.now), 3))
             self.headroom.learn(RateLimits(requests=quota), sent, now, is_success=is_admitted)
         if is_admitted:
-            self.headroom.admit(now)
+            self.headroom.admit(now, sent)
         elif not self.tells or self.wait_s() <= 0:
             self.headroom.refuse(now, sent)
         return is_admitted

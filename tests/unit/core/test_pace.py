@@ -1,0 +1,104 @@
+"""The even steps: what is kept up, what is refused, and what lies between."""
+
+import pytest
+
+from gateway.core.ids import Instant
+from gateway.core.pace import SLOWEST, Pace
+from gateway.sandbox.limiter import Bucket, SlidingWindow
+
+
+class Caller:
+    """Sends as soon as it may, to a limit that names no delay."""
+
+    def __init__(self, meter):
+        self.now = 100.0
+        self.meter = meter
+        self.pace = Pace(Instant(self.now))
+        self.served = self.refused = 0
+
+    def step(self, most_s=0.25):
+        self.now += max(0.0, min(self.pace.wait_s(Instant(self.now)), 60.0)) or most_s * (not self.pace.rate) + 0.001
+        now = Instant(self.now)
+        if self.pace.wait_s(now) > 0.0005:
+            return
+        self.pace.take(now)
+        if self.meter.wait_for(1, self.now) <= 0:
+            self.meter.drain(1, self.now)
+            self.pace.admit(now)
+            self.served += 1
+        else:
+            self.meter.drain(1, self.now)
+            self.pace.refuse(now, now, None)
+            self.refused += 1
+
+    def keep_on(self, seconds):
+        ends = self.now + seconds
+        self.served = self.refused = 0
+        while self.now < ends:
+            self.step()
+
+
+def test_unknown_lets_everything_through():
+    pace = Pace(Instant(0.0))
+    for moment in range(100):
+        pace.take(Instant(moment / 100))
+
+    assert pace.wait_s(Instant(1.0)) == 0.0
+    assert pace.rate == 0.0
+
+
+@pytest.mark.parametrize("meter", [Bucket(10, 4.0, 100.0), SlidingWindow(10, 4.0, 100.0)], ids=["bucket", "sliding"])
+def test_even_steps_find_the_limit_and_keep_to_it(meter):
+    caller = Caller(meter)
+    caller.keep_on(120)
+
+    caller.keep_on(400)
+
+    assert caller.served >= 0.97 * 400 * 2.5
+    assert caller.refused <= 0.02 * caller.served
+
+
+def test_a_limit_that_has_fallen_is_found_and_one_that_has_risen_too():
+    caller = Caller(Bucket(10, 4.0, 100.0))
+    caller.keep_on(120)
+
+    caller.meter = Bucket(5, 4.0, caller.now)
+    caller.keep_on(200)
+    caller.keep_on(400)
+    assert caller.served >= 0.95 * 400 * 1.25
+
+    caller.meter = Bucket(20, 4.0, caller.now)
+    caller.keep_on(4000)
+    assert caller.pace.rate > 2.0
+
+
+def test_refused_bursts_count_once():
+    pace = Pace(Instant(0.0))
+    for moment in range(20):
+        pace.take(Instant(moment / 10))
+    pace.refuse(Instant(2.5), Instant(1.5), None)
+    rate = pace.rate
+
+    for sent in (1.6, 1.7, 1.8):
+        pace.refuse(Instant(2.6), Instant(sent), None)
+
+    assert pace.rate == rate
+
+
+def test_a_pace_never_falls_to_nothing():
+    pace = Pace(Instant(0.0))
+    for moment in range(1, 200):
+        pace.take(Instant(float(moment)))
+        pace.refuse(Instant(moment + 0.5), Instant(float(moment)), None)
+
+    assert pace.rate >= SLOWEST
+    assert 0.0 < pace.wait_s(Instant(199.5)) <= 2 / SLOWEST
+
+
+def test_a_delay_that_was_named_is_waited_for():
+    pace = Pace(Instant(0.0))
+    pace.take(Instant(0.0))
+
+    pace.refuse(Instant(0.1), Instant(0.0), 2.0)
+
+    assert pace.wait_s(Instant(0.1)) == pytest.approx(2.0)

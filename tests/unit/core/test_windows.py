@@ -1,0 +1,115 @@
+"""What refusals tell of windows and buckets, by upstreams of `gateway.sandbox.limiter`."""
+
+from random import Random
+
+import pytest
+
+from gateway.core.ids import Instant
+from gateway.core.windows import ENOUGH, FIRST_ASK, GUARD_S, Windows
+from gateway.sandbox.config import Algorithm
+from gateway.sandbox.limiter import make_meter
+
+
+class Upstream:
+    """Calls at random moments before one limit; each answer comes at once."""
+
+    def __init__(self, algorithm, *, limit=10, period_s=4.0, seed=1):
+        self.now = 100.0
+        self.meter = make_meter(algorithm, limit, period_s, self.now)
+        self.windows = Windows()
+        self.rng = Random(seed)
+
+    def send(self):
+        """Whether it was admitted."""
+        now = Instant(self.now)
+        self.windows.take(now)
+        is_admitted = self.meter.wait_for(1, self.now) <= 0
+        self.meter.drain(1, self.now)
+        if not is_admitted:
+            self.windows.untake(now)
+            fits_in_s = self.meter.wait_for(1, self.now)
+            self.windows.refuse(now, fits_in_s)
+            self.now += fits_in_s
+        return is_admitted
+
+    def refused(self, times, *, rate=3.5):
+        """Sends at random moments until that many were refused."""
+        while times:
+            self.now += self.rng.expovariate(rate)
+            times -= not self.send()
+
+
+@pytest.mark.parametrize("algorithm", [Algorithm.FIXED, Algorithm.SLIDING])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_few_refusals_tell_a_window(algorithm, seed):
+    upstream = Upstream(algorithm, seed=seed)
+
+    upstream.refused(5)
+
+    assert upstream.windows.limit == 10
+    assert upstream.windows.period_s == pytest.approx(4.0, abs=0.02)
+
+
+def test_fewer_tell_nothing():
+    upstream = Upstream(Algorithm.SLIDING)
+
+    upstream.refused(ENOUGH - 1)
+
+    assert (upstream.windows.limit, upstream.windows.bucket_s) == (0, 0.0)
+
+
+def test_a_bucket_is_told_by_its_step():
+    upstream = Upstream(Algorithm.BUCKET)
+
+    upstream.refused(3)
+
+    assert upstream.windows.limit == 0
+    assert upstream.windows.bucket_s == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("fits_in_s", [None, 0.0, 1.0, 4.0])
+def test_rounded_delays_tell_nothing(fits_in_s):
+    windows = Windows()
+    for number in range(60):
+        windows.take(Instant(number / 10))
+        if number % 6 == 5:
+            windows.untake(Instant(number / 10))
+            windows.refuse(Instant(number / 10), fits_in_s)
+
+    assert (windows.limit, windows.bucket_s) == (0, 0.0)
+
+
+def test_a_known_window_is_used_to_the_full_and_never_exceeded():
+    upstream = Upstream(Algorithm.SLIDING)
+    upstream.refused(5)
+    began, served = upstream.now, 0
+
+    while served < FIRST_ASK:  # from then on more is asked for
+        upstream.now += upstream.windows.wait_s(Instant(upstream.now))
+        assert upstream.send()
+        served += 1
+
+    assert upstream.now - began <= served / 10 * (4.0 + 2 * GUARD_S)
+
+
+def test_more_is_asked_for_now_and_then_and_found_when_the_limit_has_risen():
+    upstream = Upstream(Algorithm.SLIDING)
+    upstream.refused(5)
+    upstream.meter = make_meter(Algorithm.SLIDING, 30, 4.0, upstream.now)
+    began, served = upstream.now, 0
+
+    while upstream.now < began + 120:
+        upstream.now += upstream.windows.wait_s(Instant(upstream.now)) or 0.001
+        served += upstream.send()
+
+    assert served >= 0.8 * 120 / 4 * 30
+
+
+def test_what_was_sent_before_it_was_noted_counts():
+    windows = Windows()
+    for sent in (3.0, 4.0):
+        windows.take(Instant(sent))
+    for sent in (1.0, 2.0):
+        windows.note(Instant(sent))
+
+    assert list(windows._sent) == [4.0, 3.0, 2.0, 1.0]
