@@ -32,6 +32,8 @@ FEW_TIGHT = 3
 NEARLY = 0.998
 CREEP_CALLS = 2000.0
 """A bucket's pace is 0.998 + (calls since the last refusal / 2000)² of what its delays tell."""
+FEWEST_MEASURED = 5
+GROWS = 1.2
 FASTEST_GUESS = 10.0
 SLOWEST = 1 / 600
 """Calls a second."""
@@ -41,8 +43,8 @@ class Pace:
     """Starts unknown."""
 
     __slots__ = (
-        "_admitted", "_asks", "_asks_after", "_at", "_began", "_born", "_burst_s", "_high", "_is_asking", "_left",
-        "_low", "_rate", "_refused_at", "_since", "_taken_at", "_tight", "windows",
+        "_admitted", "_asks", "_asks_after", "_at", "_began", "_born", "_burst_s", "_high", "_is_asking", "_is_guess",
+        "_left", "_low", "_rate", "_refused_at", "_since", "_taken_at", "_tight", "windows",
     )  # fmt: skip
 
     def __init__(self, now: Instant) -> None:
@@ -63,6 +65,8 @@ class Pace:
         self._tight = 0
         """Calls in a row that used the pace up."""
         self._is_asking = False
+        self._is_guess = False
+        """Too little came through before the first refusal to tell a pace: it grows with every call."""
         self._asks = ASKS
         self._burst_s = BURST_S
         """How much of its pace a bucket is taken to save up."""
@@ -84,7 +88,9 @@ class Pace:
     @property
     def _most(self) -> float:
         rate = self.rate
-        return max(1.0, rate * self._burst_s) if self.windows.bucket_s else 1.0
+        if self.windows.bucket_s:
+            return max(1.0, rate * self._burst_s)
+        return 2.0 if self._is_guess else 1.0
 
     def take(self, now: Instant) -> None:
         """A call is sent now."""
@@ -106,7 +112,9 @@ class Pace:
             self.windows.note(sent_at)
         self._admitted += 1
         self._since += 1
-        if self._rate and self._tight >= self._sure_after():
+        if self._is_guess:
+            self._rate *= GROWS
+        elif self._rate and self._tight >= self._sure_after():
             self._raise()
 
     def _sure_after(self) -> float:
@@ -153,10 +161,11 @@ class Pace:
         """The even steps were too fast."""
         if not self._rate:
             guess = 1 / fits_in_s if fits_in_s else SLOWEST
-            measured = self._admitted / max(now - self._began, SHORTEST_S)
+            measured = max(self._admitted, 1) / max(now - self._began, SHORTEST_S)
+            self._is_guess = self._admitted < FEWEST_MEASURED
             self._rate = max(measured * LESS, min(guess, FASTEST_GUESS), SLOWEST)
             return
-        is_first = not self._low
+        is_first, self._is_guess = not self._low, False
         self._high = float("inf") if is_first else self._rate  # a burst is refused at any pace
         if is_first:
             self._rate = max(self._rate * LESS, SLOWEST)
