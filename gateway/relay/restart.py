@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from gateway.core.attempts import after_commit
-from gateway.core.call import CHUNKS, Endpoint
+from gateway.core.call import CHUNKS, Endpoint, StreamKind
 from gateway.core.errors import GatewayError
 from gateway.core.ids import AccountId, Instant
 from gateway.core.outcome import Outcome
@@ -18,7 +18,9 @@ from gateway.relay.answer import Answer
 from gateway.relay.fallbacks import FallbackRelay
 from gateway.relay.job import Job
 from gateway.relay.ports import Clock
-from gateway.relay.streaming import StreamingBody
+from gateway.relay.streaming import SentSoFar, StreamingBody
+from gateway.wire.splice import Sent
+from gateway.wire.splice_response import SentResponse
 
 PATIENCE_S = 3.0
 """How long a caller who reads already waits for an account to recover, before the error event."""
@@ -28,6 +30,8 @@ class _Stored(msgspec.Struct):
     """Whether the upstream keeps the answer: somebody may ask for it by its id."""
 
     store: Any = None
+    conversation: Any = None
+    background: Any = None
 
 
 _decode = msgspec.json.Decoder(_Stored).decode
@@ -43,15 +47,15 @@ class RestartingRelay:
     async def relay_call(self, job: Job) -> Answer:
         """As `FallbackRelay.relay_call`."""
         answer = await self._relay.relay_call(job)
-        if isinstance(answer.coming, StreamingBody) and _may_restart(job.call.endpoint):
-            answer.coming.restart = partial(self._restarted, job)
+        if isinstance(answer.coming, StreamingBody) and (sent := _sent_of(job.call.endpoint)) is not None:
+            answer.coming.begin_anew_by(partial(self._restarted, job), sent)
         return answer
 
     async def _restarted(self, job: Job, account_id: AccountId, outcome: Outcome) -> StreamingBody | None:
         """The same call's stream from elsewhere, once this account came to that outcome; None: there is none."""
         now, arrived = self._clock.now(), job.progress.arrived
         plan = after_commit(account_id, outcome)
-        if plan.is_over or now >= arrived + job.pool.provider.settings.timeout_s or _decode(job.body).store:
+        if plan.is_over or now >= arrived + job.pool.provider.settings.timeout_s or _is_kept(job):
             return None
         call = msgspec.structs.replace(job.call, max_wait_s=Instant(now - arrived + PATIENCE_S))
         try:
@@ -61,6 +65,19 @@ class RestartingRelay:
         return answer.coming if isinstance(answer.coming, StreamingBody) else None
 
 
-def _may_restart(endpoint: Endpoint) -> bool:
-    """Whether a second answer can be put together with the first: typed events name their items in every line."""
-    return endpoint.stream in CHUNKS and not endpoint.is_creating
+def _sent_of(endpoint: Endpoint) -> SentSoFar | None:
+    """Keeps what was sent of a stream that may begin anew; None: this one never may."""
+    if endpoint.is_creating:
+        return None
+    if endpoint.stream in CHUNKS:
+        return Sent()
+    is_new_response = endpoint.stream is StreamKind.RESPONSES and endpoint.method == "POST"
+    return SentResponse() if is_new_response else None
+
+
+def _is_kept(job: Job) -> bool:
+    """Whether the upstream keeps the answer. Responses it keeps unless it is told not to, and in a conversation."""
+    asked = _decode(job.body)
+    if job.call.endpoint.stream is StreamKind.RESPONSES:
+        return asked.store is not False or bool(asked.conversation) or bool(asked.background)
+    return bool(asked.store)

@@ -9,6 +9,7 @@ Rules of this file: a stream begins anew once at most; of an answer that differs
 """
 
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from gateway.core.errors import GatewayError
 from gateway.core.ids import AccountId
@@ -18,11 +19,26 @@ from gateway.relay.metering import Progress
 from gateway.relay.ports import Clock
 from gateway.relay.source import Break, EventSource
 from gateway.telemetry.events import CallEnd
-from gateway.wire.splice import Sent, Splicer
 from gateway.wire.sse import KEEP_ALIVE
 
 Restart = Callable[[AccountId, Outcome], Awaitable["StreamingBody | None"]]
 """Another account's answer to the same call, once that account came to that outcome; None: there is none."""
+
+
+class Continued(Protocol):
+    """Takes a second answer's events, gives what of them continues the first: `wire/splice` explains it."""
+
+    def feed(self, piece: bytes) -> bytes | None: ...
+
+    def renumbered(self, event: bytes) -> bytes: ...
+
+
+class SentSoFar(Protocol):
+    """What of a stream went to the caller."""
+
+    def add(self, piece: bytes) -> None: ...
+
+    def splicer(self) -> Continued | None: ...
 
 
 class StreamingBody:
@@ -33,16 +49,19 @@ class StreamingBody:
         self._board = board
         self._clock = clock
         self._progress = progress
-        self._sent = Sent()
-        self._splicer: Splicer | None = None
+        self._sent: SentSoFar | None = None
+        self._restart: Restart | None = None
+        self._splicer: Continued | None = None
         """Set while a second answer is passed on."""
         self._first_break: Break | None = None
         self._end: OutcomeKind | CallEnd | None = None
         self._code: str | None = None
         progress.is_stream = True
-        self.restart: Restart | None = None
-        """Set before the first piece is asked for; None: a break is the end."""
         self.is_cut = False
+
+    def begin_anew_by(self, restart: Restart, sent: SentSoFar) -> None:
+        """What to do when it breaks, and where to keep what was sent. Without it, a break is the end."""
+        self._restart, self._sent = restart, sent
 
     @property
     def keep_alive(self) -> bytes:
@@ -66,7 +85,7 @@ class StreamingBody:
     def _passed(self, events: bytes) -> bytes:
         """What goes on of events that came."""
         if self._splicer is None:
-            if self.restart is not None:
+            if self._sent is not None:
                 self._sent.add(events)
             return events
         rest = self._splicer.feed(events)
@@ -89,11 +108,13 @@ class StreamingBody:
         """Whether another account's answer takes the place of this one. The broken one is let go first."""
         self._first_break = broke
         source = self._source
-        splicer = None if self.restart is None or source.reader.is_finished else self._sent.splicer()
-        if self.restart is None or splicer is None:
+        if self._restart is None or self._sent is None or source.reader.is_finished:
+            return False
+        splicer = self._sent.splicer()
+        if splicer is None:
             return False
         source.cut()
-        second = await self.restart(source.lease.member.account_id, broke.outcome)
+        second = await self._restart(source.lease.member.account_id, broke.outcome)
         if second is None:
             return False
         self._source, self._splicer = second._source, splicer  # noqa: SLF001  # its own kind, which it takes over whole
@@ -102,7 +123,8 @@ class StreamingBody:
     def _fail(self, error: GatewayError | ErrorBody) -> bytes:
         self._end = CallEnd.BROKEN
         self._code = error.code
-        return self._source.reader.write_error(error)
+        event = self._source.reader.write_error(error)
+        return event if self._splicer is None else self._splicer.renumbered(event)
 
     def _out(self, piece: bytes) -> bytes:
         progress = self._progress

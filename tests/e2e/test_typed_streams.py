@@ -99,11 +99,26 @@ async def test_a_response_that_breaks_raises(client, shared):
     shared.sandbox.script(Fault("reset_in_body", after=6))
     shared.sandbox.behave("gpt-4", Behaviour(gap_s=0.02))
 
-    stream = await client.responses.create(model="gpt-4", input="one two three", stream=True, store=False)
+    stream = await client.responses.create(model="gpt-4", input="one two three", stream=True)
 
     with pytest.raises(openai.APIError) as broken:
         [event async for event in stream]
     assert (broken.value.code, broken.value.type) == ("upstream_error", "server_error")
+
+
+async def test_a_response_that_breaks_and_is_not_kept_is_told_to_its_end_by_another_account(client, shared):
+    shared.sandbox.script(Fault("reset_in_body", after=6), key="sk-a")
+    shared.sandbox.behave("gpt-4", Behaviour(gap_s=0.02))
+
+    async with client.responses.stream(model="gpt-4", input="one two three", store=False) as stream:
+        told = [event async for event in stream]
+        final = await stream.get_final_response()
+
+    assert final.output_text == "echo: one two three"
+    assert "".join(event.delta for event in told if event.type == "response.output_text.delta") == final.output_text
+    assert [event.sequence_number for event in told] == list(range(len(told)))
+    assert {event.item_id for event in told if event.type == "response.output_text.delta"} == {final.output[0].id}
+    assert [seen.key for seen in shared.sandbox.log] == ["sk-a", "sk-b"]
 
 
 # -- faults ------------------------------------------------------------------------------------------------------

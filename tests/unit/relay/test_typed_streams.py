@@ -14,6 +14,7 @@ RESPONSES = "/responses"
 IMAGES = "/images/generations"
 RESET = Fault(FaultKind.RESET, "reset by peer", is_body_sent=True)
 BODY = b'{"model":"gpt-4","input":"hi","store":false}'
+STORED = b'{"model":"gpt-4","input":"hi"}'
 
 
 def typed(type_, **members):
@@ -114,7 +115,7 @@ async def test_response_that_is_the_callers_fault_is_a_400():
 async def test_response_that_breaks_ends_with_an_error_in_both_forms(pieces, code):
     kit = kit_of(CREATED, HE, *pieces, second=stream(*WHOLE))
 
-    body = await body_of(kit)
+    body = await body_of(kit, body=STORED)
 
     assert body.startswith(CREATED + HE + b"event: error\n")
     told = last_of(body)
@@ -128,7 +129,7 @@ async def test_response_that_breaks_ends_with_an_error_in_both_forms(pieces, cod
 async def test_response_that_failed_in_the_middle_is_told_as_it_came():
     kit = kit_of(CREATED, HE, failed("rate_limit_exceeded"))
 
-    body = await body_of(kit)
+    body = await body_of(kit, body=STORED)
 
     assert body == CREATED + HE + failed("rate_limit_exceeded").replace(b"org-abcdefgh", b"org-***")
     assert kit.serving() == {"b"}
@@ -206,3 +207,75 @@ async def test_refusal_of_a_stream_is_as_of_any_call():
     assert answer.status == 400
     assert dict(answer.headers)[b"content-type"] == b"application/json"
     assert EVENT_HEADERS[0] not in answer.headers
+
+
+# -- begun anew --------------------------------------------------------------------------------------------------
+
+
+def again(*pieces):
+    """What another account says: the same but for the names and the pieces it is cut into."""
+    said = pieces or (CREATED, typed("response.output_text.delta", sequence_number=1, delta="hey"), COMPLETED)
+    return stream(*[piece.replace(b"resp_1", b"resp_2") for piece in said])
+
+
+async def test_response_that_breaks_is_finished_by_another_account():
+    kit = kit_of(CREATED, HE, RESET, second=again())
+
+    body = await body_of(kit)
+
+    told = [json.loads(raw.partition(b"data: ")[2]) for raw in body.split(b"\n\n") if raw]
+    assert [event["sequence_number"] for event in told] == [0, 1, 2, 3]
+    assert "".join(event.get("delta", "") for event in told) == "hey"
+    assert (told[-1]["type"], told[-1]["response"]["id"]) == ("response.completed", "resp_1")
+    [record] = kit.meter.calls
+    assert (record.outcome, record.is_spliced, record.account_id, record.output_tokens) == (
+        OutcomeKind.OK,
+        True,
+        "b",
+        2,
+    )
+    kit.assert_idle()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(STORED, id="kept"),
+        pytest.param(b'{"model":"gpt-4","store":true}', id="kept by wish"),
+        pytest.param(b'{"model":"gpt-4","store":false,"conversation":"conv_1"}', id="conversation"),
+        pytest.param(b'{"model":"gpt-4","store":false,"background":true}', id="background"),
+    ],
+)
+async def test_response_that_is_kept_is_not_told_twice(body):
+    kit = kit_of(CREATED, HE, RESET, second=again())
+
+    assert last_of(await body_of(kit, body=body))["type"] == "error"
+    assert kit.upstream.keys == ["sk-a"]
+
+
+async def test_response_that_is_another_one_is_never_appended():
+    other = typed("response.output_text.delta", sequence_number=1, delta="hm")
+    kit = kit_of(CREATED, HE, RESET, second=again(CREATED, other, COMPLETED))
+
+    body = await body_of(kit)
+
+    assert body.startswith(CREATED + HE + b"event: error\n")
+    assert last_of(body)["sequence_number"] == 2
+    assert kit.meter.calls[0].outcome is CallEnd.BROKEN
+
+
+async def test_second_break_ends_with_the_number_that_follows():
+    deltas = [typed("response.output_text.delta", sequence_number=9, delta=word) for word in ("h", "ey", " yo")]
+    kit = kit_of(CREATED, HE, RESET, second=again(CREATED, *deltas))
+
+    body = await body_of(kit)
+
+    assert (last_of(body)["type"], last_of(body)["sequence_number"]) == ("error", 4)
+    assert b'"delta":"y"' in body
+
+
+async def test_images_are_not_drawn_twice():
+    kit = kit_of(PARTIAL, RESET, second=stream(PARTIAL, IMAGE))
+
+    assert last_of(await body_of(kit, IMAGES))["type"] == "error"
+    assert kit.upstream.keys == ["sk-a"]
