@@ -37,6 +37,7 @@ from gateway.ingress.home import home_page
 from gateway.ingress.keep_alive import KeepAlives
 from gateway.ingress.openai import DataPlane, data_plane
 from gateway.ingress.ops import DatabaseHealth, OpsDeps, ops_handlers
+from gateway.ingress.realtime import SocketPlane, socket_plane
 from gateway.ingress.schema import schema_config
 from gateway.memory import Memory
 from gateway.notify.announcer import PgAnnouncer
@@ -58,6 +59,7 @@ from gateway.relay.board import Board
 from gateway.relay.catalog import ModelCatalog
 from gateway.relay.checks import Checks
 from gateway.relay.clock import SystemClock
+from gateway.relay.credentials import Credentials
 from gateway.relay.fallbacks import FallbackRelay
 from gateway.relay.gate import Gate
 from gateway.relay.headroom_views import ScopeHeadroom
@@ -68,6 +70,7 @@ from gateway.settings import AuthMode, Settings, WorkerContext
 from gateway.store.cipher import Cipher, parse_keys
 from gateway.store.cooldowns import ParkTable, delete_expired_parks, forget_edited, load_parks
 from gateway.store.engine import StoreUnavailable, make_engine, store_errors
+from gateway.store.tokens import TokenTable
 from gateway.store.watcher import RegistryWatcher
 from gateway.telemetry.breaker_book import OpenBreaker
 from gateway.telemetry.calls import CallRing, Calls
@@ -76,6 +79,7 @@ from gateway.telemetry.meters import Meters
 from gateway.telemetry.metrics import Metrics
 from gateway.upkeep import CatalogUpkeep, Gauges, ProviderChecks
 from gateway.upstream.engines import Engines
+from gateway.upstream.websocket import WebSocketEngine
 
 STALE_SNAPSHOT_S = 30.0
 """The registry is polled every 10 s: when it was not confirmed for so long, the database is away."""
@@ -105,7 +109,12 @@ class Service:
         )
         self.board = Board(clock=clock, rng=self.rng, kinds=KINDS, announcer=self.announcer)
         self.upstream = Engines()
-        self.checks = Checks(upstream=self.upstream, kinds=KINDS, clock=clock, rng=self.rng)
+        self.credentials = Credentials(
+            upstream=self.upstream, store=TokenTable(self.engine, self.cipher), kinds=KINDS, clock=clock
+        )
+        self.checks = Checks(
+            upstream=self.upstream, kinds=KINDS, credentials=self.credentials, clock=clock, rng=self.rng
+        )
         self.catalog = ModelCatalog(checks=self.checks)
         self.catalog_upkeep = CatalogUpkeep(catalog=self.catalog, snapshot=lambda: self.board.snapshot)
         self.waiting = Waiting(clock=clock, max_calls=settings.waiting.max_calls, max_bytes=settings.waiting.max_bytes)
@@ -125,7 +134,7 @@ class Service:
         self.listener = Listener(context.listen_dsn.reveal(), self._hear, sender=sender, sleep=clock.sleep)
         loop = Relay(
             board=self.board,
-            attempts=Attempts(board=self.board, upstream=self.upstream, clock=clock),
+            attempts=Attempts(board=self.board, upstream=self.upstream, credentials=self.credentials, clock=clock),
             waiting=self.waiting,
             clock=clock,
             rng=self.rng,
@@ -133,6 +142,20 @@ class Service:
         loop.blast.on_lifted = self.meters.parks_lifted
         fallbacks = FallbackRelay(relay=loop, board=self.board, clock=clock)
         self.relay = RestartingRelay(relay=fallbacks, clock=clock)
+        upgrades = Relay(
+            board=self.board,
+            attempts=Attempts(
+                board=self.board,
+                upstream=WebSocketEngine(max_bytes=settings.realtime.max_message_bytes),
+                credentials=self.credentials,
+                clock=clock,
+            ),
+            waiting=self.waiting,
+            clock=clock,
+            rng=self.rng,
+        )
+        upgrades.blast = loop.blast
+        self.socket_relay = FallbackRelay(relay=upgrades, board=self.board, clock=clock)
         self.background = Background(clock)
         self._resynced = asyncio.Event()
 
@@ -176,6 +199,7 @@ class Service:
             yield
         finally:
             await self.background.stop()
+            await self.credentials.aclose()
             await self.announcer.close()
             await self.upstream.aclose()
             await self.engine.dispose()
@@ -202,6 +226,7 @@ class Service:
         background.start("uses", lambda: every(1.0, self._announce_uses, clock))
         background.start("tidy", lambda: every(10.0, self._tidy, clock))
         background.start("memory", lambda: every(10.0, Memory().give_back, clock))
+        background.start("tokens", lambda: every(1.0, self._refresh_tokens, clock))
         background.start("models.changed", lambda: every(1.0, self.catalog_upkeep.refresh_changed, clock))
         background.start("models.hourly", lambda: every(3600.0, self.catalog_upkeep.refresh_all, clock))
         if self.context.index == 0:  # one worker of a service is enough
@@ -223,6 +248,9 @@ class Service:
                     await delete_expired_parks(connection)
         except StoreUnavailable:
             return  # they are as dead in ten minutes
+
+    async def _refresh_tokens(self) -> None:
+        await self.credentials.refresh_due(self.board.snapshot)
 
     async def _announce_uses(self) -> None:
         self.announcer.announce_uses(self.board.headrooms.near(self.clock.now()))
@@ -308,6 +336,7 @@ class Service:
             max_json_bytes=settings.limits.max_json_bytes,
             default_wait_s=settings.waiting.default_s,
             max_wait_s=settings.waiting.max_s,
+            gives_client_secrets=settings.realtime.client_secrets,
         )
 
     def admin_deps(self) -> AdminDeps:
@@ -356,4 +385,6 @@ def build_app(settings: Settings, context: WorkerContext) -> Front:
         logging_config=None,
     )
     pages.state.drain = service.drain
-    return Front(data_plane=data_plane(service.data_plane()), pages=pages)
+    plane = service.data_plane()
+    sockets = SocketPlane(plane=plane, relay=service.socket_relay, idle_s=settings.realtime.idle_s)
+    return Front(data_plane=data_plane(plane), sockets=socket_plane(sockets), pages=pages)

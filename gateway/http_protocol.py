@@ -6,6 +6,7 @@ once: measured, a tenth of a small call's CPU, and more of a stream's piece.
 """
 
 import asyncio
+import importlib
 import re
 from typing import Any
 
@@ -40,6 +41,12 @@ def without_upgrade(data: bytes) -> bytes:
     """
     head, end, rest = data.partition(b"\r\n\r\n")
     return _UPGRADE.sub(b"", head + b"\r\n").removesuffix(b"\r\n") + end + rest
+
+
+def websocket_protocol(**parts: Any) -> asyncio.Protocol:  # noqa: ANN401  # uvicorn's, handed on
+    """For `uvicorn.Config(ws=...)`, which calls it for each upgrade: the first one imports what all of them need."""
+    protocol: asyncio.Protocol = importlib.import_module("gateway.websocket_protocol").WebSocketProtocol(**parts)
+    return protocol
 
 
 class CoalescingTransport:
@@ -135,6 +142,21 @@ class CoalescingProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._is_in_body = False
         super().on_message_complete()
+
+    def _should_upgrade(self) -> bool:
+        """A WebSocket begins with a GET (RFC 6455 §4.1); of another method the offer is passed over."""
+        return self.parser.get_method() == b"GET" and super()._should_upgrade()
+
+    def handle_websocket_upgrade(self) -> None:
+        """Another protocol takes the connection over: no timer of ours looks at it any more."""
+        self._is_in_head = self._is_in_body = False
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.transport.close()  # an answer is still to come here: nobody pipelines an upgrade behind it
+            return
+        super().handle_websocket_upgrade()
 
     def _look(self) -> None:
         """One timer a connection, and none while nothing is awaited: a request that comes at once costs no timer."""

@@ -78,6 +78,18 @@ class WaitingSettings(Section, frozen=True, kw_only=True):
     """Bodies of all queued calls together."""
 
 
+class RealtimeSettings(Section, frozen=True, kw_only=True):
+    """Sessions over WebSocket."""
+
+    max_message_bytes: Size = 32 * MIB
+    """Largest message, in either direction; events with sound reach 15 MiB."""
+    idle_s: Seconds = 3600.0
+    """A session in which neither side has said anything for so long is ended. OpenAI ends each after an hour."""
+    client_secrets: bool = False
+    """Whether `POST /v1/realtime/client_secrets` and its kin are served. With the secret in their answer a client
+    speaks to the provider directly: on the account's money, past all limits, counters and client keys."""
+
+
 class DatabaseSettings(Section, frozen=True, kw_only=True):
     pool_size: Count = 5
     """Connections of one worker, besides the one that listens."""
@@ -201,6 +213,7 @@ class Settings(Section, frozen=True, kw_only=True):
     limits: LimitSettings = LimitSettings()
     waiting: WaitingSettings = WaitingSettings()
     database: DatabaseSettings = DatabaseSettings()
+    realtime: RealtimeSettings = RealtimeSettings()
     cors_origins: list[str] = []
     """Web pages that may call, e.g. `https://app.example.com`; `*` for all."""
     providers: dict[str, ProviderDeclaration] = {}

@@ -18,7 +18,7 @@ from typing import Protocol, cast
 
 import uvicorn
 
-from gateway.http_protocol import CoalescingProtocol
+from gateway.http_protocol import CoalescingProtocol, websocket_protocol
 from gateway.memory import trim_of_libc
 from gateway.settings import Settings, WorkerContext, WorkerOrder, read_order
 
@@ -179,7 +179,9 @@ def _config(app: App, settings: Settings) -> uvicorn.Config:
         app,
         loop="uvloop",
         http=CoalescingProtocol,
-        ws="none",
+        ws=websocket_protocol,  # type: ignore[arg-type]  # called as a class would be
+        ws_max_size=settings.realtime.max_message_bytes,
+        ws_per_message_deflate=False,
         lifespan="on",
         interface="asgi3",
         log_config=None,

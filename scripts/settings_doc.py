@@ -21,6 +21,7 @@ from gateway.settings import (
     DatabaseSettings,
     LimitSettings,
     ProviderDeclaration,
+    RealtimeSettings,
     RouteDeclaration,
     ServerSettings,
     Settings,
@@ -41,6 +42,7 @@ SECTIONS: tuple[tuple[str, Struct], ...] = (
     ("server", ServerSettings),
     ("waiting", WaitingSettings),
     ("limits", LimitSettings),
+    ("realtime", RealtimeSettings),
     ("database", DatabaseSettings),
 )
 DECLARED: tuple[tuple[str, str, Struct], ...] = (
@@ -89,7 +91,7 @@ MEANINGS: dict[str, str] = {
 }
 """For fields whose own docstring says nothing: most are columns of the tables."""
 
-ELSEWHERE = {"server", "waiting", "limits", "database", "providers", "routes", "openai", "env"}
+ELSEWHERE = {"server", "waiting", "limits", "realtime", "database", "providers", "routes", "openai", "env"}
 """Fields of `Settings` that have a section of their own, or a line in the introduction."""
 
 INTRODUCTION = """# Settings

@@ -70,19 +70,24 @@ def list_(provider_id: str | None, as_json: bool) -> None:
 @provider_option
 @click.option("--label", help="Unique at its provider; default `account 1`, `account 2`, …")
 @click.option("--api-key", help="The credential; `-` reads it from stdin; without it you are asked.")
+@click.option(
+    "--auth-data",
+    type=click.File("r"),
+    help="In place of a key: a file (`-`: stdin) with the whole credential as a JSON object.",
+)
+@click.option("--base-url", help="Where this account's calls go, if not where the provider's do.")
 @click.option("--organization", help="Sent as OpenAI-Organization.")
 @click.option("--project", help="Sent as OpenAI-Project.")
 @click.option("--quota-group", help="Accounts with the same text share their rate limits.")
 @click.option("--tier", type=click.IntRange(0), default=0, help="Order of use, 0 first.")
 @click.option("--weight", type=float, default=1.0, help="Share of the traffic within a tier.")
 @json_option
-def add(provider_id: str, api_key: str | None, as_json: bool, **options: object) -> None:
+def add(provider_id: str, api_key: str | None, auth_data: TextIO | None, as_json: bool, **options: object) -> None:
     """Add an account. Its credential is sealed before it is stored."""
-    key = _read_secret(api_key)
     given = {name: value for name, value in options.items() if value is not None}
-    auth_data: dict[str, object] = {"api_key": key} if key else {}
-    auth_data |= {name: given.pop(name) for name in ("organization", "project") if name in given}
-    values = {**given, "auth_data": auth_data}
+    credential = _credential(api_key) if auth_data is None else _auth_data_in(auth_data)
+    credential |= {name: given.pop(name) for name in ("organization", "project", "base_url") if name in given}
+    values = {**given, "auth_data": credential}
 
     async def work(session: Session) -> tuple[Row, list[str]]:
         async with unit_of_work(session.engine) as connection:
@@ -96,6 +101,18 @@ def add(provider_id: str, api_key: str | None, as_json: bool, **options: object)
         print_json(added)
     else:
         tell(f"Account {added['label']} of {provider_id} is added: {added['id']}")
+
+
+def _credential(api_key: str | None) -> dict[str, object]:
+    key = _read_secret(api_key)
+    return {"api_key": key} if key else {}
+
+
+def _auth_data_in(file: TextIO) -> dict[str, object]:
+    try:
+        return msgspec.json.decode(file.read(), type=dict[str, object])
+    except msgspec.DecodeError as error:
+        raise click.BadParameter("must hold a JSON object", param_hint="--auth-data") from error
 
 
 @accounts.command("import")

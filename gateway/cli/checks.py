@@ -130,6 +130,7 @@ async def _accounts(session: Session, snapshot: Snapshot, accounts: Sequence[Acc
 
 _ADVICE = {
     "credential_rejected": "give {name} a new key: PATCH auth_data, or remove and add it",
+    "no_token": "check token_url, and whether this machine may reach it",
     "out_of_quota": "add credit for {name}, or pause it",
     "missing_permission": "let the key of {name} read models, or ignore this if its calls work",
     "unreachable": "check base_url, and whether this machine may reach it",

@@ -19,6 +19,7 @@ from gateway.store.providers import (
 from gateway.store.rows import Span, unit_of_work
 
 ALL = Span(limit=100_000)
+_AUTH_TYPES = {"none": "none", "oauth_client_credentials": "oauth"}
 COLUMNS = ("id", "name", "base_url", "kind", "auth_strategy", "supported_models", "is_active", "accounts")
 
 
@@ -49,7 +50,9 @@ def list_(as_json: bool) -> None:
 @click.option("--base-url", required=True, help="https://api.openai.com, with or without a version path.")
 @click.option("--name", help="For people; default the id.")
 @click.option("--kind", default="openai", show_default=True, help="Wire format and quirks.")
-@click.option("--auth-strategy", default="api_key", show_default=True, help="api_key, header or none.")
+@click.option(
+    "--auth-strategy", default="api_key", show_default=True, help="api_key, header, oauth_client_credentials or none."
+)
 @click.option("--model", "models", multiple=True, help="A name or glob of the allow-list; may come again. None: all.")
 @click.option("--settings", help='JSON, e.g. {"timeout_s": 120}.')
 def add(**options: object) -> None:
@@ -135,8 +138,7 @@ def _values(options: dict[str, object]) -> dict[str, object]:
     given = {name: value for name, value in options.items() if value is not None}
     values = {"id": given.pop("provider_id"), "supported_models": list(_texts(given.pop("models", ()))), **given}
     values.setdefault("name", values["id"])
-    if values["auth_strategy"] == "none":
-        values["auth_type"] = "none"
+    values["auth_type"] = _AUTH_TYPES.get(str(values["auth_strategy"]), "api_key")
     if "settings" in values:
         try:
             values["settings"] = msgspec.json.decode(str(values["settings"]))

@@ -12,12 +12,14 @@ from gateway.cli.show import Row, print_json, print_table
 from gateway.providers.catalog import KINDS
 from gateway.relay.checks import Checks
 from gateway.relay.clock import SystemClock
+from gateway.relay.credentials import Credentials
 from gateway.store.accounts import AccountRecord, checked_values
 from gateway.store.cipher import BrokenSeal, UnknownKey
 from gateway.store.cooldowns import load_parks
 from gateway.store.providers import load_provider
 from gateway.store.row_checks import RowRefused
 from gateway.store.rows import unit_of_work
+from gateway.store.tokens import TokenTable
 from gateway.upstream.engines import Engines
 
 AT_ONCE = 8
@@ -27,7 +29,11 @@ AT_ONCE = 8
 async def verify_accounts(session: Session, accounts: Sequence[AccountRecord]) -> list[Row]:
     """One row an account, in order. An account that works is no longer taken for rejected."""
     engine = Engines()
-    checks = Checks(upstream=engine, kinds=KINDS, clock=SystemClock(), rng=Random())  # noqa: S311  # makes call ids, no secrets
+    clock = SystemClock()
+    tokens = TokenTable(session.engine, session.cipher)
+    credentials = Credentials(upstream=engine, store=tokens, kinds=KINDS, clock=clock)
+    rng = Random()  # noqa: S311  # makes call ids, no secrets
+    checks = Checks(upstream=engine, kinds=KINDS, credentials=credentials, clock=clock, rng=rng)
     turns = asyncio.Semaphore(AT_ONCE)
 
     async def check(account: AccountRecord) -> Row:
@@ -37,6 +43,7 @@ async def verify_accounts(session: Session, accounts: Sequence[AccountRecord]) -
     try:
         return list(await asyncio.gather(*map(check, accounts)))
     finally:
+        await credentials.aclose()
         await engine.aclose()
 
 

@@ -23,6 +23,7 @@ ACCOUNT_FAULTS = frozenset(
         OutcomeKind.RATE_LIMITED,
         OutcomeKind.OUT_OF_QUOTA,
         OutcomeKind.CREDENTIAL_REJECTED,
+        OutcomeKind.NO_TOKEN,
         OutcomeKind.MISSING_PERMISSION,
     }
 )

@@ -75,6 +75,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """No part of a request can name an object of an account."""
     is_download: bool = False
     """The answer is somebody's data: passed on unread, of any size, whatever type it claims."""
+    gives_secret: bool = False
+    """The answer holds a secret with which its reader goes to the upstream directly, on the account's money."""
     is_own: bool = False
     """Answered by the gateway itself: no account, no attempt."""
     schema: Schema = Schema.OPENAI

@@ -16,6 +16,8 @@ class OutcomeKind(StrEnum):
     TOO_LARGE = "too_large"
     OUT_OF_QUOTA = "out_of_quota"
     CREDENTIAL_REJECTED = "credential_rejected"
+    NO_TOKEN = "no_token"  # noqa: S105  # a name
+    """The account's access token could not be fetched: nobody was asked to serve the call."""
     MISSING_PERMISSION = "missing_permission"
     NO_ACCESS_TO_MODEL = "no_access_to_model"
     FORBIDDEN = "forbidden"

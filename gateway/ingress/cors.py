@@ -19,7 +19,7 @@ class Cors(msgspec.Struct, frozen=True):
     def answer_headers(self, request: Mapping[bytes, bytes]) -> Headers:
         """What lets the browser that sent `request` read the answer; nothing for other callers."""
         origin = request.get(b"origin")
-        if origin is None or not self._allows(origin):
+        if origin is None or not self.allows(origin):
             return ()
         return (
             (b"access-control-allow-origin", origin),
@@ -31,7 +31,7 @@ class Cors(msgspec.Struct, frozen=True):
         """The answer to a preflight; None when `request` is none, or its origin is not let in."""
         origin = request.get(b"origin")
         asked = request.get(b"access-control-request-method")
-        if origin is None or asked is None or not self._allows(origin):
+        if origin is None or asked is None or not self.allows(origin):
             return None
         return (
             *self.answer_headers(request),
@@ -40,5 +40,5 @@ class Cors(msgspec.Struct, frozen=True):
             (b"access-control-max-age", b"600"),
         )
 
-    def _allows(self, origin: bytes) -> bool:
+    def allows(self, origin: bytes) -> bool:
         return "*" in self.origins or origin.decode("latin-1") in self.origins

@@ -20,8 +20,10 @@ DataPlaneApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 class Front:
     """An ASGI application; one per worker."""
 
-    def __init__(self, *, data_plane: DataPlaneApp, pages: Litestar) -> None:
+    def __init__(self, *, data_plane: DataPlaneApp, sockets: DataPlaneApp, pages: Litestar) -> None:
+        """`sockets` answers every WebSocket, wherever it leads: no page has one."""
         self._data_plane = data_plane
+        self._sockets = sockets
         self.pages = pages
 
     @property
@@ -32,6 +34,9 @@ class Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (scope["raw_path"].startswith(PREFIX) or scope["raw_path"] == ROOT):
             await self._data_plane(scope, receive, send)
+            return
+        if scope["type"] == "websocket":
+            await self._sockets(scope, receive, send)
             return
         if scope["type"] == "http" and scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}  # the same answer; the server, which knows better, leaves the body out

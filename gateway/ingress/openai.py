@@ -18,6 +18,7 @@ from gateway.core.errors import (
     EndpointNotFound,
     GatewayError,
     NoAccountAvailable,
+    NotAllowed,
     ShuttingDown,
     UpstreamFailed,
     UpstreamTimedOut,
@@ -88,6 +89,7 @@ class DataPlane(msgspec.Struct, frozen=True, kw_only=True):
     max_json_bytes: int
     default_wait_s: float
     max_wait_s: float
+    gives_client_secrets: bool
 
 
 def data_plane(plane: DataPlane) -> DataPlaneApp:
@@ -165,6 +167,8 @@ class Exchange:
             raise ShuttingDown("The gateway is shutting down. Retry at once: another one serves.", retry_after_s=1.0)
         if endpoint.is_own:
             return self._own(endpoint, key)
+        if endpoint.gives_secret:
+            self._check_secrets(key)
         body = await read_body(
             self._receive,
             max_bytes=plane.max_json_bytes,
@@ -174,6 +178,19 @@ class Exchange:
         if endpoint.body is BodyKind.JSON:
             return self._job(endpoint, key, read_envelope(body, endpoint), body)
         return self._job(endpoint, key, self._envelope(endpoint, body), body)
+
+    def _check_secrets(self, key: ClientKey | None) -> None:
+        if not self._plane.gives_client_secrets:
+            raise NotAllowed(
+                "Client secrets let their holder speak to the provider past this gateway, so they are not given out: "
+                "open /v1/realtime here with your own key. Operator: `realtime.client_secrets: true` allows them.",
+                code="client_secrets_refused",
+            )
+        if key is not None and key.models:
+            raise NotAllowed(
+                "This client key may use some models alone, and nobody could hold a client secret to them.",
+                code="client_secrets_refused",
+            )
 
     def _endpoint(self) -> Endpoint:
         """The row of the request, made on the spot where the table has none."""
@@ -249,16 +266,7 @@ class Exchange:
         return job if isinstance(job, Answer) else await self._plane.relay.relay_call(job)
 
     def _own_headers(self) -> Headers:
-        progress = self._progress
-        headers: Headers = ((b"x-request-id", self._call_id.encode()),)
-        if progress.account_id is not None and progress.provider_id is not None:
-            headers += (
-                (b"x-gateway-provider", progress.provider_id.encode()),
-                (b"x-gateway-account", progress.account_id.encode()),
-                (b"x-gateway-attempts", b"%d" % progress.attempts),
-            )
-        if progress.served_model is not None:
-            headers += ((b"x-gateway-model", progress.served_model.encode("latin-1", "replace")),)
+        headers = own_headers(self._call_id, self._progress)
         if self._plane.cors.origins:
             headers += self._plane.cors.answer_headers(self._headers)
         return headers
@@ -307,3 +315,17 @@ class Exchange:
         await send_whole(self._send, 204, headers, b"")
         self._progress.finish(OutcomeKind.OK, 204)
         return True
+
+
+def own_headers(call_id: CallId, progress: Progress) -> Headers:
+    """What the gateway says of the call: who served it, in how many attempts."""
+    headers: Headers = ((b"x-request-id", call_id.encode()),)
+    if progress.account_id is not None and progress.provider_id is not None:
+        headers += (
+            (b"x-gateway-provider", progress.provider_id.encode()),
+            (b"x-gateway-account", progress.account_id.encode()),
+            (b"x-gateway-attempts", b"%d" % progress.attempts),
+        )
+    if progress.served_model is not None:
+        headers += ((b"x-gateway-model", progress.served_model.encode("latin-1", "replace")),)
+    return headers

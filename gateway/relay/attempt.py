@@ -8,19 +8,21 @@ import msgspec
 
 from gateway.core.call import CHUNKS, ModelUse, Schema, StreamKind
 from gateway.core.classify import classify, classify_fault, classify_stream_error
-from gateway.core.errors import AllOverloaded, GatewayError, UpstreamFailed, UpstreamTimedOut
+from gateway.core.errors import AllOverloaded, GatewayError, NoAccountAvailable, UpstreamFailed, UpstreamTimedOut
 from gateway.core.ids import Instant
 from gateway.core.masking import masked_identifiers_in_bytes
 from gateway.core.outcome import ErrorBody, Fault, Outcome, OutcomeKind
-from gateway.providers.base import Headers
+from gateway.providers.base import Destination, Headers
 from gateway.relay.answer import Answer
 from gateway.relay.board import Board
+from gateway.relay.credentials import Credentials
 from gateway.relay.headrooms import note_head
 from gateway.relay.job import Job
 from gateway.relay.lease import Lease
+from gateway.relay.opened import OpenedSocket
 from gateway.relay.passing import PassingBody
 from gateway.relay.pool import Member
-from gateway.relay.ports import Clock, Upstream, UpstreamAnswer
+from gateway.relay.ports import Clock, Upstream, UpstreamAnswer, UpstreamSocket
 from gateway.relay.source import EventSource
 from gateway.relay.streaming import StreamingBody
 from gateway.wire.errors import anthropic_error_body, error_body, error_in_answer
@@ -59,8 +61,9 @@ class Begun(msgspec.Struct, frozen=True):
 class Attempts:
     """Makes attempts. One per worker."""
 
-    def __init__(self, *, board: Board, upstream: Upstream, clock: Clock) -> None:
+    def __init__(self, *, board: Board, upstream: Upstream, credentials: Credentials, clock: Clock) -> None:
         self._board = board
+        self._credentials = credentials
         self._upstream = upstream
         self._clock = clock
 
@@ -69,7 +72,10 @@ class Attempts:
         started = self._clock.now()
         lease = self._board.take(job.pool, member, started, job.call.estimated_tokens, job.call.id)
         try:
-            result = await self._made(lease, job, deadline)
+            if member.account.credential.grant is None:
+                result = await self._made(lease, job, member.destination, deadline)
+            else:
+                result = await self._made_with_token(lease, job, deadline)
         except BaseException:
             lease.release()
             raise
@@ -84,7 +90,19 @@ class Attempts:
             lease.release()
         return result.answer
 
-    async def _made(self, lease: Lease, job: Job, deadline: Instant) -> Begun | Failed:
+    async def _made_with_token(self, lease: Lease, job: Job, deadline: Instant) -> Begun | Failed:
+        """The same, presenting an access token; one that the upstream does not take is bought anew, once."""
+        provider, account = job.pool.provider, lease.member.account
+        destination = await self._credentials.destination_of(provider, account, within_s=deadline - lease.started)
+        if isinstance(destination, Outcome):
+            return Failed(destination, NoAccountAvailable("The account's access token could not be fetched."))
+        result = await self._made(lease, job, destination, deadline)
+        if not isinstance(result, Failed) or result.outcome.status != 401:
+            return result
+        another = await self._credentials.renewed(provider, account, destination)
+        return result if another is None else await self._made(lease, job, another, deadline)
+
+    async def _made(self, lease: Lease, job: Job, destination: Destination, deadline: Instant) -> Begun | Failed:
         pool, call = job.pool, job.call
         limits = pool.stream_limits if call.is_stream else pool.limits
         left_s = deadline - lease.started
@@ -92,7 +110,7 @@ class Attempts:
             limits = msgspec.structs.replace(limits, headers_s=max(left_s, 0.001))
         request = pool.kind.prepare(
             call,
-            lease.member.destination,
+            destination,
             model=pool.model,
             headers=job.headers,
             body=job.body,
@@ -116,6 +134,8 @@ class Attempts:
         """What the head and as much of the body as is safe to wait for say."""
         status = answer.status
         if not 200 <= status < 300:
+            if status == 101 and isinstance(answer, UpstreamSocket):
+                return await self._opened(answer, lease)
             return await self._refused(answer, lease, job)
         content_type = _value(answer.headers, b"content-type")
         endpoint = job.call.endpoint
@@ -135,6 +155,13 @@ class Attempts:
             stall_s=(job.pool.stream_limits if job.call.is_stream else job.pool.limits).stall_s,
         )
         return Begun(Outcome(OutcomeKind.OK, status), Answer(status, answer_headers(answer.headers), coming=body))
+
+    async def _opened(self, socket: UpstreamSocket, lease: Lease) -> Begun | Failed:
+        opened = OpenedSocket(socket=socket, lease=lease)
+        outcome = await opened.open()
+        if outcome is not None:
+            return Failed(outcome, _refusal_of(outcome, opened.error))
+        return Begun(Outcome(OutcomeKind.OK, socket.status), Answer(socket.status, (), coming=opened))
 
     async def _stream(self, answer: UpstreamAnswer, lease: Lease, job: Job, first_event_by: Instant) -> Begun | Failed:
         pool = job.pool

@@ -12,7 +12,8 @@ from gateway.core.classify import classify, classify_fault
 from gateway.core.ids import CallId
 from gateway.core.outcome import Fault, Outcome, OutcomeKind
 from gateway.core.snapshot import Account, Provider
-from gateway.providers.base import Limits, ProviderKind
+from gateway.providers.base import Destination, Limits, ProviderKind
+from gateway.relay.credentials import Credentials
 from gateway.relay.ports import Clock, Upstream
 
 MODELS = Endpoint(name="models.list", method="GET", path="/models", body=BodyKind.NONE)
@@ -61,8 +62,17 @@ class _List(msgspec.Struct):
 class Checks:
     """Makes checks. They take no lease: they are not calls, and an account that rests may be checked."""
 
-    def __init__(self, *, upstream: Upstream, kinds: Mapping[str, ProviderKind], clock: Clock, rng: Random) -> None:
+    def __init__(
+        self,
+        *,
+        upstream: Upstream,
+        kinds: Mapping[str, ProviderKind],
+        credentials: Credentials,
+        clock: Clock,
+        rng: Random,
+    ) -> None:
         self._upstream = upstream
+        self._credentials = credentials
         self._kinds = kinds
         self._clock = clock
         self._rng = rng
@@ -72,7 +82,9 @@ class Checks:
         started = self._clock.now()
         kind = self._kinds[provider.kind]
         call = Call(id=CallId(f"check_{self._rng.getrandbits(64):016x}"), endpoint=MODELS)
-        destination = kind.destination_of(provider, account.credential)
+        destination = await self._destination_of(kind, provider, account)
+        if isinstance(destination, Outcome):
+            return Check(destination, self._clock.now() - started)
         request = kind.prepare(call, destination, model=None, headers=(), body=b"", limits=LIMITS)
         answer = await self._upstream.attempt(request)
         if isinstance(answer, Fault):
@@ -90,6 +102,11 @@ class Checks:
         outcome = classify(answer.status, headers, error, wall_now=self._clock.wall_now(), names=names)
         is_listed = outcome.kind is OutcomeKind.OK and destination.lists_models
         return Check(outcome, latency_s, _models_in(body, provider) if is_listed else ())
+
+    async def _destination_of(self, kind: ProviderKind, provider: Provider, account: Account) -> Destination | Outcome:
+        if account.credential.grant is None:
+            return kind.destination_of(provider, account.credential)
+        return await self._credentials.destination_of(provider, account, is_check=True)
 
 
 def _models_in(body: bytes, provider: Provider) -> tuple[ModelEntry, ...]:

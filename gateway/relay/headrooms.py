@@ -7,7 +7,7 @@ since this runs for every answer.
 from collections.abc import Iterable
 
 from gateway.core.headroom import Headroom
-from gateway.core.hints import OPENAI_NAMES, read_rate_limits
+from gateway.core.hints import OPENAI_NAMES, RateLimits, read_rate_limits
 from gateway.core.ids import Instant
 from gateway.core.outcome import Scope
 from gateway.providers.base import Headers
@@ -65,7 +65,7 @@ class Headrooms:
 
 def note_head(lease: Lease, status: int, headers: Headers, clock: Clock) -> None:
     """An answer's head came: learns from what it tells of limits, and that the call was admitted."""
-    is_success = 200 <= status < 300
+    is_success = status < 300  # no 1xx comes here but the 101 that opens a socket
     headrooms = lease.member.headrooms
     now = clock.now()
     if is_success and all(now < headroom.learn_from for headroom in headrooms):
@@ -90,3 +90,9 @@ def note_refusal(lease: Lease, fits_in_s: float | None, now: Instant) -> None:
     for headroom, sent in zip(lease.member.headrooms, lease.sent, strict=True):
         if not lease.is_told or headroom.wait_s(lease.tokens, now) <= 0:
             headroom.refuse(now, sent, fits_in_s)
+
+
+def note_limits(lease: Lease, limits: RateLimits, now: Instant) -> None:
+    """A session was told of its limits in the middle: by an answer of its own, which counts as a call that fitted."""
+    for headroom in lease.member.headrooms:
+        headroom.learn(limits, headroom.take(0, now), now, is_success=True)

@@ -1,12 +1,15 @@
 """What the relay needs from the outside, as Protocols; `upstream`, `store` and `notify` fit them by shape."""
 
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from gateway.core.ids import Instant
+from gateway.core.ids import AccountId, Instant
 from gateway.core.outcome import Fault, Scope
 from gateway.core.parks import Park
+from gateway.core.snapshot import Account
 from gateway.providers.base import Headers, UpstreamRequest
+from gateway.providers.oauth import AccessToken
+from gateway.wire.sockets import Closed, Message
 
 
 class Clock(Protocol):
@@ -54,6 +57,47 @@ class Upstream(Protocol):
     """One attempt: sends the request, gives the final head (1xx are skipped) or the fault. The network never raises."""
 
     async def attempt(self, request: UpstreamRequest) -> UpstreamAnswer | Fault: ...
+
+
+class Socket(Protocol):
+    """One end of a WebSocket session: the caller's or the upstream's. The network never raises."""
+
+    async def receive(self) -> Message | Closed:
+        """The next message, whole; `Closed` once there is none any more. Cancelling it loses nothing."""
+        ...
+
+    async def send(self, message: Message) -> bool:
+        """Waits while the other side reads slowly. False: it has closed or is gone, and the message is lost."""
+        ...
+
+    async def finish(self, code: int, reason: str) -> None:
+        """Says why and ends the connection: an orderly end gets a moment, then it is cut. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class UpstreamSocket(Socket, UpstreamAnswer, Protocol):
+    """An upgrade that was accepted: its answer's status is 101, and `close` cuts the connection at once."""
+
+
+class TokenStore(Protocol):
+    """Access tokens that all processes share. Never raises, never takes long: without it each fetches for itself."""
+
+    async def load(self, account: Account) -> AccessToken | None:
+        """One that was bought with the account's very credential and still lasts."""
+        ...
+
+    async def claim(self, account_id: AccountId, seconds: float) -> bool:
+        """Whether this process may fetch; the others leave it alone for so long. True where nobody can say."""
+        ...
+
+    async def save(self, account: Account, token: AccessToken) -> None:
+        """Shares it, and ends the claim."""
+        ...
+
+    async def release(self, account_id: AccountId) -> None:
+        """Ends the claim: the fetch failed."""
+        ...
 
 
 class Announcer(Protocol):

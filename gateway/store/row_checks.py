@@ -88,13 +88,10 @@ def provider_doubts(row: Row, provider: Provider) -> Iterator[str]:
 def strategy_of(row: Row) -> AuthStrategy:
     """Raises RowRefused."""
     try:
-        strategy = AuthStrategy(row["auth_strategy"])
+        return AuthStrategy(row["auth_strategy"])
     except ValueError as error:
         allowed = ", ".join(AuthStrategy)
         raise RowRefused(f"auth_strategy is not known: expected one of {allowed}") from error
-    if strategy is AuthStrategy.OAUTH_CLIENT_CREDENTIALS:
-        raise RowRefused("auth_strategy oauth_client_credentials is not served yet by this release")
-    return strategy
 
 
 def settings_of(settings: object) -> ProviderSettings:

@@ -30,6 +30,8 @@ class Event(StrEnum):
     CALL_FINISHED = "call.finished"
     CALL_CRASHED = "call.crashed"
     """A bug: the caller got a plain 500."""
+    SESSION_ENDED = "session.ended"
+    """A realtime session, beside its call's line: who ended it, and what went through it both ways."""
     ATTEMPT_FINISHED = "attempt.finished"
     ATTEMPT_FAILED = "attempt.failed"
     STREAM_BROKEN = "stream.broken"
@@ -93,6 +95,10 @@ _FIELDS = {
     Event.TASK_CRASHED: "task error next_start_s",
     Event.CALL_FINISHED: "",  # CallRecord has its own
     Event.CALL_CRASHED: "call_id endpoint error",
+    Event.SESSION_ENDED: (
+        "call_id account_id ended_by close_code messages_in bytes_in messages_out bytes_out responses input_tokens "
+        "output_tokens"
+    ),
     Event.ATTEMPT_FINISHED: "call_id provider account_id status first_byte_s total_s chunks",
     Event.ATTEMPT_FAILED: "call_id provider account_id outcome status code fault detail retry_after_s total_s",
     Event.STREAM_BROKEN: "call_id provider account_id fault detail chunks is_spliced",

@@ -10,9 +10,15 @@ _MODEL: Final = b"model="
 
 def model_in(query: bytes) -> ModelName | None:
     """The value of `model`; None when there is none, or an empty one."""
-    for part in query.split(b"&") if _MODEL in query else ():
-        if part.startswith(_MODEL):
-            return ModelName(unquote_plus(part[len(_MODEL) :].decode("latin-1")).strip()) or None
+    model = value_in(query, _MODEL)
+    return ModelName(model.strip()) or None if model else None
+
+
+def value_in(query: bytes, prefix: bytes) -> str | None:
+    """The first value of a parameter, decoded; `prefix` is its name with the `=`."""
+    for part in query.split(b"&") if prefix in query else ():
+        if part.startswith(prefix):
+            return unquote_plus(part[len(prefix) :].decode("latin-1"))
     return None
 
 

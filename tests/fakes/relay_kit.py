@@ -26,6 +26,7 @@ from gateway.providers.catalog import KINDS
 from gateway.relay.answer import Answer
 from gateway.relay.attempt import Attempts
 from gateway.relay.board import Board
+from gateway.relay.credentials import Credentials
 from gateway.relay.fallbacks import FallbackRelay
 from gateway.relay.job import Job
 from gateway.relay.lease import Lease
@@ -38,6 +39,7 @@ from gateway.telemetry.events import CallRecord
 from gateway.wire.endpoints import find
 from tests.fakes.clock import FakeClock
 from tests.fakes.scripted_upstream import EVENT_HEADERS, JSON_HEADERS, Piece, Reply, ScriptedUpstream
+from tests.fakes.token_store import MemoryTokens
 
 T = TypeVar("T")
 
@@ -178,7 +180,9 @@ class RelayKit:
         self.board = Board(clock=self.clock, rng=rng, kinds=KINDS, announcer=self.announcer)
         self.waiting = Waiting(clock=self.clock, max_calls=max_calls, max_bytes=1_000_000)
         self.board.on_change = self.waiting.ring_heads
-        attempts = Attempts(board=self.board, upstream=self.upstream, clock=self.clock)
+        self.tokens = MemoryTokens(self.clock)
+        self.credentials = Credentials(upstream=self.upstream, store=self.tokens, kinds=KINDS, clock=self.clock)
+        attempts = Attempts(board=self.board, upstream=self.upstream, credentials=self.credentials, clock=self.clock)
         self.loop = Relay(board=self.board, attempts=attempts, waiting=self.waiting, clock=self.clock, rng=rng)
         fallbacks = FallbackRelay(relay=self.loop, board=self.board, clock=self.clock)
         self.relay = RestartingRelay(relay=fallbacks, clock=self.clock)

@@ -122,7 +122,7 @@ class ScriptedUpstream:
         self.most_running = 0
 
     def on(self, key: str, *script: Script) -> None:
-        """From now on the account with this key answers so."""
+        """From now on the account with this key answers so; the key "" is whoever presents none: a token endpoint."""
         self._scripts[key] = deque(script)
 
     @property
@@ -135,7 +135,7 @@ class ScriptedUpstream:
         return [attempted.answer for attempted in self.attempts if attempted.answer is not None]
 
     async def attempt(self, request: UpstreamRequest) -> ScriptedAnswer | Fault:
-        key = dict(request.headers)[b"authorization"].removeprefix(b"Bearer ").decode()
+        key = dict(request.headers).get(b"authorization", b"").removeprefix(b"Bearer ").decode()
         script = self._scripts[key]
         step = script.popleft() if len(script) > 1 else script[0]
         attempted = Attempted(key, request, self._clock.now())

@@ -50,9 +50,10 @@ class NewProvider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     auth_type: AuthType = "api_key"
     """`api_key`, `oauth` or `none`: informative."""
     auth_strategy: Name = AuthStrategy.API_KEY
-    """How credentials are presented: `api_key` (bearer), `header` (a named header) or `none`."""
+    """How credentials are presented: `api_key` (bearer), `header` (a named header), `oauth_client_credentials` (an
+    access token, fetched and refreshed) or `none`."""
     kind: Kind = "openai"
-    """Wire format and quirks: `openai`, `openai_compatible`, …"""
+    """Wire format and quirks: `openai`, `openai_compatible`, `azure_openai`, …"""
     supported_models: list[ModelPattern] = []
     """Names or globs; empty: all. Otherwise an allow-list."""
     settings: ProviderSettings = msgspec.field(default_factory=ProviderSettings)

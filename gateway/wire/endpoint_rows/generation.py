@@ -3,7 +3,7 @@
 from typing import Final
 
 from gateway.core.call import BodyKind, Endpoint, ModelUse, StreamKind
-from gateway.wire.endpoint_rows.row import creating, delete, get, listing, post
+from gateway.wire.endpoint_rows.row import creating, delete, get, giving_secret, listing, post
 
 ROWS: Final[tuple[Endpoint, ...]] = (
     listing("chat.completions.list", "/chat/completions"),
@@ -77,12 +77,10 @@ ROWS: Final[tuple[Endpoint, ...]] = (
     post("realtime.calls.hangup", "/realtime/calls/{call_id}/hangup", body=BodyKind.NONE, is_creating=True),
     post("realtime.calls.refer", "/realtime/calls/{call_id}/refer", is_creating=True),
     post("realtime.calls.reject", "/realtime/calls/{call_id}/reject", is_creating=True),
-    creating("realtime.client_secrets.create", "/realtime/client_secrets", "realtime_session"),
-    creating("realtime.sessions.create", "/realtime/sessions", "realtime_session", model=ModelUse.OPTIONAL),
-    creating("realtime.transcription_sessions.create", "/realtime/transcription_sessions", "realtime_session"),
-    creating(
-        "realtime.translations.client_secrets.create", "/realtime/translations/client_secrets", "realtime_session"
-    ),
+    giving_secret("realtime.client_secrets.create", "/realtime/client_secrets"),
+    giving_secret("realtime.sessions.create", "/realtime/sessions", model=ModelUse.OPTIONAL),
+    giving_secret("realtime.transcription_sessions.create", "/realtime/transcription_sessions"),
+    giving_secret("realtime.translations.client_secrets.create", "/realtime/translations/client_secrets"),
     creating("live.sessions.create", "/live/sessions", "live_session"),
     post("live.sessions.accept", "/live/sessions/{session_id}/accept", is_creating=True),
     get("live.sessions.content", "/live/sessions/{session_id}/content", is_download=True),

@@ -32,6 +32,19 @@ def creating(
     )
 
 
+def giving_secret(name: str, path: str, *, model: ModelUse = ModelUse.NONE) -> Endpoint:
+    """Begins a session of which a secret in the answer is the key."""
+    return Endpoint(
+        name=name,
+        method="POST",
+        path=path,
+        model=model,
+        is_creating=True,
+        creates="realtime_session",
+        gives_secret=True,
+    )
+
+
 def post(  # noqa: PLR0913  # the columns of a row, by name
     name: str,
     path: str,

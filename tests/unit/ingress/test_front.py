@@ -15,7 +15,9 @@ def front(seen):
     async def live() -> str:
         return "ok"
 
-    return Front(data_plane=data_plane, pages=Litestar([live], openapi_config=None, logging_config=None))
+    return Front(
+        data_plane=data_plane, sockets=data_plane, pages=Litestar([live], openapi_config=None, logging_config=None)
+    )
 
 
 @pytest.mark.parametrize("path", ["/v1", "/v1/models", "/v1/chat/completions"])

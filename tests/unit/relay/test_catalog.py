@@ -12,9 +12,11 @@ from gateway.core.snapshot import AuthStrategy, Provider, build_snapshot
 from gateway.providers.catalog import KINDS
 from gateway.relay.catalog import ModelCatalog
 from gateway.relay.checks import Checks
+from gateway.relay.credentials import Credentials
 from tests.fakes.clock import FakeClock
 from tests.fakes.relay_kit import account
 from tests.fakes.scripted_upstream import Reply, ScriptedUpstream
+from tests.fakes.token_store import MemoryTokens
 
 ANTHROPIC = Provider(
     id=ProviderId("anthropic"),
@@ -33,13 +35,18 @@ LISTED = [
 ]
 
 
+def checks_of(upstream: ScriptedUpstream, clock: FakeClock) -> Checks:
+    credentials = Credentials(upstream=upstream, store=MemoryTokens(clock), kinds=KINDS, clock=clock)
+    return Checks(upstream=upstream, kinds=KINDS, credentials=credentials, clock=clock, rng=Random(1))
+
+
 @pytest.fixture
 async def catalog():
     """It has read the list of the only account."""
     clock = FakeClock()
     upstream = ScriptedUpstream(clock)
     upstream.on("sk-ant-oat-a", Reply(pieces=(json.dumps({"data": LISTED, "has_more": False}).encode(),)))
-    catalog = ModelCatalog(checks=Checks(upstream=upstream, kinds=KINDS, clock=clock, rng=Random(1)))
+    catalog = ModelCatalog(checks=checks_of(upstream, clock))
     await catalog.refresh(SNAPSHOT, only_changed=False)
     assert upstream.attempts[0].request.target == b"/v1/models?limit=1000"
     return catalog
@@ -80,7 +87,7 @@ async def test_one_model_has_the_callers_form(catalog):
 
 async def test_nothing_is_a_list_as_well():
     clock = FakeClock()
-    empty = ModelCatalog(checks=Checks(upstream=ScriptedUpstream(clock), kinds=KINDS, clock=clock, rng=Random(1)))
+    empty = ModelCatalog(checks=checks_of(ScriptedUpstream(clock), clock))
 
     assert json.loads(empty.answer("", SNAPSHOT, None, Schema.ANTHROPIC)) == {
         "data": [],

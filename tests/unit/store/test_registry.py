@@ -119,7 +119,6 @@ def test_rows_as_the_contract_shows_them_become_a_snapshot() -> None:
         pytest.param({"base_url": "https://me:hunter2@x.example"}, "base_url must", id="url-with-password"),
         pytest.param({"base_url": ""}, "base_url must", id="empty-url"),
         pytest.param({"auth_strategy": "magic"}, "auth_strategy is not known", id="strategy"),
-        pytest.param({"auth_strategy": "oauth_client_credentials"}, "not served yet", id="strategy-to-come"),
         pytest.param({"supported_models": "gpt-4"}, "supported_models must be a list", id="models-text"),
         pytest.param({"supported_models": [1]}, "supported_models must be a list", id="models-numbers"),
         pytest.param({"supported_models": [" "]}, "supported_models must be a list", id="models-blank"),

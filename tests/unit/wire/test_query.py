@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.wire.query import has_flag, model_in, replace_model
+from gateway.wire.query import has_flag, model_in, replace_model, value_in
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,11 @@ def test_a_replaced_model_leaves_all_else():
 def test_a_flag_is_a_whole_parameter():
     assert has_flag(b"a=1&stream=true", b"stream")
     assert not has_flag(b"stream=false&upstream=true", b"stream")
+
+
+@pytest.mark.parametrize(
+    ("query", "value"),
+    [(b"call_id=rtc_1", "rtc_1"), (b"a=b&call_id=rtc%201&call_id=2", "rtc 1"), (b"xcall_id=1", None), (b"", None)],
+)
+def test_a_parameters_value_is_decoded(query, value):
+    assert value_in(query, b"call_id=") == value

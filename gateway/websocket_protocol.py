@@ -1,0 +1,117 @@
+"""uvicorn's WebSocket protocol on `websockets`, with the manners that a relay needs.
+
+Imported by the first upgrade of a worker (`http_protocol.websocket_protocol`). What differs from uvicorn's:
+
+- a handshake that is none is answered in OpenAI's shape, and never left without an answer;
+- a peer that answers no ping is dead only when it owes us nothing else: who reads slowly lives (the idle limit of
+  sessions ends those that read nothing at all);
+- a stop leaves sessions to the app, which ends them when the drain's time is up;
+- who does not answer our close, or does not read it, is cut.
+"""
+
+import asyncio
+import logging
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+from websockets.http11 import Response
+from websockets.server import ServerProtocol
+
+from gateway.core.errors import InvalidCall
+from gateway.wire.errors import write_error
+
+CLOSE_S = 5.0
+"""For the answer to our close frame, and for what is still unsent."""
+_WRITE_BYTES = 65_536
+"""Unsent bytes beyond which a sender waits."""
+
+
+class Handshake(ServerProtocol):
+    """Refuses in OpenAI's shape."""
+
+    def reject(self, status: Any, text: str) -> Response:  # noqa: ANN401  # the library's own, an int or an enum
+        response = super().reject(status, text)
+        words = text.strip() or "This upgrade is refused."
+        body = write_error(InvalidCall(words, code="invalid_handshake", status=response.status_code))
+        del response.headers["Content-Length"], response.headers["Content-Type"]
+        response.headers["Content-Type"] = "application/json"
+        response.headers["Content-Length"] = str(len(body))
+        response.body = body
+        return response
+
+
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    """For `uvicorn.Config(ws=...)`."""
+
+    conn: Handshake
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.conn = Handshake(max_size=config.ws_max_size, logger=logging.getLogger("uvicorn.error"))
+        self.close_timeout = CLOSE_S
+        self._heard = False
+        """Something came since the last ping."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.transport.set_write_buffer_limits(_WRITE_BYTES)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.handshake_complete = False  # uvicorn would call an end without a word 1005, as if it had been closed
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = True
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            self._refuse_head()
+
+    def _refuse_head(self) -> None:
+        """What came was no handshake at all; of a head that is too long the library has said so already."""
+        self.handshake_initiated = self.handshake_complete = self.close_sent = True
+        output = b"".join(self.conn.data_to_send())
+        if not output:
+            response = self.conn.reject(400, "This is no handshake of a WebSocket.")
+            output = response.serialize()
+        self.transport.write(output)
+        self.transport.close()
+
+    def shutdown(self) -> None:
+        """The app ends its sessions itself, when the drain's time is up."""
+
+    # -- keeping alive -------------------------------------------------------------------------------------------
+
+    def send_keepalive_ping(self) -> None:
+        self._heard = False
+        super().send_keepalive_ping()
+
+    def keepalive_timeout(self) -> None:
+        """No pong. It may stand behind what we do not read yet, or our ping behind what the peer does not read yet."""
+        if self._heard or self.read_paused or self.transport.get_write_buffer_size():
+            self._heard = False
+            self.pong_timer = self.loop.call_later(self.ping_timeout or CLOSE_S, self.keepalive_timeout)
+            return
+        super().keepalive_timeout()
+
+    # -- the end -------------------------------------------------------------------------------------------------
+
+    async def send(self, message: Any) -> None:  # noqa: ANN401  # an ASGI message
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True  # else uvicorn takes it for an app that forgot to answer
+        elif message["type"] == "websocket.close" and self.close_timer is not None:
+            self.close_timer.cancel()
+            self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
+
+    async def run_asgi(self) -> None:
+        await super().run_asgi()
+        if self.close_timer is None and not self.disconnected:
+            self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)

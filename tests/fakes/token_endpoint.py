@@ -1,0 +1,49 @@
+"""A token endpoint on a real socket: sells `token-1`, `token-2`, … to clients whose secret is right."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from tests.fakes.raw_server import Peer, raw_server
+
+
+class TokenEndpoint:
+    """What it was asked, and how it answers."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.asked: list[dict[str, str]] = []
+        self.lifetime_s = 3600
+        self.secret = "right"  # noqa: S105  # nobody's
+        self.is_broken = False
+
+    async def serve(self, peer: Peer) -> None:
+        while (request := await peer.read_request()) is not None:
+            form = dict(parse_qsl(request.body.decode()))
+            self.asked.append(form)
+            await peer.send(self._answer(form))
+
+    def _answer(self, form: dict[str, str]) -> bytes:
+        if self.is_broken:
+            return _written(b"500 Internal Server Error", {"error": "server_error"})
+        if form.get("client_secret") != self.secret:
+            said = {"error": "invalid_client", "error_description": f"secret {form.get('client_secret')} is wrong"}
+            return _written(b"401 Unauthorized", said)
+        sold = {"token_type": "Bearer", "expires_in": self.lifetime_s, "access_token": f"token-{len(self.asked)}"}
+        return _written(b"200 OK", sold)
+
+
+def _written(status: bytes, body: object) -> bytes:
+    text = msgspec.json.encode(body)
+    head = b"HTTP/1.1 %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+    return head % (status, len(text)) + text
+
+
+@asynccontextmanager
+async def token_endpoint() -> AsyncIterator[TokenEndpoint]:
+    endpoint = TokenEndpoint()
+    async with raw_server(endpoint.serve) as server:
+        endpoint.url = f"http://127.0.0.1:{server.origin.port}/oauth2/token"
+        yield endpoint
