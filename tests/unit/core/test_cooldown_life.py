@@ -62,7 +62,7 @@ class AnyLife(RuleBasedStateMachine):
         if before.phase is Phase.REJECTED:
             assert self.health.phase is Phase.REJECTED
         if self.health.until > before.until and self.health.phase is Phase.COOLING:
-            assert self.now < self.health.until <= self.now + max(DAY + 1, 6 * HOUR * 1.5)
+            assert self.now <= self.health.until <= self.now + max(DAY + 1, 6 * HOUR * 1.5)
 
     @precondition(lambda self: self.running)
     @rule(data=st.data())
