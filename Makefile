@@ -7,7 +7,7 @@ STAMP := $(VENV)/.stamp
 SOURCES := gateway scripts tests migrations
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run dev demo test test-all check fix lock migrate revision db shell bench bench-goodput docs clean
+.PHONY: help setup run dev demo test test-all check fix lock migrate revision db shell bench bench-goodput conformance docs clean
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ bench: $(STAMP) ## CPU per call beside nginx and the direct call
 
 bench-goodput: $(STAMP) ## what is served of the accounts' limits, and what is wasted, beside plain rotations
 	@exec $(PY) scripts/goodput.py $(ARGS)
+
+conformance: $(STAMP) ## the API tests of OpenAI's SDK, directly and through a gateway (fetches them; ARGS="-k files")
+	@exec $(PY) scripts/conformance/run.py $(ARGS)
 
 docs: $(STAMP) ## check that links in the documentation lead somewhere
 	$(PY) scripts/check_docs.py

@@ -88,7 +88,10 @@ class Progress:
         self.last = outcome
         kind = outcome.kind
         if len(self._trail) < MAX_TRAIL:
-            self._trail.append(AttemptRecord(account_id, provider_id, kind, outcome.status, duration_s, outcome.code))
+            record = AttemptRecord(account_id, provider_id, kind, outcome.status, duration_s, outcome.code)
+            if model and model != self.call.model:
+                record = msgspec.structs.replace(record, model=model)
+            self._trail.append(record)
         is_served = kind is OutcomeKind.OK
         self._meter.attempt_finished(provider_id, model, kind, duration_s, is_served=is_served)
         if not is_served and self._meter.is_debug:

@@ -38,6 +38,8 @@ class KeptAttempt(msgspec.Struct, frozen=True):
     """The upstream's own error code."""
     broke: str | None = None
     """What its stream came to once its first content had gone out."""
+    model: str | None = None
+    """The upstream's model, where it is not the one the caller wrote."""
 
 
 class KeptCall(msgspec.Struct, frozen=True, kw_only=True):

@@ -174,6 +174,8 @@ class AttemptRecord(msgspec.Struct, frozen=True, gc=False):
     """The upstream's own error code."""
     broke: OutcomeKind | msgspec.UnsetType = msgspec.UNSET
     """What its stream came to once its first content had gone out. Left out when it ended well, as nearly all do."""
+    model: str | msgspec.UnsetType = msgspec.UNSET
+    """The upstream's model. Left out where it is the one the caller wrote: no route or fallback changed it."""
 
 
 class CallRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="event", tag=Event.CALL_FINISHED.value):

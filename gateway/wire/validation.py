@@ -119,6 +119,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, Rule]
     needs: tuple[tuple[str, str], ...] = ()
     """At the level `ranges`: the first is only allowed where the second is given and true."""
+    apart: tuple[str, str] | None = None
+    """Of the two together the upstream says that they are not allowed together, whatever they are: that is its word."""
 
 
 _ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
@@ -150,6 +152,7 @@ RULES: Final[dict[str, Rules]] = {
     "chat.completions": Rules(
         required=("messages",),
         needs=(("top_logprobs", "logprobs"),),
+        apart=("max_tokens", "max_completion_tokens"),
         params=_SAMPLING
         | {
             "messages": Messages(),
@@ -218,8 +221,11 @@ def check(fields: Mapping[str, Any], endpoint: Endpoint, level: Validation) -> N
         if fields.get(param) is None:
             raise missing(param)
     params = rules.params
+    apart = rules.apart
+    if apart is not None and (fields.get(apart[0]) is None or fields.get(apart[1]) is None):
+        apart = None
     for param, value in fields.items():
-        if value is not None and (rule := params.get(param)) is not None:
+        if value is not None and (rule := params.get(param)) is not None and (apart is None or param not in apart):
             rule.check(param, value, level)
     if level is Validation.RANGES:
         for param, other in rules.needs:

@@ -4,4 +4,4 @@ import sys
 from pathlib import Path
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
-sys.path += [str(SCRIPTS / "bench"), str(SCRIPTS)]
+sys.path += [str(SCRIPTS / "bench"), str(SCRIPTS / "conformance"), str(SCRIPTS)]

@@ -5,6 +5,7 @@ from gateway.core.errors import AllRateLimited, UpstreamTimedOut
 from gateway.core.ids import ProviderId
 from gateway.core.outcome import Fault, FaultKind, OutcomeKind
 from gateway.core.snapshot import AuthStrategy, Provider, Route
+from gateway.telemetry.calls import KeptCall
 from tests.fakes.relay_kit import (
     ANSWER,
     BROKEN,
@@ -65,6 +66,24 @@ async def test_a_call_that_no_account_of_the_model_serves_is_served_by_its_fallb
     assert model_sent(kit.upstream.attempts[-1]) == "gpt-4o"
     assert job.progress.served_model == "gpt-4o"
     kit.assert_idle()
+
+
+async def test_the_trail_names_the_model_of_an_attempt_where_it_is_another():
+    kit = pair()
+    kit.upstream.on("sk-gpt-4", rate_limited(20))
+    kit.upstream.on("sk-gpt-4o", OK)
+    job = kit.job()
+
+    await kit.finished(kit.relay.relay_call(job))
+    job.progress.finish(OutcomeKind.OK, 200)
+
+    (record,) = kit.meter.calls
+    assert [(attempt.account_id, attempt.model) for attempt in record.trail] == [
+        ("gpt-4", msgspec.UNSET),
+        ("gpt-4o", "gpt-4o"),
+    ]
+    shown = msgspec.json.decode(msgspec.json.encode(record), type=KeptCall)
+    assert [attempt.model for attempt in shown.trail] == [None, "gpt-4o"]
 
 
 async def test_the_model_asked_for_serves_while_it_can():

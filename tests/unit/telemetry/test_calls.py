@@ -27,7 +27,7 @@ def test_what_was_kept_is_read_again_whole(tmp_path):
 
     assert call is not None
     told = msgspec.to_builtins(record(call_id="req_1", model="gpt-4", waited_s=0.5))
-    trail = tuple(attempt | {"broke": None} for attempt in told["trail"])
+    trail = tuple(attempt | {"broke": None, "model": None} for attempt in told["trail"])
     assert msgspec.to_builtins(call) == {
         name: value for name, value in (told | {"trail": trail}).items() if name not in {"event", "level"}
     }

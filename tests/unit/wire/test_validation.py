@@ -112,6 +112,7 @@ def test_documented_ranges_are_checked_at_their_level_alone(fields, param, code)
     [
         pytest.param(chat(), id="nothing-else"),
         pytest.param(chat(temperature=0, top_p=1, n=1, max_tokens=131_072), id="bounds"),
+        pytest.param(chat(max_tokens=0, max_completion_tokens=0), id="both-limits-are-the-upstreams-word"),
         pytest.param(chat(temperature=2.0, frequency_penalty=-2, presence_penalty=2, n=128), id="other-bounds"),
         pytest.param(chat(temperature=None, n=None, stop=None, tools=None, top_logprobs=None), id="nulls"),
         pytest.param(chat(stop=["a", "b", "c", "d"], logprobs=True, top_logprobs=20), id="four-stops"),
