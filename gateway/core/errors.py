@@ -16,6 +16,7 @@ GatewayError
     ├── NoAccountAvailable   503
     ├── ShuttingDown         503
     └── UpstreamTimedOut     504
+        └── OutcomeUnknown   504   of a call that makes something
 
 `code` is public API: stable and documented in docs/errors.md. Messages say what was wrong and what to do, and never
 hold a credential or another tenant's name.
@@ -134,3 +135,10 @@ class ShuttingDown(CallFailed):
 class UpstreamTimedOut(CallFailed):
     status = 504
     code = "upstream_timeout"
+
+
+class OutcomeUnknown(UpstreamTimedOut):
+    """A call that makes something, or acts, may have done so: nobody should repeat it without a look."""
+
+    code = "outcome_unknown"
+    should_retry = False

@@ -43,6 +43,7 @@ from gateway.relay.ports import Clock
 from gateway.relay.restart import RestartingRelay
 from gateway.telemetry.events import CallEnd, Event
 from gateway.telemetry.log import get_logger
+from gateway.wire.acting import as_creating
 from gateway.wire.endpoints import allowed_methods, as_head, find, other, path_values
 from gateway.wire.envelope import Envelope, peek_envelope, read_envelope
 from gateway.wire.errors import error_headers, write_error
@@ -228,7 +229,7 @@ class Exchange:
         query: bytes = self._scope["query_string"]
         call = Call(
             id=self._call_id,
-            endpoint=endpoint,
+            endpoint=as_creating(endpoint) if envelope.is_acting else endpoint,
             path=self._path,
             query=query,
             model=envelope.model or (model_in(query) if query else None),

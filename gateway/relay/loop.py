@@ -12,7 +12,7 @@ from random import Random
 
 from gateway.core.attempts import ACCOUNT_FAULTS, UPSTREAM_FAULTS, Plan, Resting, Step, Stop, Try, Wait, next_step
 from gateway.core.blast_radius import Refusals
-from gateway.core.errors import AllRateLimited, NoAccountAvailable, UpstreamTimedOut
+from gateway.core.errors import AllRateLimited, NoAccountAvailable, OutcomeUnknown, UpstreamTimedOut
 from gateway.core.ids import FOREVER, Instant
 from gateway.core.outcome import OutcomeKind
 from gateway.core.retry_budget import may_retry
@@ -86,7 +86,7 @@ class Relay:
                     case Stop(error):
                         if error is not None:
                             raise error
-                        return _as_it_came(run)
+                        return _as_it_came(run, is_creating=job.call.endpoint.is_creating)
         finally:
             if run.ticket is not None:
                 self._leave_line(run)
@@ -205,7 +205,7 @@ def _affinity_of(job: Job) -> str | None:
     return job.call.affinity or prompt_prefix(job.body)
 
 
-def _as_it_came(run: _Run) -> Answer:
+def _as_it_came(run: _Run, *, is_creating: bool) -> Answer:
     failed = run.failed
     if failed is not None and failed.outcome.kind in ACCOUNT_FAULTS and not run.is_at_fault:
         raise UpstreamTimedOut("No account could serve the call in time.")
@@ -213,4 +213,6 @@ def _as_it_came(run: _Run) -> Answer:
         raise NoAccountAvailable("No account can serve this call. Tell the operator of this gateway.")
     if isinstance(failed.refusal, Answer):
         return failed.refusal
+    if is_creating and not failed.outcome.is_definite_refusal:
+        raise OutcomeUnknown("The upstream gave no answer, but may have done what was asked. Look before you repeat.")
     raise failed.refusal

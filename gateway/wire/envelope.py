@@ -13,6 +13,7 @@ import msgspec
 from gateway.core.call import Endpoint, ModelUse, StreamKind
 from gateway.core.errors import InvalidCall
 from gateway.core.ids import ModelName
+from gateway.wire.acting import acts
 from gateway.wire.members import read_members
 from gateway.wire.numbers import decode_any_numbers
 from gateway.wire.refusals import kind_of, missing_model, wrong_type
@@ -39,6 +40,8 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     model: ModelName | None = None
     """None when the body names none (absent or null)."""
     is_stream: bool = False
+    is_acting: bool = False
+    """A response that does more than answer: see `wire/acting`."""
     asks_usage: bool = False
     affinity: str | None = None
     estimated_tokens: int = 0
@@ -67,6 +70,7 @@ def read_envelope(body: bytes, endpoint: Endpoint) -> Envelope:
         fields=fields,
         model=_read_model(fields.get("model"), is_known=endpoint.model is not ModelUse.NONE),
         is_stream=_is_stream(fields, endpoint, is_stream=is_stream is True),
+        is_acting=endpoint.stream is StreamKind.RESPONSES and acts(fields),
         asks_usage=isinstance(options, dict) and options.get("include_usage") is True,
         affinity=_text(fields.get("prompt_cache_key")) or _text(fields.get("user")),
         estimated_tokens=_estimate(body, fields),
@@ -216,6 +220,7 @@ def _estimate(body: bytes, fields: dict[str, Any]) -> int:
     texts in it would cost more than this estimate decides.
     """
     most = _count(fields.get("max_completion_tokens")) or _count(fields.get("max_tokens"))
+    most = most or _count(fields.get("max_output_tokens"))
     characters = len(body) - (_inline_bytes(body) if len(body) > _SMALL_BYTES else 0)
     return min(max(characters // 4, most * (_count(fields.get("n")) or 1)), _ESTIMATE_CEILING)
 

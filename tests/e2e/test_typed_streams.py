@@ -200,3 +200,19 @@ async def test_usage_of_a_stream_and_its_splice_are_shown(shared):
     assert (spliced["outcome"], spliced["is_spliced"]) == ("ok", True)
     assert [attempt["broke"] for attempt in spliced["trail"]] == ["unreachable", None]
     assert b'gateway_streams_broken_total{provider="openai",spliced="true"}' in (await gateway.get("/metrics")).content
+
+
+@pytest.mark.parametrize("fields", [{"background": True}, {"tools": [{"type": "mcp"}]}], ids=["background", "tools"])
+async def test_a_response_that_acts_is_not_made_twice(shared, fields):
+    gateway, sandbox = shared
+    sandbox.script("close_before_headers", key="sk-a")
+
+    plain = await streamed(gateway)
+    sandbox.reset()
+    sandbox.script("close_before_headers", key="sk-a")
+    acting = await streamed(gateway, **fields)
+
+    assert plain.status_code == 200
+    assert (acting.status_code, acting.json()["error"]["code"]) == (504, "outcome_unknown")
+    assert acting.headers["x-should-retry"] == "false"
+    assert [seen.key for seen in sandbox.log] == ["sk-a"]

@@ -302,3 +302,29 @@ def test_a_prompt_is_charged_by_its_characters_without_its_files_and_its_cache()
     assert prompt_tokens(image) < 20
     assert prompt_tokens(b'{"cache_control":{}' + b" " * 4000 + b"}") == 1
     assert prompt_tokens(b"{}") == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_acting"),
+    [
+        pytest.param({}, False, id="plain"),
+        pytest.param({"background": True}, True, id="background"),
+        pytest.param({"background": False, "conversation": None}, False, id="foreground"),
+        pytest.param({"conversation": "conv_1"}, True, id="conversation"),
+        pytest.param({"tools": [{"type": "function"}, {"type": "web_search"}]}, False, id="harmless-tools"),
+        pytest.param({"tools": [{"type": "function"}, {"type": "mcp"}]}, True, id="acting-tool"),
+        pytest.param({"tools": [{"type": []}, "mcp", None]}, False, id="odd-tools"),
+        pytest.param({"tools": "mcp"}, False, id="no-tools"),
+    ],
+)
+def test_a_response_that_does_more_than_answer_is_known(fields, is_acting):
+    body = json.dumps({"model": "gpt-4", "input": "hi", **fields}).encode()
+
+    assert read_envelope(body, find("POST", "/responses")).is_acting is is_acting
+    assert not read_envelope(body, find("POST", "/images/generations")).is_acting
+
+
+def test_a_response_is_charged_by_its_longest_output():
+    body = b'{"model":"gpt-4","input":"hi","max_output_tokens":900}'
+
+    assert read_envelope(body, find("POST", "/responses")).estimated_tokens == 900
