@@ -334,6 +334,8 @@ class Service:
             callers=Callers(self.cipher.digests, needs_key=self.needs_key),
             cors=Cors(frozenset(settings.cors_origins)),
             max_json_bytes=settings.limits.max_json_bytes,
+            max_body_bytes=settings.limits.max_body_bytes,
+            spool_folder=settings.limits.spool_folder or settings.home / "spool",
             default_wait_s=settings.waiting.default_s,
             max_wait_s=settings.waiting.max_s,
             gives_client_secrets=settings.realtime.client_secrets,

@@ -63,7 +63,10 @@ class LimitSettings(Section, frozen=True, kw_only=True):
     max_json_bytes: Size = 32 * MIB
     """Largest JSON body of a call; images in chats are large."""
     max_body_bytes: Size = 512 * MIB
-    """Largest body of any other call: files."""
+    """Largest body of any other call: files. The form around one may add a 512th."""
+    spool_folder: Path | None = None
+    """Where uploads beyond 1 MiB wait for their upstream, in files without names. None: `spool` below `home`, or the
+    system's folder for temporary files where that cannot be written."""
 
 
 class WaitingSettings(Section, frozen=True, kw_only=True):

@@ -110,7 +110,7 @@ the folder that the gateway starts in; [gateway.example.yaml](../gateway.example
 - **`${NAME}`** in the file is taken from the environment, `${NAME:-text}` with a default, `$$` is a dollar.
 - **A wrong or unknown setting stops the start** with its name, the place of its value and what is allowed.
   `gateway doctor` checks without starting. A setting that changes needs a restart; rows of the tables do not.
-- Not in use yet: `limits.max_body_bytes`, `rpm_limit`, `tpm_limit`. They are read and kept.
+- Not in use yet: `rpm_limit`, `tpm_limit`. They are read and kept.
 """
 
 OPENAI = """## Accounts from the environment

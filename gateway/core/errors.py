@@ -15,6 +15,7 @@ GatewayError
     ├── AllOverloaded        503
     ├── NoAccountAvailable   503
     ├── ShuttingDown         503
+    ├── NoDiskSpace          503   an upload cannot be kept
     └── UpstreamTimedOut     504
         └── OutcomeUnknown   504   of a call that makes something
 
@@ -130,6 +131,11 @@ class ShuttingDown(CallFailed):
     status = 503
     type = "service_unavailable_error"
     code = "shutting_down"
+
+
+class NoDiskSpace(CallFailed):
+    status = 503
+    code = "no_disk_space"
 
 
 class UpstreamTimedOut(CallFailed):

@@ -25,8 +25,7 @@ async def read_body(receive: Receive, *, max_bytes: int, encoding: bytes | None,
 
     `declared` is the `content-length`: one that is too large is refused before a byte of the body is read.
     """
-    if declared is not None and declared.isdigit() and int(declared) > max_bytes:
-        raise too_large(max_bytes)
+    check_declared(declared, max_bytes)
     message = await receive()
     if message["type"] == "http.disconnect":
         raise CallerGone
@@ -59,13 +58,7 @@ def unpacked(body: bytes, encoding: bytes, max_bytes: int) -> bytes:
     """`body` without its content coding. Never unpacks more than `max_bytes`: a small body can hold a huge one."""
     window = UNPACKED_BY.get(encoding)
     if window is None:
-        known = ", ".join(sorted(name.decode() for name in UNPACKED_BY))
-        raise InvalidCall(
-            f"Unsupported Content-Encoding: send the body as it is, or as one of {known}.",
-            param="Content-Encoding",
-            code="unsupported_content_encoding",
-            status=415,
-        )
+        raise unknown_coding()
     unpacker = zlib.decompressobj(window)
     try:
         plain = unpacker.decompress(body, max_bytes + 1)
@@ -76,6 +69,22 @@ def unpacked(body: bytes, encoding: bytes, max_bytes: int) -> bytes:
     if not unpacker.eof or unpacker.unused_data:
         raise not_packed(encoding)
     return plain
+
+
+def check_declared(declared: bytes | None, max_bytes: int) -> None:
+    """Raises InvalidCall (413) for a `content-length` that is too large."""
+    if declared is not None and declared.isdigit() and int(declared) > max_bytes:
+        raise too_large(max_bytes)
+
+
+def unknown_coding() -> InvalidCall:
+    known = ", ".join(sorted(name.decode() for name in UNPACKED_BY))
+    return InvalidCall(
+        f"Unsupported Content-Encoding: send the body as it is, or as one of {known}.",
+        param="Content-Encoding",
+        code="unsupported_content_encoding",
+        status=415,
+    )
 
 
 def not_packed(encoding: bytes) -> InvalidCall:

@@ -5,6 +5,7 @@ the call, find its pool, check it, relay it, send the answer.
 """
 
 import asyncio
+from pathlib import Path
 from random import Random
 
 import msgspec
@@ -18,6 +19,7 @@ from gateway.core.errors import (
     EndpointNotFound,
     GatewayError,
     NoAccountAvailable,
+    NoDiskSpace,
     NotAllowed,
     ShuttingDown,
     UpstreamFailed,
@@ -32,20 +34,22 @@ from gateway.ingress.caller import Callers, check_model
 from gateway.ingress.cors import Cors
 from gateway.ingress.front import DataPlaneApp
 from gateway.ingress.keep_alive import KeepAlives
+from gateway.ingress.upload import read_upload
 from gateway.providers.base import Headers
 from gateway.relay.answer import Answer, ComingBody
 from gateway.relay.board import Board
 from gateway.relay.catalog import ModelCatalog
 from gateway.relay.gate import Gate
-from gateway.relay.job import Job, charged, fitted
+from gateway.relay.job import Body, Job, charged, fitted
 from gateway.relay.metering import CLIENT_GONE, Meter, Progress
 from gateway.relay.ports import Clock
 from gateway.relay.restart import RestartingRelay
+from gateway.relay.spooled import Spool
 from gateway.telemetry.events import CallEnd, Event
 from gateway.telemetry.log import get_logger
 from gateway.wire.acting import as_creating
 from gateway.wire.endpoints import allowed_methods, as_head, find, other, path_values
-from gateway.wire.envelope import Envelope, peek_envelope, read_envelope
+from gateway.wire.envelope import Envelope, form_envelope, peek_envelope, read_envelope
 from gateway.wire.errors import error_headers, write_error
 from gateway.wire.headers import max_wait_s, request_headers
 from gateway.wire.paths import check_path
@@ -68,6 +72,7 @@ ENDS: tuple[tuple[type[GatewayError], OutcomeKind | CallEnd], ...] = (
     (UpstreamFailed, OutcomeKind.UPSTREAM_ERROR),
     (UpstreamTimedOut, OutcomeKind.TIMED_OUT),
     (NoAccountAvailable, CallEnd.NO_ACCOUNT),
+    (NoDiskSpace, CallEnd.REFUSED),
     (ShuttingDown, CallEnd.SHUTTING_DOWN),
 )
 """How a call ended that got an error of ours, for the log and the counters."""
@@ -88,6 +93,9 @@ class DataPlane(msgspec.Struct, frozen=True, kw_only=True):
     callers: Callers
     cors: Cors
     max_json_bytes: int
+    max_body_bytes: int
+    spool_folder: Path | None
+    """Where uploads are kept that are too large for memory; None: the system's folder."""
     default_wait_s: float
     max_wait_s: float
     gives_client_secrets: bool
@@ -107,6 +115,7 @@ class Exchange:
 
     __slots__ = (
         "_call_id", "_coming", "_headers", "_path", "_plane", "_progress", "_receive", "_schema", "_scope", "_send",
+        "_spool",
     )  # fmt: skip
 
     def __init__(self, plane: DataPlane, scope: Scope, receive: Receive, send: Send) -> None:
@@ -119,6 +128,8 @@ class Exchange:
         self._call_id = CallId(f"req_{plane.rng.getrandbits(128):032x}")
         self._schema = Schema.OPENAI
         """Whose form the caller's errors have."""
+        self._spool: Spool | None = None
+        """Holds the call's body until the call is over."""
         self._coming: ComingBody | None = None
         """Set once the head of a body that is on its way went out: from then on no status can be sent."""
         call = Call(id=self._call_id, endpoint=UNKNOWN)
@@ -155,6 +166,8 @@ class Exchange:
         finally:
             plane.hang_ups.remove(hang_up)
             plane.gate.leave(task)
+            if self._spool is not None:
+                self._spool.close()
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -170,6 +183,8 @@ class Exchange:
             return self._own(endpoint, key)
         if endpoint.gives_secret:
             self._check_secrets(key)
+        if endpoint.body is not BodyKind.JSON and self._is_upload(endpoint):
+            return await self._upload(endpoint, key)
         body = await read_body(
             self._receive,
             max_bytes=plane.max_json_bytes,
@@ -192,6 +207,29 @@ class Exchange:
                 "This client key may use some models alone, and nobody could hold a client secret to them.",
                 code="client_secrets_refused",
             )
+
+    def _is_upload(self, endpoint: Endpoint) -> bool:
+        """Whether a body comes that is neither JSON nor short by nature."""
+        headers = self._headers
+        if endpoint.body is BodyKind.NONE or headers.get(b"content-type", b"").lower().startswith(JSON_TYPE):
+            return False
+        return b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
+
+    async def _upload(self, endpoint: Endpoint, key: ClientKey | None) -> Job:
+        """A call whose body is a form or a file. Its patience begins when it is whole: sending it takes time."""
+        plane, headers = self._plane, self._headers
+        spool = self._spool = Spool(plane.spool_folder)
+        body = await read_upload(
+            self._receive,
+            spool,
+            content_type=headers.get(b"content-type", b""),
+            max_bytes=plane.max_body_bytes,
+            encoding=headers.get(b"content-encoding"),
+            declared=headers.get(b"content-length"),
+        )
+        envelope = Envelope() if body.form is None else form_envelope(body.form, endpoint)
+        job = self._job(endpoint, key, envelope, body)
+        return msgspec.structs.replace(job, began=plane.clock.now())
 
     def _endpoint(self) -> Endpoint:
         """The row of the request, made on the spot where the table has none."""
@@ -223,7 +261,7 @@ class Exchange:
         is_stream = endpoint.stream is not StreamKind.NONE and has_flag(self._scope["query_string"], b"stream")
         return Envelope(model=ModelName(named) if named else None, is_stream=is_stream)
 
-    def _job(self, endpoint: Endpoint, key: ClientKey | None, envelope: Envelope, body: bytes) -> Job:
+    def _job(self, endpoint: Endpoint, key: ClientKey | None, envelope: Envelope, body: Body) -> Job:
         headers, plane = self._headers, self._plane
         named = headers.get(b"x-provider")
         query: bytes = self._scope["query_string"]
@@ -246,7 +284,7 @@ class Exchange:
         check_model(key, call.model)
         pool = plane.board.pool_for(call)
         sent = fitted(call, pool, envelope, body)
-        if not pool.charges_answers:
+        if not pool.charges_answers and isinstance(body, bytes):
             call = charged(call, pool, body)
         if query and not pool.is_model_kept:
             call = msgspec.structs.replace(call, query=replace_model(query, pool.model))

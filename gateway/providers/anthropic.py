@@ -18,7 +18,7 @@ from gateway.core.ids import ModelName
 from gateway.core.outcome import ErrorBody
 from gateway.core.snapshot import AuthStrategy, Credential, Provider, StreamUsage, Validation
 from gateway.providers.auth import header_value
-from gateway.providers.base import Destination, Headers, Limits, UpstreamRequest
+from gateway.providers.base import BodySource, Destination, Headers, Limits, UpstreamRequest
 from gateway.providers.limit_headers import limit_names
 from gateway.providers.openai_compatible import OpenAICompatible
 from gateway.wire.openai_anthropic.reader import TranslatedReader
@@ -128,7 +128,7 @@ class Anthropic(msgspec.Struct, frozen=True):
         *,
         model: ModelName | None,
         headers: Headers,
-        body: bytes,
+        body: bytes | BodySource,
         limits: Limits,
     ) -> UpstreamRequest:
         if isinstance(destination, AnthropicDestination):

@@ -18,7 +18,7 @@ from gateway.core.call import Call, Endpoint
 from gateway.core.ids import ModelName
 from gateway.core.outcome import ErrorBody
 from gateway.core.snapshot import AuthStrategy, Credential, Provider, StreamUsage, Validation
-from gateway.providers.base import Destination, Headers, Limits, UpstreamRequest
+from gateway.providers.base import BodySource, Destination, Headers, Limits, UpstreamRequest
 from gateway.providers.openai_compatible import OpenAICompatible, read_base_url
 
 OF_DEPLOYMENTS: Final = frozenset(
@@ -93,7 +93,7 @@ class AzureOpenAI(msgspec.Struct, frozen=True):
         *,
         model: ModelName | None,
         headers: Headers,
-        body: bytes,
+        body: bytes | BodySource,
         limits: Limits,
     ) -> UpstreamRequest:
         request = self.plain.prepare(call, destination, model=model, headers=headers, body=body, limits=limits)

@@ -1,5 +1,6 @@
 """What a provider kind must offer, and the request it prepares: the last pure value before the wire."""
 
+from collections.abc import AsyncGenerator
 from typing import Any, Protocol
 
 import msgspec
@@ -63,6 +64,23 @@ def via_of(provider: Provider) -> Via | None:
     return Via(proxy, has_http2, settings.keep_alive_s, settings.max_idle_connections)
 
 
+class BodySource(Protocol):
+    """A body that is not in memory as a whole."""
+
+    @property
+    def size(self) -> int:
+        """Bytes, known before the first is asked for."""
+        ...
+
+    def pieces(self) -> AsyncGenerator[bytes, None]:
+        """From the first byte on, at each call anew: another attempt sends the whole body. May raise GatewayError."""
+        ...
+
+
+def size_of(body: bytes | BodySource) -> int:
+    return len(body) if isinstance(body, bytes) else body.size
+
+
 class UpstreamRequest(msgspec.Struct, frozen=True):
     """One HTTP request to an upstream, whole."""
 
@@ -72,7 +90,7 @@ class UpstreamRequest(msgspec.Struct, frozen=True):
     """Path and query as they go on the request line."""
     headers: Headers
     """Without `host`, `content-length` and `transfer-encoding`: the engine writes these."""
-    body: bytes = b""
+    body: bytes | BodySource = b""
     limits: Limits = Limits()
     may_resend: bool = True
     """Whether the engine may send it again when a kept connection turns out dead before a byte of the answer came.
@@ -82,7 +100,7 @@ class UpstreamRequest(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         """Neither headers nor body: a credential and a prompt are in them."""
-        return f"UpstreamRequest({self.method!r}, {self.origin!r}, {self.target!r}, body_bytes={len(self.body)})"
+        return f"UpstreamRequest({self.method!r}, {self.origin!r}, {self.target!r}, body_bytes={size_of(self.body)})"
 
 
 class Destination(msgspec.Struct, frozen=True):
@@ -175,7 +193,7 @@ class ProviderKind(Protocol):
         *,
         model: ModelName | None,
         headers: Headers,
-        body: bytes,
+        body: bytes | BodySource,
         limits: Limits,
     ) -> UpstreamRequest:
         """The request that makes `call` there.

@@ -12,7 +12,7 @@ from gateway.core.ids import ModelName
 from gateway.core.outcome import ErrorBody
 from gateway.core.snapshot import Credential, Provider, StreamUsage, Validation
 from gateway.providers.auth import auth_headers, fixed_headers
-from gateway.providers.base import Destination, Headers, Limits, Origin, UpstreamRequest, via_of
+from gateway.providers.base import BodySource, Destination, Headers, Limits, Origin, UpstreamRequest, via_of
 from gateway.providers.limit_headers import limit_names
 from gateway.wire import errors
 from gateway.wire.envelope import ask_for_usage
@@ -73,7 +73,7 @@ class OpenAICompatible(msgspec.Struct, frozen=True):
         *,
         model: ModelName | None,  # noqa: ARG002  # it stands in the body
         headers: Headers,
-        body: bytes,
+        body: bytes | BodySource,
         limits: Limits,
     ) -> UpstreamRequest:
         is_json = call.endpoint.body is BodyKind.JSON
@@ -88,7 +88,7 @@ class OpenAICompatible(msgspec.Struct, frozen=True):
                 *destination.headers,
                 (b"x-client-request-id", call.id.encode()),
             ),
-            body=ask_for_usage(body) if self.hides_usage(call, destination) else body,
+            body=ask_for_usage(body) if isinstance(body, bytes) and self.hides_usage(call, destination) else body,
             limits=limits,
             may_resend=not call.endpoint.is_creating,
             via=destination.via,

@@ -13,6 +13,7 @@ from gateway.core.ids import Instant
 from gateway.core.masking import masked_identifiers_in_bytes
 from gateway.core.outcome import ErrorBody, Fault, Outcome, OutcomeKind
 from gateway.providers.base import Destination, Headers
+from gateway.providers.location import with_our_location
 from gateway.relay.answer import Answer
 from gateway.relay.board import Board
 from gateway.relay.credentials import Credentials
@@ -133,19 +134,26 @@ class Attempts:
     async def _read(self, answer: UpstreamAnswer, lease: Lease, job: Job, first_event_by: Instant) -> Begun | Failed:
         """What the head and as much of the body as is safe to wait for say."""
         status = answer.status
+        endpoint = job.call.endpoint
         if not 200 <= status < 300:
             if status == 101 and isinstance(answer, UpstreamSocket):
                 return await self._opened(answer, lease)
+            if 300 <= status < 400 and endpoint.model is not ModelUse.REQUIRED:
+                return self._passing(answer, lease, job)  # not changed, or elsewhere: the caller knows what to do
             return await self._refused(answer, lease, job)
         content_type = _value(answer.headers, b"content-type")
-        endpoint = job.call.endpoint
         is_chunks = endpoint.stream in CHUNKS
         may_stream = job.call.is_stream if is_chunks else endpoint.stream is not StreamKind.NONE
         if may_stream and content_type.startswith(EVENTS_TYPE):
             return await self._stream(answer, lease, job, first_event_by)
         if is_chunks or (_is_json_type(content_type) and not endpoint.is_download):
             return await self._whole(answer, job)
-        job.progress.usage = read_asked_usage(job.body, endpoint)
+        return self._passing(answer, lease, job)
+
+    def _passing(self, answer: UpstreamAnswer, lease: Lease, job: Job) -> Begun:
+        """An answer that goes on unread, of any size."""
+        if isinstance(job.body, bytes):
+            job.progress.usage = read_asked_usage(job.body, job.call.endpoint)
         body = PassingBody(
             answer=answer,
             lease=lease,
@@ -154,7 +162,8 @@ class Attempts:
             progress=job.progress,
             stall_s=(job.pool.stream_limits if job.call.is_stream else job.pool.limits).stall_s,
         )
-        return Begun(Outcome(OutcomeKind.OK, status), Answer(status, answer_headers(answer.headers), coming=body))
+        headers = with_our_location(answer_headers(answer.headers), lease.member.destination)
+        return Begun(Outcome(OutcomeKind.OK, answer.status), Answer(answer.status, headers, coming=body))
 
     async def _opened(self, socket: UpstreamSocket, lease: Lease) -> Begun | Failed:
         opened = OpenedSocket(socket=socket, lease=lease)

@@ -15,10 +15,9 @@ from gateway.core.ids import Instant, ModelName
 from gateway.core.outcome import OutcomeKind
 from gateway.relay.answer import Answer
 from gateway.relay.board import Board
-from gateway.relay.job import Job, charged, fitted
+from gateway.relay.job import Job, body_for, charged
 from gateway.relay.loop import Relay
 from gateway.relay.ports import Clock
-from gateway.wire.envelope import read_envelope, replace_model
 
 End = Answer | GatewayError
 
@@ -82,12 +81,11 @@ class FallbackRelay:
             pool = self._board.pool_for(call)
             if job.call.named_provider is not None and pool.provider.id != job.pool.provider.id:
                 return None
-            written = replace_model(job.written, job.call.model, model)
-            body = fitted(call, pool, read_envelope(written, call.endpoint), written)
+            body = body_for(job, model, call, pool)
         except CallRefused:
             return None
-        if pool.charges_answers is not job.pool.charges_answers:
-            call = charged(call, pool, written)
+        if pool.charges_answers is not job.pool.charges_answers and isinstance(job.written, bytes):
+            call = charged(call, pool, job.written)
         turn = msgspec.structs.replace(job, call=call, pool=pool, body=body, began=now)
         return _hurried(turn, max(patient_until - now, 0.0))
 

@@ -5,12 +5,15 @@ import msgspec
 from gateway.core.attempts import Plan
 from gateway.core.call import Call, ModelUse
 from gateway.core.errors import InvalidCall
-from gateway.core.ids import Instant
+from gateway.core.ids import Instant, ModelName
 from gateway.providers.base import Headers
 from gateway.relay.metering import Progress
 from gateway.relay.pool import Pool
+from gateway.relay.spooled import SpooledBody
 from gateway.wire.envelope import Envelope, prompt_tokens, read_envelope, replace_model
 from gateway.wire.validation import check
+
+Body = bytes | SpooledBody
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -20,10 +23,10 @@ class Job(msgspec.Struct, frozen=True):
     pool: Pool
     headers: Headers
     """Those of the caller that may go upstream."""
-    body: bytes
+    body: Body
     """Names the upstream's model already."""
     progress: Progress
-    written: bytes = b""
+    written: Body = b""
     """The body as the caller wrote it, from which a fallback's is made."""
     allowed_models: tuple[str, ...] = ()
     """Names or globs that the caller's key may use; empty means all."""
@@ -33,7 +36,7 @@ class Job(msgspec.Struct, frozen=True):
     """What it has been through: a call whose stream broke does not go back to the account that broke it."""
 
 
-def fitted(call: Call, pool: Pool, envelope: Envelope, body: bytes) -> bytes:
+def fitted(call: Call, pool: Pool, envelope: Envelope, body: Body) -> Body:
     """`body` as it may go to the pool: checked against the pool's rules, naming the pool's model.
 
     Raises InvalidCall for what the provider does not take.
@@ -48,7 +51,23 @@ def fitted(call: Call, pool: Pool, envelope: Envelope, body: bytes) -> bytes:
         return pool.translation.write_request(envelope.fields, model, is_stream=call.is_stream)
     if pool.is_model_kept or (envelope.model is None and call.endpoint.model is not ModelUse.REQUIRED):
         return body
-    return replace_model(body, envelope.model, pool.model)
+    return renamed(body, envelope.model, pool.model)
+
+
+def renamed(body: Body, old: ModelName | None, new: ModelName) -> Body:
+    """`body` naming `new`. `old` is what its envelope said; a body that can name none stays as it is."""
+    if isinstance(body, SpooledBody):
+        return body.with_model(new)
+    return replace_model(body, old, new) if body else body
+
+
+def body_for(job: Job, model: ModelName, call: Call, pool: Pool) -> Body:
+    """The job's body for another model, `call` and `pool` being that one's. Raises InvalidCall as `fitted`."""
+    if isinstance(job.written, SpooledBody):
+        envelope = Envelope(model=model, is_stream=call.is_stream)
+        return fitted(call, pool, envelope, job.written.with_model(model))
+    written = replace_model(job.written, job.call.model, model)
+    return fitted(call, pool, read_envelope(written, call.endpoint), written)
 
 
 def charged(call: Call, pool: Pool, body: bytes) -> Call:

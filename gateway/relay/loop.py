@@ -26,6 +26,7 @@ from gateway.relay.job import Job
 from gateway.relay.picking import pick, refill_of
 from gateway.relay.pool import Member, Pool, View, no_headroom, no_room, resting_of
 from gateway.relay.ports import Clock
+from gateway.relay.spooled import held_bytes
 from gateway.relay.waiting import Ticket, Waiting
 from gateway.wire.envelope import prompt_prefix
 
@@ -185,7 +186,7 @@ class Relay:
             run.plan = run.plan.rested() if self._clock.now() < run.deadline else run.plan.ended()
             return
         if run.ticket is None:
-            run.ticket = self._waiting.join(job.pool.key, len(job.body), is_first=run.plan.last is not None)
+            run.ticket = self._waiting.join(job.pool.key, held_bytes(job.body), is_first=run.plan.last is not None)
         if run.ticket is None:
             raise AllRateLimited("Too many calls wait for an account already. Retry shortly.", retry_after_s=1.0)
         await run.ticket.wait(until if self._waiting.is_head(run.ticket) else run.wait_until)
@@ -202,7 +203,7 @@ def _affinity_of(job: Job) -> str | None:
     """What calls with the same prompt have in common, where the strategy asks for it."""
     if job.pool.provider.settings.strategy is not SelectionStrategy.CACHE_AFFINITY:
         return None
-    return job.call.affinity or prompt_prefix(job.body)
+    return job.call.affinity or (prompt_prefix(job.body) if isinstance(job.body, bytes) else None)
 
 
 def _as_it_came(run: _Run, *, is_creating: bool) -> Answer:

@@ -77,6 +77,8 @@ def _sent_of(endpoint: Endpoint) -> SentSoFar | None:
 
 def _is_kept(job: Job) -> bool:
     """Whether the upstream keeps the answer. Responses it keeps unless it is told not to, and in a conversation."""
+    if not isinstance(job.body, bytes):
+        return True  # a form: nobody can tell
     asked = _decode(job.body)
     if job.call.endpoint.stream is StreamKind.RESPONSES:
         return asked.store is not False or bool(asked.conversation) or bool(asked.background)

@@ -75,6 +75,8 @@ class Service:
             self.script.spend(line)
             return seen, self._ruin(seen, key, asked, line.fault)
         answer = self._answer(request, seen, key, asked)
+        if request.method == "HEAD":
+            answer.events = ()
         if line is None or answer.status != 200:
             return seen, self._perform(seen, Performance(answer=answer))
         self.script.spend(line)
@@ -97,6 +99,8 @@ class Service:
     def _answer(self, request: Request, seen: Seen, key: KeyConfig | None, asked: Asked | ErrorKind) -> Answer:
         """The answer without faults: an error, or what the endpoint says."""
         headers = self._headers(seen, key)
+        if request.method == "HEAD":
+            request = msgspec.structs.replace(request, method="GET")
         place = place_in(request)
         if place is not None and key is not None:
             return self._answer_object(request, place, seen, key, asked)

@@ -6,11 +6,12 @@ for a nearer deadline); one future for each wait; no task. Whoever is cancelled 
 
 import asyncio
 from collections.abc import Callable
+from contextlib import aclosing
 from math import inf
 from typing import Protocol
 
 from gateway.core.outcome import Fault, FaultKind
-from gateway.providers.base import UpstreamRequest
+from gateway.providers.base import BodySource, UpstreamRequest
 from gateway.upstream import faults
 from gateway.upstream.answer_reader import AnswerReader
 
@@ -96,7 +97,9 @@ class Connection(asyncio.Protocol):
         self._unread = 0
         self.stall_s = request.limits.stall_s
         body = request.body
-        if len(body) <= WHOLE_WRITE_BYTES:
+        if not isinstance(body, bytes):
+            await self._upload_source(head, body)
+        elif len(body) <= WHOLE_WRITE_BYTES:
             # In the next turn: requests of one turn leave together and wake the upstream once (a tenth of a call).
             self._loop.call_soon(self._write, head + body if body else head)
         else:
@@ -207,17 +210,37 @@ class Connection(asyncio.Protocol):
 
     async def _upload(self, head: bytes, body: bytes) -> None:
         """Sends a long body piece by piece; stops where it is when the answer's head comes or the connection breaks."""
-        reader = self.reader
         view = memoryview(body)
         self._is_uploading = True
         self._transport.write(head)
         for start in range(0, len(view), WHOLE_WRITE_BYTES):
-            while self._is_choked and not reader.is_head_whole and reader.fault is None:
-                await self.wait(self.stall_s)
-            if reader.is_head_whole or reader.fault is not None or self._transport.is_closing():
-                return  # closing: its end is told in a moment, and uvloop raises when one writes to it
+            if not await self._may_write():
+                return
             self._transport.write(view[start : start + WHOLE_WRITE_BYTES])
         self._is_uploading = False
+
+    async def _upload_source(self, head: bytes, body: BodySource) -> None:
+        """The same of a body that comes from elsewhere. When it cannot be had, the connection is cut."""
+        self._is_uploading = True
+        self._transport.write(head)
+        try:
+            async with aclosing(body.pieces()) as pieces:
+                async for piece in pieces:
+                    if not await self._may_write():
+                        return
+                    self._transport.write(piece)
+        except BaseException:
+            self.abort()
+            raise
+        self._is_uploading = False
+
+    async def _may_write(self) -> bool:
+        """Once there is room for more. False: the answer's head has come, or the connection broke: no more is sent."""
+        reader = self.reader
+        while self._is_choked and not reader.is_head_whole and reader.fault is None:
+            await self.wait(self.stall_s)
+        # closing: its end is told in a moment, and uvloop raises when one writes to it
+        return not (reader.is_head_whole or reader.fault is not None or self._transport.is_closing())
 
     def _end(self, error: Exception | None) -> None:
         self._owner.retire(self)

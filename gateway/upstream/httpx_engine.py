@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from gateway.core.outcome import Fault, FaultKind
-from gateway.providers.base import Headers, Limits, UpstreamRequest
+from gateway.providers.base import BodySource, Headers, Limits, UpstreamRequest, size_of
 from gateway.upstream import faults
 from gateway.upstream.request_head import check_request, host_of
 from gateway.upstream.tls import client_context
@@ -127,14 +127,15 @@ class HttpxEngine:
         origin = request.origin
         host = f"[{origin.host}]" if ":" in origin.host else origin.host
         headers = [(b"host", host_of(origin)), *request.headers]
-        if request.body or request.method in {b"POST", b"PUT", b"PATCH"}:
-            headers.append((b"content-length", b"%d" % len(request.body)))
+        body, size = request.body, size_of(request.body)
+        if size or request.method in {b"POST", b"PUT", b"PATCH"}:
+            headers.append((b"content-length", b"%d" % size))
         limits = request.limits
         return self._httpx.Request(
             request.method.decode("ascii"),
             self._httpx.URL(scheme=origin.scheme, host=host, port=origin.port, raw_path=request.target),
             headers=headers,
-            content=request.body if len(request.body) <= _PIECE_BYTES else _pieces(request.body),
+            content=body if isinstance(body, bytes) and size <= _PIECE_BYTES else _pieces(body),
             extensions={
                 "timeout": {"connect": limits.connect_s, "write": limits.stall_s, "read": None, "pool": None},
                 "trace": progress.note,
@@ -250,7 +251,11 @@ class _Progress:
             self.clock.reschedule(asyncio.get_running_loop().time() + self._headers_s)
 
 
-async def _pieces(body: bytes) -> AsyncIterator[bytes]:
+async def _pieces(body: bytes | BodySource) -> AsyncIterator[bytes]:
+    if not isinstance(body, bytes):
+        async for piece in body.pieces():
+            yield piece
+        return
     for start in range(0, len(body), _PIECE_BYTES):
         yield body[start : start + _PIECE_BYTES]
 

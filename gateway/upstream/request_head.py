@@ -4,7 +4,7 @@ Header values come from callers (filtered) and from rows of the database; CR, LF
 and raises before any connection is touched.
 """
 
-from gateway.providers.base import Origin, UpstreamRequest
+from gateway.providers.base import Origin, UpstreamRequest, size_of
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _WITH_BODY = frozenset({b"POST", b"PUT", b"PATCH"})
@@ -25,9 +25,9 @@ def first_line_end(origin: Origin) -> bytes:
 
 def write_head(request: UpstreamRequest, line_end: bytes) -> bytes:
     """The head with its empty line. `line_end` is `first_line_end` of the origin. Raises ValueError, see above."""
-    body = request.body
-    if body or request.method in _WITH_BODY:
-        tail = b"\r\ncontent-length: %d\r\n\r\n" % len(body)
+    size = size_of(request.body)
+    if size or request.method in _WITH_BODY:
+        tail = b"\r\ncontent-length: %d\r\n\r\n" % size
         added = 4
     else:
         tail = b"\r\n\r\n"

@@ -15,6 +15,7 @@ from gateway.core.errors import InvalidCall
 from gateway.core.ids import ModelName
 from gateway.wire.acting import acts
 from gateway.wire.members import read_members
+from gateway.wire.multipart import Form
 from gateway.wire.numbers import decode_any_numbers
 from gateway.wire.refusals import kind_of, missing_model, wrong_type
 from gateway.wire.surrogates import without_surrogates
@@ -84,6 +85,29 @@ def peek_envelope(body: bytes) -> Envelope:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Envelope()
     return Envelope(model=ModelName(model) if isinstance(model, str) and model.strip() else None)
+
+
+def form_envelope(form: Form, endpoint: Endpoint) -> Envelope:
+    """What a form says about its call. `fields` are its texts; of a name that ends in `[]` all, of any other the last.
+
+    Raises `InvalidCall` for an empty `model` where one is needed.
+    """
+    fields: dict[str, Any] = {}
+    for part in form.parts:
+        if part.value is None:
+            continue
+        text = part.value.decode("utf-8", "replace")
+        if part.name.endswith("[]"):
+            fields.setdefault(part.name, []).append(text)
+        else:
+            fields[part.name] = text
+    is_stream = str(fields.get("stream")).strip().lower() in {"true", "1"}
+    return Envelope(
+        fields=fields,
+        model=_read_model(fields.get("model"), is_known=endpoint.model is ModelUse.REQUIRED),
+        is_stream=_is_stream(fields, endpoint, is_stream=is_stream),
+        affinity=_text(fields.get("user")),
+    )
 
 
 def _is_stream(fields: dict[str, Any], endpoint: Endpoint, *, is_stream: bool) -> bool:

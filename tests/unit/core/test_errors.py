@@ -16,6 +16,7 @@ TREE = [
     (errors.AllOverloaded, CallFailed, 503, "service_unavailable_error", "server_is_overloaded"),
     (errors.NoAccountAvailable, CallFailed, 503, "service_unavailable_error", "no_account_available"),
     (errors.ShuttingDown, CallFailed, 503, "service_unavailable_error", "shutting_down"),
+    (errors.NoDiskSpace, CallFailed, 503, "server_error", "no_disk_space"),
     (errors.UpstreamTimedOut, CallFailed, 504, "server_error", "upstream_timeout"),
 ]
 

@@ -1,0 +1,116 @@
+"""A request's body that is not held: bounded, unpacked piece by piece, spooled, a form's fields found on the way."""
+
+import zlib
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+
+from gateway.core.errors import InvalidCall
+from gateway.ingress.body import UNPACKED_BY, CallerGone, Receive, check_declared, not_packed, too_large, unknown_coding
+from gateway.relay.spooled import PIECE_BYTES, Spool, SpooledBody
+from gateway.wire.multipart import Form, FormReader, read_boundary
+
+SHARE_OF_FORM = 512
+"""A form may be so large a part larger than the largest file: 1 MiB of 512."""
+
+
+async def read_upload(
+    receive: Receive,
+    spool: Spool,
+    *,
+    content_type: bytes,
+    max_bytes: int,
+    encoding: bytes | None,
+    declared: bytes | None,
+) -> SpooledBody:
+    """The whole body, spooled. Raises InvalidCall (413, 415, 400), NoDiskSpace or CallerGone.
+
+    `max_bytes` is for a file: a form around one may add a little. `spool` is the caller's to close.
+    """
+    reader = _form_reader(content_type)
+    if reader is not None:
+        max_bytes += max_bytes // SHARE_OF_FORM
+    check_declared(declared, max_bytes)
+    async with aclosing(_plain_pieces(receive, max_bytes, encoding)) as pieces:
+        async for piece in pieces:
+            if spool.size + len(piece) > max_bytes:
+                raise too_large(max_bytes)
+            if reader is not None:
+                reader.feed(piece)
+            await spool.add(piece)
+    return await spool.finish(None if reader is None else _checked(reader.form))
+
+
+def _form_reader(content_type: bytes) -> FormReader | None:
+    if not content_type.lower().startswith(b"multipart/form-data"):
+        return None
+    boundary = read_boundary(content_type)
+    if boundary is None:
+        raise InvalidCall(
+            "The Content-Type `multipart/form-data` names no boundary.", param="Content-Type", code="invalid_multipart"
+        )
+    return FormReader(boundary)
+
+
+def _checked(form: Form) -> Form:
+    if form.first_at < 0:
+        raise InvalidCall(
+            "The body is no form: the boundary that its Content-Type names does not stand in it.",
+            code="invalid_multipart",
+        )
+    return form
+
+
+async def _plain_pieces(receive: Receive, max_bytes: int, encoding: bytes | None) -> AsyncGenerator[bytes, None]:
+    """The body as it came, without its content coding."""
+    unpacker = None if encoding is None or encoding == b"identity" else _Unpacker(encoding.strip().lower())
+    received = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise CallerGone
+        piece: bytes = message.get("body", b"")
+        received += len(piece)
+        if received > max_bytes:
+            raise too_large(max_bytes)
+        if unpacker is None:
+            if piece:
+                yield piece
+        else:
+            for plain in unpacker.feed(piece):
+                yield plain
+        if not message.get("more_body", False):
+            break
+    if unpacker is not None:
+        unpacker.check_end()
+
+
+class _Unpacker:
+    """One content coding, unpacked in pieces of bounded size: a small body can hold a huge one."""
+
+    def __init__(self, encoding: bytes) -> None:
+        window = UNPACKED_BY.get(encoding)
+        if window is None:
+            raise unknown_coding()
+        self._encoding = encoding
+        self._unpacker = zlib.decompressobj(window)
+
+    def feed(self, packed: bytes) -> Iterator[bytes]:
+        unpacker = self._unpacker
+        if packed and unpacker.eof:
+            raise not_packed(self._encoding)
+        is_more = bool(packed)
+        while is_more:
+            try:
+                plain = unpacker.decompress(packed, PIECE_BYTES)
+            except (zlib.error, EOFError) as error:
+                raise not_packed(self._encoding) from error
+            if plain:
+                yield plain
+            if unpacker.unused_data:
+                raise not_packed(self._encoding)
+            packed = unpacker.unconsumed_tail
+            is_more = not unpacker.eof and (bool(packed) or len(plain) == PIECE_BYTES)
+
+    def check_end(self) -> None:
+        if not self._unpacker.eof:
+            raise not_packed(self._encoding)
