@@ -14,7 +14,7 @@ from collections.abc import Callable
 import msgspec
 
 from gateway.core.classify import classify_fault, classify_stream_error
-from gateway.core.ids import Instant
+from gateway.core.ids import FOREVER, Instant
 from gateway.core.outcome import ErrorBody, Outcome, OutcomeKind
 from gateway.relay.board import Board
 from gateway.relay.headrooms import note_limits
@@ -83,6 +83,8 @@ class Session:
         self._idle_s = idle_s
         self._is_welcome = is_welcome
         self._moved_at: Instant = clock.now()
+        self._taken_by = FOREVER
+        """When an upstream that takes nothing more is given up."""
         self.said = Side()
         """By the caller."""
         self.heard = Side()
@@ -118,13 +120,11 @@ class Session:
                 return End("caller", message.code, message.reason, message)
             self.said.count(message)
             self._moved_at = self._clock.now()
-            try:
-                async with asyncio.timeout(SEND_S):
-                    is_sent = await self._upstream.socket.send(message)
-            except TimeoutError:
-                return End("upstream", LOST, closed=Closed())
-            if not is_sent:
+            self._taken_by = Instant(self._moved_at + SEND_S)
+            if not await self._upstream.socket.send(message):
+                self._taken_by = Instant(self._clock.now() + LAST_WORDS_S)
                 return None
+            self._taken_by = FOREVER
 
     async def _listen(self) -> End:
         """What the upstream says."""
@@ -141,7 +141,10 @@ class Session:
             await self._clock.sleep(WATCH_S)
             if not self._is_welcome():
                 return End("gateway", POLICY, "The client key is revoked or has expired.")
-            if self._clock.now() - self._moved_at >= self._idle_s:
+            now = self._clock.now()
+            if now >= self._taken_by:
+                return End("upstream", LOST, closed=Closed())
+            if now - self._moved_at >= self._idle_s:
                 return End("gateway", GOING_AWAY, f"No message for {self._idle_s:g} s.")
 
     # -- what the upstream's events tell -------------------------------------------------------------------------
@@ -218,8 +221,6 @@ async def _first_of(
     await asyncio.wait({speaking, listening, watching}, return_when=asyncio.FIRST_COMPLETED)
     if speaking.done() and (end := speaking.result()) is not None:
         return end
-    if not listening.done() and speaking.done():
-        await asyncio.wait({listening, watching}, timeout=LAST_WORDS_S, return_when=asyncio.FIRST_COMPLETED)
-    if listening.done():
-        return listening.result()
-    return watching.result() if watching.done() else End("upstream", LOST, closed=Closed())
+    if not listening.done() and not watching.done():
+        await asyncio.wait({listening, watching}, return_when=asyncio.FIRST_COMPLETED)
+    return listening.result() if listening.done() else watching.result()

@@ -52,21 +52,21 @@ class OpenSocket:
         self.headers = headers
         self._connection = connection
         self._closed = closed
-        self._is_waiting = False
-        """Somebody waits for a message: everything that came was read."""
+        self._waits_since: float | None = None
+        """Loop time since when somebody waits for a message, and all that came was read."""
         self._is_dead = False
         self._keeping_alive = asyncio.get_running_loop().create_task(self._keep_alive(), name="websocket.pings")
 
     # -- as a socket ---------------------------------------------------------------------------------------------
 
     async def receive(self) -> Message | Closed:
-        self._is_waiting = True
+        self._waits_since = asyncio.get_running_loop().time()
         try:
             message: Message = await self._connection.recv()
         except self._closed as error:
             return self._how_it_ended(error)
         finally:
-            self._is_waiting = False
+            self._waits_since = None
         return message
 
     async def send(self, message: Message) -> bool:
@@ -106,15 +106,17 @@ class OpenSocket:
 
     async def _keep_alive(self) -> None:
         """Pings. Silence is death only while we read: a pong may stand behind messages that nobody takes yet."""
-        ended = self._connection.connection_lost_waiter
+        connection, time = self._connection, asyncio.get_running_loop().time
+        ended = connection.connection_lost_waiter
         try:
             while not ended.done():
                 await asyncio.wait({ended}, timeout=PING_S)
-                pong = await self._connection.ping()
+                pinged_at, connection.is_heard = time(), False
+                pong = await connection.ping()
                 await asyncio.wait({pong, ended}, timeout=PONG_S)
-                if not pong.done() and self._is_waiting:
+                if not connection.is_heard and self._waits_since is not None and self._waits_since <= pinged_at:
                     self._is_dead = True
-                    self._connection.transport.abort()
+                    connection.transport.abort()
         except self._closed:
             return
 

@@ -38,6 +38,13 @@ OFFER = b"sec-websocket-protocol"
 class Connection(ClientConnection):
     """Ends soon after the other side has closed: some servers leave the connection to the client (RFC 6455 §7.1.1)."""
 
+    is_heard = False
+    """Something came since it was set to False."""
+
+    def data_received(self, data: bytes) -> None:
+        self.is_heard = True
+        super().data_received(data)
+
     def process_event(self, event: Event) -> None:
         super().process_event(event)
         if isinstance(event, Frame) and event.opcode is Opcode.CLOSE:
