@@ -1,0 +1,289 @@
+"""Claude through a real gateway: chat completions with OpenAI's SDK, messages as Anthropic's SDKs send them."""
+
+import json
+
+import openai
+import pytest
+from openai import AsyncOpenAI
+
+from gateway.settings import AuthMode, Settings
+from tests.fakes.anthropic_api import STOP, AnthropicApi, anthropic_api, refused
+from tests.fakes.gateway_fixture import Gateway, connected, running_gateway, until
+from tests.unit.wire.openai_anthropic.samples import begin, event, start, text
+
+MODEL = "claude-opus-5-5"
+HI = [{"role": "user", "content": "hi there"}]
+TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
+NATIVE = {"model": MODEL, "max_tokens": 50, "messages": HI}
+VERSION = {"anthropic-version": "2023-06-01", "x-api-key": "anything"}
+OVERLOADED = event("error", error={"type": "overloaded_error", "message": "Overloaded"})
+
+
+@pytest.fixture
+async def api():
+    async with anthropic_api() as api:
+        yield api
+
+
+@pytest.fixture
+async def claude(database_url, registry, api):
+    """A gateway with two accounts of Anthropic's; its route is the seeded one."""
+    await registry.add_provider("anthropic", api.url, kind="anthropic", supported_models=[])
+    await registry.add_account("sk-ant-a", "anthropic", tier=0)
+    await registry.add_account("sk-ant-b", "anthropic", tier=1)
+    async with running_gateway(database_url) as gateway:
+        await gateway.serves(accounts=2)
+        yield gateway
+
+
+@pytest.fixture
+async def client(claude: Gateway):
+    async with AsyncOpenAI(base_url=f"{claude.url}/v1", api_key="sk-anything", max_retries=0) as client:
+        yield client
+
+
+async def messages(gateway: Gateway, path="/v1/messages", headers=VERSION, **fields):
+    return await gateway.client.post(path, json={**NATIVE, **fields}, headers=headers)
+
+
+def events_of(answer):
+    return [json.loads(line[6:]) for line in answer.text.split("\n") if line.startswith("data: {")]
+
+
+async def last_call(gateway: Gateway):
+    return (await gateway.get("/api/v1/calls?limit=1")).json()["data"][0]
+
+
+# -- OpenAI's SDK ------------------------------------------------------------------------------------------------
+
+
+async def test_a_chat_reaches_claude(client, claude, api: AnthropicApi):
+    answer = await client.chat.completions.create(
+        model=MODEL, messages=[{"role": "system", "content": "Be brief."}, *HI], user="u-1"
+    )
+
+    assert answer.choices[0].message.content == "echo: hi there"
+    assert answer.choices[0].finish_reason == "stop"
+    assert (answer.usage.prompt_tokens, answer.usage.prompt_tokens_details.cached_tokens) == (35, 20)
+    seen = api.seen[0]
+    assert (seen.method, seen.target, seen.key) == ("POST", "/v1/messages", "sk-ant-a")
+    assert seen.headers["anthropic-version"] == "2023-06-01"
+    assert "authorization" not in seen.headers
+    assert seen.body["system"] == [{"type": "text", "text": "Be brief."}]
+    assert seen.body["metadata"] == {"user_id": "u-1"}
+    told = await last_call(claude)
+    assert (told["provider"], told["input_tokens"], told["output_tokens"]) == ("anthropic", 35, 9)
+
+
+async def test_a_stream_reaches_claude(client, claude):
+    stream = await client.chat.completions.create(
+        model=MODEL, messages=HI, stream=True, stream_options={"include_usage": True}
+    )
+    chunks = [chunk async for chunk in stream]
+
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "echo: hi there "
+    assert chunks[-1].usage.total_tokens == 44
+    assert (await last_call(claude))["input_tokens"] == 35
+
+
+async def test_tools_are_called_and_their_results_go_back(client, api: AnthropicApi):
+    first = await client.chat.completions.create(model=MODEL, messages=HI, tools=[TOOL])
+    call = first.choices[0].message.tool_calls[0]
+    result = {"role": "tool", "tool_call_id": call.id, "content": "18 °C"}
+    second = await client.chat.completions.create(
+        model=MODEL, messages=[*HI, first.choices[0].message, result], tools=[TOOL]
+    )
+
+    assert (first.choices[0].finish_reason, call.function.name) == ("tool_calls", "weather")
+    assert json.loads(call.function.arguments) == {"city": "Rome"}
+    assert second.choices[0].message.content == "echo: tool_result"
+    asked, told = api.seen[1].body["messages"][1:]
+    assert asked["content"][-1] == {"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {"city": "Rome"}}
+    assert told["content"][0]["tool_use_id"] == "toolu_1"
+
+
+async def test_tools_are_called_in_streams_too(client):
+    async with client.chat.completions.stream(model=MODEL, messages=HI, tools=[TOOL]) as stream:
+        final = await stream.get_final_completion()
+
+    call = final.choices[0].message.tool_calls[0]
+    assert (call.id, call.function.name, json.loads(call.function.arguments)) == (
+        "toolu_1",
+        "weather",
+        {"city": "Rome"},
+    )
+
+
+@pytest.mark.parametrize(
+    "failed",
+    [
+        pytest.param(refused(429, "rate_limit_error", "Slow", **{"retry-after": "30"}), id="429"),
+        pytest.param(refused(529, "overloaded_error", "Overloaded"), id="529"),
+        pytest.param(refused(401, "authentication_error", "invalid x-api-key"), id="401"),
+        pytest.param((start(), OVERLOADED, STOP), id="first-event"),
+        pytest.param((start(), begin(0, type="text", text="")), id="cut-before-content"),
+    ],
+)
+async def test_another_account_answers(client, api: AnthropicApi, failed):
+    api.script("sk-ant-a", failed)
+
+    stream = await client.chat.completions.create(model=MODEL, messages=HI, stream=True)
+    chunks = [chunk async for chunk in stream]
+
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "echo: hi there "
+    assert api.keys == ["sk-ant-a", "sk-ant-b"]
+
+
+async def test_a_limited_account_rests_as_long_as_it_was_told(client, claude, api: AnthropicApi):
+    api.script("sk-ant-a", refused(429, "rate_limit_error", "Slow", **{"retry-after": "30"}))
+
+    for _ in range(3):
+        await client.chat.completions.create(model=MODEL, messages=HI)
+
+    assert api.keys == ["sk-ant-a", "sk-ant-b", "sk-ant-b", "sk-ant-b"]
+
+
+async def test_a_stream_that_breaks_is_told_to_its_end(client, api: AnthropicApi):
+    api.script("sk-ant-a", (start(), begin(0, type="text", text=""), text("echo: "), text("hi "), OVERLOADED))
+
+    stream = await client.chat.completions.create(model=MODEL, messages=HI, stream=True)
+    chunks = [chunk async for chunk in stream]
+
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "echo: hi there "
+
+
+async def test_a_stream_that_breaks_for_good_raises(client, api: AnthropicApi):
+    broken = (start(), begin(0, type="text", text=""), text("echo: "), OVERLOADED)
+    api.script("sk-ant-a", broken)
+    api.script("sk-ant-b", broken)
+
+    stream = await client.chat.completions.create(model=MODEL, messages=HI, stream=True)
+    with pytest.raises(openai.APIError) as caught:
+        [chunk async for chunk in stream]
+
+    assert caught.value.code == "server_is_overloaded"
+
+
+async def test_errors_about_the_call_are_the_sdks_own(client, api: AnthropicApi):
+    api.script("sk-ant-a", refused(400, "invalid_request_error", "prompt is too long: 9 tokens > 8 maximum"))
+
+    with pytest.raises(openai.BadRequestError) as caught:
+        await client.chat.completions.create(model=MODEL, messages=HI)
+    assert caught.value.code == "context_length_exceeded"
+    with pytest.raises(openai.BadRequestError) as caught:
+        await client.chat.completions.create(model=MODEL, messages=HI, n=2)
+    assert (caught.value.code, caught.value.param) == ("unsupported_value", "n")
+    with pytest.raises(openai.BadRequestError) as caught:
+        await client.embeddings.create(model=MODEL, input="x")
+    assert caught.value.code == "endpoint_not_supported"
+    assert len(api.seen) == 1
+
+
+async def test_models_are_listed(client, claude):
+    await claude.service.catalog.refresh(claude.snapshot, only_changed=False)
+
+    assert [model.id async for model in client.models.list()] == ["claude-haiku-4-5", "claude-opus-5-5"]
+    listed = (await claude.client.get("/v1/models", headers=VERSION)).json()
+    assert listed["first_id"] == "claude-haiku-4-5"
+    missing = await claude.client.get("/v1/models/claude-x", headers=VERSION)
+    assert (missing.status_code, missing.json()["error"]["type"]) == (404, "not_found_error")
+
+
+# -- Anthropic's own API -----------------------------------------------------------------------------------------
+
+
+async def test_a_message_passes_as_it_is(claude, api: AnthropicApi):
+    odd = json.dumps({**NATIVE, "of_tomorrow": 1.0}, indent=1).encode()
+    headers = {**VERSION, "anthropic-beta": "b1", "content-type": "application/json"}
+
+    answer = await claude.client.post("/v1/messages?beta=true", content=odd, headers=headers)
+
+    assert answer.json()["content"][0]["text"] == "echo: hi there"
+    assert answer.headers["request-id"] == "req_011"
+    assert "anthropic-organization-id" not in answer.headers
+    seen = api.seen[0]
+    assert (seen.target, seen.key) == ("/v1/messages?beta=true", "sk-ant-a")
+    assert (seen.body, seen.headers["anthropic-beta"]) == (json.loads(odd), "b1")
+    assert (await last_call(claude))["input_tokens"] == 35
+
+
+async def test_a_stream_of_messages_passes_as_it_is(claude):
+    answer = await messages(claude, stream=True)
+
+    types = [event["type"] for event in events_of(answer)]
+    assert (types[0], types[-1]) == ("message_start", "message_stop")
+    assert answer.text.startswith("event: message_start\n")
+    told = await last_call(claude)
+    assert (told["input_tokens"], told["output_tokens"], told["is_stream"]) == (35, 9, True)
+
+
+async def test_another_account_answers_messages(claude, api: AnthropicApi):
+    api.script("sk-ant-a", refused(529, "overloaded_error", "Overloaded"), (start(), OVERLOADED, STOP))
+
+    whole = await messages(claude)
+    streamed = await messages(claude, stream=True)
+
+    assert (whole.status_code, streamed.status_code) == (200, 200)
+    assert api.keys == ["sk-ant-a", "sk-ant-b"] * 2
+    assert events_of(streamed)[-1]["type"] == "message_stop"
+
+
+async def test_a_truncated_stream_of_messages_says_so(claude, api: AnthropicApi):
+    api.script("sk-ant-a", (start(), begin(0, type="text", text=""), text("echo: ")))
+
+    answer = await messages(claude, stream=True)
+
+    last = events_of(answer)[-1]
+    assert (last["type"], last["error"]["type"]) == ("error", "api_error")
+    assert "event: error\n" in answer.text
+
+
+async def test_tokens_are_counted_and_batches_pass(claude, api: AnthropicApi):
+    counted = await messages(claude, "/v1/messages/count_tokens")
+    batch = await claude.client.post("/v1/messages/batches", json={"requests": []}, headers=VERSION)
+
+    assert counted.json() == {"input_tokens": 14}
+    assert batch.json()["id"] == "msgbatch_1"
+    assert [seen.target for seen in api.seen] == ["/v1/messages/count_tokens", "/v1/messages/batches"]
+
+
+async def test_errors_of_the_gateway_are_anthropics(claude, api: AnthropicApi):
+    api.script("sk-ant-a", refused(429, "rate_limit_error", "Slow", **{"retry-after": "300"}))
+    api.script("sk-ant-b", refused(429, "rate_limit_error", "Slow", **{"retry-after": "200"}))
+
+    limited = await messages(claude)
+    wrong = await claude.client.post("/v1/messages", content=b"{", headers=VERSION)
+
+    assert (limited.status_code, limited.json()["type"]) == (429, "error")
+    error = limited.json()["error"]
+    assert (error["type"], error["details"]) == ("rate_limit_error", {"error_code": "rate_limit_exceeded"})
+    assert 190 < int(limited.headers["retry-after"]) <= 201
+    assert limited.json()["request_id"] == limited.headers["x-request-id"]
+    assert (wrong.status_code, wrong.json()["error"]["type"]) == (400, "invalid_request_error")
+
+
+async def test_a_model_of_openais_has_no_messages(claude, registry, sandbox):
+    await registry.add_provider("openai", sandbox.url)
+    await registry.add_account("sk-o", "openai")
+    await claude.serves(accounts=3)
+
+    answer = await messages(claude, model="gpt-4")
+
+    assert (answer.status_code, answer.json()["error"]["details"]["error_code"]) == (400, "endpoint_not_supported")
+
+
+async def test_a_client_key_goes_where_anthropics_sdk_puts_it(database_url, api):
+    settings = Settings(auth=AuthMode.KEYS)
+    async with running_gateway(database_url, settings) as gateway, connected(database_url) as registry:
+        await registry.add_provider("anthropic", api.url, kind="anthropic", supported_models=[])
+        await registry.add_account("sk-ant-a", "anthropic")
+        await gateway.serves(accounts=1)
+        key = (await gateway.client.post("/api/v1/keys", json={"name": "app"})).json()["key"]
+        await until(lambda: gateway.snapshot.keys, 1.0, "a key")
+
+        refused_ = await messages(gateway)
+        answered = await messages(gateway, headers={**VERSION, "x-api-key": key})
+
+    assert (refused_.status_code, refused_.json()["error"]["type"]) == (401, "authentication_error")
+    assert answered.status_code == 200
+    assert api.keys == ["sk-ant-a"]
