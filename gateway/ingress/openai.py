@@ -18,6 +18,7 @@ from gateway.core.errors import (
     CallRefused,
     EndpointNotFound,
     GatewayError,
+    ModelNotFound,
     NoAccountAvailable,
     NoDiskSpace,
     NotAllowed,
@@ -48,7 +49,7 @@ from gateway.relay.spooled import Spool
 from gateway.telemetry.events import CallEnd, Event
 from gateway.telemetry.log import get_logger
 from gateway.wire.acting import as_creating
-from gateway.wire.endpoints import allowed_methods, as_head, find, other, path_values
+from gateway.wire.endpoints import UNLISTED_MODEL, allowed_methods, as_head, find, other, path_values
 from gateway.wire.envelope import Envelope, form_envelope, peek_envelope, read_envelope
 from gateway.wire.errors import error_headers, write_error
 from gateway.wire.headers import max_wait_s, request_headers
@@ -291,13 +292,30 @@ class Exchange:
         allowed = () if key is None else key.models
         return Job(call, pool, request_headers(self._scope["headers"]), sent, self._progress, body, allowed)
 
-    def _own(self, endpoint: Endpoint, key: ClientKey | None) -> Answer:
+    def _own(self, endpoint: Endpoint, key: ClientKey | None) -> Job | Answer:
         self._progress.call = Call(id=self._call_id, endpoint=endpoint, key_id=None if key is None else key.id)
         if b"anthropic-version" in self._headers:  # both APIs list models at the same path
             self._schema = Schema.ANTHROPIC
         name = path_values(endpoint, self._path).get("model", "")
-        body = self._plane.catalog.answer(name, self._plane.board.snapshot, key, self._schema)
+        try:
+            body = self._plane.catalog.answer(name, self._plane.board.snapshot, key, self._schema)
+        except ModelNotFound as unlisted:
+            return self._asked_upstream(ModelName(name), key, unlisted)
         return Answer(200, JSON, body)
+
+    def _asked_upstream(self, model: ModelName, key: ClientKey | None, unlisted: ModelNotFound) -> Job:
+        """Whether there is a model that no list has: lists are read now and then, and some leave names out."""
+        check_path(self._path)
+        try:
+            job = self._job(UNLISTED_MODEL, key, Envelope(model=model), b"")
+        except CallRefused:
+            raise unlisted from None
+        members = job.pool.members
+        if self._schema is not Schema.OPENAI or not (job.pool.is_model_kept and members):
+            raise unlisted
+        if not members[0].destination.lists_models:
+            raise unlisted
+        return job
 
     # -- answering -----------------------------------------------------------------------------------------------
 

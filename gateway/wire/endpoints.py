@@ -23,6 +23,10 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *anthropic.ROWS,
 )
 
+UNLISTED_MODEL: Final = Endpoint(
+    name="models.get", method="GET", path="/models/{model...}", body=BodyKind.NONE, is_stateless=True
+)
+"""What the row of this name becomes for a model that no account lists: its upstream is asked."""
 _UNSAFE_METHODS: Final = frozenset({"POST", "PATCH"})
 """Of endpoints that nobody knows, those that may make something."""
 
