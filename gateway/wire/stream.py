@@ -67,7 +67,6 @@ class _FirstChunk(msgspec.Struct, gc=False):
     usage: Any = msgspec.UNSET
     error: Any = None
     id: Any = None
-    model: Any = None
 
 
 _decode: Final = msgspec.json.Decoder(_Chunk).decode
@@ -90,7 +89,6 @@ class StreamReader:
         "is_done",
         "is_json",
         "left_out",
-        "model",
         "object_id",
         "usage",
     )
@@ -114,8 +112,6 @@ class StreamReader:
         """An error event. It is not sent on: write one with `write_error_event`."""
         self.usage: Usage | None = None
         """The last that was said; None when none was."""
-        self.model: str | None = None
-        """The model that serves, as the first events name it."""
         self.object_id: str | None = None
         """The answer's id, as the first events name it."""
         self.chunks = 0
@@ -232,8 +228,6 @@ class StreamReader:
         return self._read_usage(raw, chunk)
 
     def _wait_for_content(self, chunk: _FirstChunk) -> None:
-        if isinstance(chunk.model, str):
-            self.model = chunk.model
         if isinstance(chunk.id, str):
             self.object_id = self.object_id or chunk.id
         self.has_content = any(map(_holds_content, chunk.choices or ()))

@@ -30,6 +30,8 @@ class _Details(msgspec.Struct, gc=False):
     cached_tokens: _Count = None
     cache_write_tokens: _Count = None
     reasoning_tokens: _Count = None
+    thinking_tokens: _Count = None
+    """Anthropic's name."""
     audio_tokens: _Count = None
     image_tokens: _Count = None
 
@@ -174,7 +176,7 @@ def _of(said: _Said) -> Usage:
     output_tokens = said.completion_tokens or said.output_tokens or 0
     cached_tokens = put_in.cached_tokens or said.prompt_cache_hit_tokens or 0
     cache_write_tokens = put_in.cache_write_tokens or 0
-    reasoning_tokens = put_out.reasoning_tokens or 0
+    reasoning_tokens = put_out.reasoning_tokens or put_out.thinking_tokens or 0
     beyond = (said.total_tokens or 0) - input_tokens - output_tokens
     if beyond > 0:  # Gemini and xAI leave what was thought out of the output, and charge for it
         output_tokens += beyond

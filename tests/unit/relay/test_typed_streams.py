@@ -1,10 +1,14 @@
 """Typed events through the relay: Responses, images, runs, and answers whose type the request could not tell."""
 
+import asyncio
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.core.call import Usage
+from gateway.core.errors import UpstreamTimedOut
 from gateway.core.outcome import Fault, FaultKind, OutcomeKind
 from gateway.telemetry.events import CallEnd
 from tests.fakes.relay_kit import OK, RelayKit, account, error_json, refusal, stream
@@ -279,3 +283,30 @@ async def test_images_are_not_drawn_twice():
 
     assert last_of(await body_of(kit, IMAGES))["type"] == "error"
     assert kit.upstream.keys == ["sk-a"]
+
+
+TAILS = {
+    "clean": (),
+    "reset": (RESET,),
+    "done": (b"data: [DONE]\n\n",),
+    "half": (COMPLETED[:-20],),
+    "silence": (Pause(2000.0),),
+}
+
+
+@given(st.integers(1, 3), st.sampled_from(sorted(TAILS)), st.lists(st.sampled_from([b": hi\n\n", HE, Y]), max_size=4))
+def test_no_cut_response_ends_cleanly_and_no_account_stays_held(cut, tail, more):
+    async def run():
+        kit = kit_of(*WHOLE[:cut], *more, *TAILS[tail], second=refusal(400, "No"))
+        try:
+            answer = await begun(kit, body=STORED)
+        except UpstreamTimedOut:
+            return 504, b""
+        body = answer.body if answer.coming is None else await kit.streamed(answer)
+        kit.assert_idle()
+        return answer.status, body
+
+    status, body = asyncio.run(run())
+
+    assert COMPLETED not in body
+    assert status in {400, 504} or last_of(body)["type"] == "error"

@@ -46,7 +46,7 @@ def test_a_whole_stream_goes_on_as_it_came():
     assert (read.has_content, read.is_done, read.is_over, read.is_finished) == (True, True, True, True)
     assert (read.events, read.chunks, read.left_out) == (4, 6, 0)
     assert read.usage == Usage(5, 7)
-    assert read.model == "gpt-4o-2024-08-06"
+    assert read.object_id == "c"
     assert read.finish() == b""
 
 

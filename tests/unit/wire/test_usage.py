@@ -85,8 +85,9 @@ def POST(path: str, name: str = "x") -> Endpoint:  # noqa: N802  # reads as the 
                 "cache_read_input_tokens": 100,
                 "cache_creation_input_tokens": 7,
                 "output_tokens": 5,
+                "output_tokens_details": {"thinking_tokens": 4},
             },
-            Usage(117, 5, 100, cache_write_tokens=7),
+            Usage(117, 5, 100, 4, 7),
             id="anthropic-leaves-the-cache-out",
         ),
         pytest.param(
