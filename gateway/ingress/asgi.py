@@ -65,13 +65,18 @@ class HangUpWatch:
                 hang_up.watcher = asyncio.get_running_loop().create_task(hang_up.watch())
 
 
+AT_ONCE = "gateway.send_at_once"
+"""Key of an ASGI scope whose server takes whole answers: `(scope, status, headers, body) -> whether it did`."""
 BODILESS = frozenset({204, 304})
 """Statuses of answers that have no body and tell no length (RFC 9110 §8.6)."""
 
 
-async def send_whole(send: Send, status: int, headers: Headers, body: bytes) -> None:
+async def send_whole(scope: Scope, send: Send, status: int, headers: Headers, body: bytes) -> None:
     """An answer whose body is here."""
     framed = headers if status in BODILESS else (*headers, (b"content-length", b"%d" % len(body)))
+    at_once = scope.get(AT_ONCE)
+    if at_once is not None and at_once(scope, status, framed, body):
+        return
     await send({"type": "http.response.start", "status": status, "headers": framed})
     await send({"type": "http.response.body", "body": body, "more_body": False})
 

@@ -334,7 +334,7 @@ class Exchange:
             self._coming = answer.coming
             await send_coming(self._send, answer.status, headers, answer.coming, self._plane.keep_alives)
             return
-        await send_whole(self._send, answer.status, headers, answer.body)
+        await send_whole(self._scope, self._send, answer.status, headers, answer.body)
         self._progress.sent_whole(len(answer.body))
         self._progress.finish(answer.outcome, answer.status, code=answer.code)
 
@@ -344,7 +344,7 @@ class Exchange:
         if error.status == 405:  # RFC 9110 §15.5.6
             allowed = allowed_methods(self._path) or ("GET", "POST", "PUT", "PATCH", "DELETE")
             headers += ((b"allow", ", ".join(allowed).encode()),)
-        await send_whole(self._send, error.status, headers, body)
+        await send_whole(self._scope, self._send, error.status, headers, body)
         end = next((end for kind, end in ENDS if isinstance(error, kind)), CallEnd.CRASHED)
         self._progress.finish(end, error.status, code=error.code)
 
@@ -369,7 +369,7 @@ class Exchange:
         headers = self._plane.cors.preflight_headers(self._headers)
         if headers is None:
             return False
-        await send_whole(self._send, 204, headers, b"")
+        await send_whole(self._scope, self._send, 204, headers, b"")
         self._progress.finish(OutcomeKind.OK, 204)
         return True
 

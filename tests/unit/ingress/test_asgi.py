@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from gateway.ingress import asgi
-from gateway.ingress.asgi import HangUp, HangUpWatch, send_coming, send_whole
+from gateway.ingress.asgi import AT_ONCE, HangUp, HangUpWatch, send_coming, send_whole
 from gateway.ingress.keep_alive import KeepAlives
 from tests.fakes.clock import FakeClock
 
@@ -50,12 +50,27 @@ class Sent:
 async def test_whole_answer_is_sent_with_its_length():
     sent = Sent()
 
-    await send_whole(sent, 200, HEADERS, b"hello")
+    await send_whole({}, sent, 200, HEADERS, b"hello")
 
     start, body = sent.messages
     assert (start["type"], start["status"]) == ("http.response.start", 200)
     assert list(start["headers"]) == [(b"content-type", b"text/plain"), (b"content-length", b"5")]
     assert body == {"type": "http.response.body", "body": b"hello", "more_body": False}
+
+
+@pytest.mark.parametrize("is_taken", [True, False])
+async def test_whole_answer_goes_at_once_where_the_server_takes_it_so(is_taken):
+    sent, taken = Sent(), []
+
+    def at_once(*answer):
+        taken.append(answer)
+        return is_taken
+
+    scope = {AT_ONCE: at_once}
+    await send_whole(scope, sent, 200, HEADERS, b"hello")
+
+    assert taken == [(scope, 200, (*HEADERS, (b"content-length", b"5")), b"hello")]
+    assert (sent.body == b"") is is_taken
 
 
 async def test_coming_answer_is_sent_piece_by_piece_and_ended():
