@@ -64,6 +64,7 @@ from gateway.relay.fallbacks import FallbackRelay
 from gateway.relay.gate import Gate
 from gateway.relay.headroom_views import ScopeHeadroom
 from gateway.relay.loop import Relay
+from gateway.relay.own_keys import OwnKeys
 from gateway.relay.restart import RestartingRelay
 from gateway.relay.waiting import Waiting
 from gateway.settings import AuthMode, Settings, WorkerContext
@@ -156,6 +157,9 @@ class Service:
         )
         upgrades.blast = loop.blast
         self.socket_relay = FallbackRelay(relay=upgrades, board=self.board, clock=clock)
+        self.own_keys = OwnKeys(
+            upstream=self.upstream, credentials=self.credentials, kinds=KINDS, clock=clock, are_taken=settings.byok
+        )
         self.background = Background(clock)
         self._resynced = asyncio.Event()
 
@@ -331,6 +335,7 @@ class Service:
             keep_alives=KeepAlives(),
             clock=self.clock,
             rng=self.rng,
+            own_keys=self.own_keys,
             callers=Callers(self.cipher.digests, needs_key=self.needs_key),
             cors=Cors(frozenset(settings.cors_origins)),
             max_json_bytes=settings.limits.max_json_bytes,

@@ -208,6 +208,8 @@ class Settings(Section, frozen=True, kw_only=True):
     admin_token: Secret | None = None
     encryption_keys: Secret | None = None
     """`k2:<base64>,k1:<base64>`: the first seals, all open. None: a key file under `home`."""
+    byok: bool = False
+    """GATEWAY_BYOK: callers may bring a provider's key of their own: header `x-provider` and their `Authorization`."""
     log_level: LogLevel = LogLevel.INFO
     default_provider: str | None = None
     """Where models go that no route knows."""

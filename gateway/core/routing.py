@@ -74,6 +74,14 @@ def targets_for(snapshot: Snapshot, call: Call) -> Targets:
     )
 
 
+def own_key_targets_for(snapshot: Snapshot, call: Call) -> Targets:
+    """The same for a caller who names a provider and brings a key: no account is needed, and none is among them.
+
+    The provider's allow-list holds. Raises as `targets_for`.
+    """
+    return targets_for(msgspec.structs.replace(snapshot, accounts_of={}), call)
+
+
 def _pinned(accounts: tuple[Account, ...], pinned: frozenset[AccountId] | None) -> tuple[Account, ...]:
     return accounts if pinned is None else tuple(account for account in accounts if account.id in pinned)
 

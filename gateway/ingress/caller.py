@@ -67,7 +67,10 @@ def _why_not(value: bytes | None, key: ClientKey | None) -> Unauthenticated:
         )
     if key is not None:
         return Unauthenticated("This client key has expired. Ask the operator of this gateway for a new one.")
-    return Unauthenticated("Incorrect client key provided. Ask the operator of this gateway for one (gw-…).")
+    return Unauthenticated(
+        "Incorrect client key provided. Ask the operator of this gateway for one (gw-…). Beside a provider's key of "
+        "your own in Authorization it goes into the header x-gateway-key."
+    )
 
 
 def check_model(key: ClientKey | None, model: ModelName | None) -> None:

@@ -35,6 +35,7 @@ from gateway.ingress.caller import Callers, check_model
 from gateway.ingress.cors import Cors
 from gateway.ingress.front import DataPlaneApp
 from gateway.ingress.keep_alive import KeepAlives
+from gateway.ingress.own_key import own_key_in
 from gateway.ingress.upload import read_upload
 from gateway.providers.base import Headers
 from gateway.relay.answer import Answer, ComingBody
@@ -43,6 +44,7 @@ from gateway.relay.catalog import ModelCatalog
 from gateway.relay.gate import Gate
 from gateway.relay.job import Body, Job, charged, fitted
 from gateway.relay.metering import CLIENT_GONE, Meter, Progress
+from gateway.relay.own_keys import OwnKey, OwnKeys
 from gateway.relay.ports import Clock
 from gateway.relay.restart import RestartingRelay
 from gateway.relay.spooled import Spool
@@ -88,6 +90,7 @@ class DataPlane(msgspec.Struct, frozen=True, kw_only=True):
     meter: Meter
     gate: Gate
     hang_ups: HangUpWatch
+    own_keys: OwnKeys
     keep_alives: KeepAlives
     clock: Clock
     rng: Random
@@ -115,8 +118,8 @@ class Exchange:
     """One request and its answer."""
 
     __slots__ = (
-        "_call_id", "_coming", "_headers", "_path", "_plane", "_progress", "_receive", "_schema", "_scope", "_send",
-        "_spool",
+        "_call_id", "_coming", "_headers", "_own_key", "_path", "_plane", "_progress", "_receive", "_schema", "_scope",
+        "_send", "_spool",
     )  # fmt: skip
 
     def __init__(self, plane: DataPlane, scope: Scope, receive: Receive, send: Send) -> None:
@@ -129,6 +132,8 @@ class Exchange:
         self._call_id = CallId(f"req_{plane.rng.getrandbits(128):032x}")
         self._schema = Schema.OPENAI
         """Whose form the caller's errors have."""
+        self._own_key: OwnKey | None = None
+        """A provider's, that the caller brought."""
         self._spool: Spool | None = None
         """Holds the call's body until the call is over."""
         self._coming: ComingBody | None = None
@@ -180,9 +185,10 @@ class Exchange:
         key = plane.callers.caller_of(self._headers, plane.board.snapshot, plane.clock)
         if plane.gate.is_draining:
             raise ShuttingDown("The gateway is shutting down. Retry at once: another one serves.", retry_after_s=1.0)
-        if endpoint.is_own:
+        own_key = self._own_key = own_key_in(self._headers) if plane.own_keys.are_taken else None
+        if endpoint.is_own and own_key is None:
             return self._own(endpoint, key)
-        if endpoint.gives_secret:
+        if endpoint.gives_secret and own_key is None:
             self._check_secrets(key)
         if endpoint.body is not BodyKind.JSON and self._is_upload(endpoint):
             return await self._upload(endpoint, key)
@@ -283,7 +289,8 @@ class Exchange:
         )
         self._progress.call = call
         check_model(key, call.model)
-        pool = plane.board.pool_for(call)
+        board, own_key = plane.board, self._own_key
+        pool = board.pool_for(call) if own_key is None else plane.own_keys.pool_for(board.snapshot, call, own_key)
         sent = fitted(call, pool, envelope, body)
         if not pool.charges_answers and isinstance(body, bytes):
             call = charged(call, pool, body)
@@ -320,7 +327,10 @@ class Exchange:
     # -- answering -----------------------------------------------------------------------------------------------
 
     async def _answer(self, job: Job | Answer) -> Answer:
-        return job if isinstance(job, Answer) else await self._plane.relay.relay_call(job)
+        if isinstance(job, Answer):
+            return job
+        relay = self._plane.relay if self._own_key is None else self._plane.own_keys
+        return await relay.relay_call(job)
 
     def _own_headers(self) -> Headers:
         headers = own_headers(self._call_id, self._progress)
@@ -377,10 +387,11 @@ class Exchange:
 def own_headers(call_id: CallId, progress: Progress) -> Headers:
     """What the gateway says of the call: who served it, in how many attempts."""
     headers: Headers = ((b"x-request-id", call_id.encode()),)
-    if progress.account_id is not None and progress.provider_id is not None:
+    if progress.provider_id is not None:
+        account = () if progress.account_id is None else ((b"x-gateway-account", progress.account_id.encode()),)
         headers += (
             (b"x-gateway-provider", progress.provider_id.encode()),
-            (b"x-gateway-account", progress.account_id.encode()),
+            *account,
             (b"x-gateway-attempts", b"%d" % progress.attempts),
         )
     if progress.served_model is not None:

@@ -15,11 +15,10 @@ from gateway.core.outcome import ErrorBody, Fault, Outcome, OutcomeKind
 from gateway.providers.base import Destination, Headers
 from gateway.providers.location import with_our_location
 from gateway.relay.answer import Answer
-from gateway.relay.board import Board
 from gateway.relay.credentials import Credentials
 from gateway.relay.headrooms import note_head
 from gateway.relay.job import Job
-from gateway.relay.lease import Lease
+from gateway.relay.lease import Books, Lease
 from gateway.relay.opened import OpenedSocket
 from gateway.relay.passing import PassingBody
 from gateway.relay.pool import Member
@@ -27,7 +26,7 @@ from gateway.relay.ports import Clock, Upstream, UpstreamAnswer, UpstreamSocket
 from gateway.relay.source import EventSource
 from gateway.relay.streaming import StreamingBody
 from gateway.wire.errors import anthropic_error_body, error_body, error_in_answer
-from gateway.wire.headers import answer_headers
+from gateway.wire.headers import AnswerHeaders, answer_headers
 from gateway.wire.packed import without_packing
 from gateway.wire.reading import EventReader, reader_for
 from gateway.wire.usage import read_asked_usage, read_usage
@@ -62,8 +61,18 @@ class Begun(msgspec.Struct, frozen=True):
 class Attempts:
     """Makes attempts. One per worker."""
 
-    def __init__(self, *, board: Board, upstream: Upstream, credentials: Credentials, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        board: Books,
+        upstream: Upstream,
+        credentials: Credentials,
+        clock: Clock,
+        passed_headers: AnswerHeaders = answer_headers,
+    ) -> None:
+        """`passed_headers`: which of an answer's headers the caller gets."""
         self._board = board
+        self._passed_headers = passed_headers
         self._credentials = credentials
         self._upstream = upstream
         self._clock = clock
@@ -82,7 +91,7 @@ class Attempts:
             raise
         now = self._clock.now()
         account = member.account
-        job.progress.attempted(account.provider_id, account.id, job.pool.model, result.outcome, now - started)
+        job.progress.attempted(account.provider_id, account.id or None, job.pool.model, result.outcome, now - started)
         self._board.observe(lease, result.outcome, now)
         if isinstance(result, Failed):
             lease.release()
@@ -162,7 +171,7 @@ class Attempts:
             progress=job.progress,
             stall_s=(job.pool.stream_limits if job.call.is_stream else job.pool.limits).stall_s,
         )
-        headers = with_our_location(answer_headers(answer.headers), lease.member.destination)
+        headers = with_our_location(self._passed_headers(answer.headers), lease.member.destination)
         return Begun(Outcome(OutcomeKind.OK, answer.status), Answer(answer.status, headers, coming=body))
 
     async def _opened(self, socket: UpstreamSocket, lease: Lease) -> Begun | Failed:
@@ -186,7 +195,7 @@ class Attempts:
             return Failed(outcome, _refusal_of(outcome, source.reader.error, job.call.endpoint.schema))
         body = StreamingBody(source=source, board=self._board, clock=self._clock, progress=job.progress)
         ok = Outcome(OutcomeKind.OK, answer.status)
-        return Begun(ok, Answer(answer.status, answer_headers(answer.headers, is_body_new=True), coming=body))
+        return Begun(ok, Answer(answer.status, self._passed_headers(answer.headers, is_body_new=True), coming=body))
 
     def _reader(self, job: Job, lease: Lease) -> EventReader:
         call, translation = job.call, job.pool.translation
@@ -219,7 +228,7 @@ class Attempts:
             body = translated
         job.progress.usage = read_usage(body, job.call.endpoint)
         ok = Outcome(OutcomeKind.OK, answer.status)
-        return Begun(ok, Answer(answer.status, answer_headers(answer.headers, is_body_new=True), body))
+        return Begun(ok, Answer(answer.status, self._passed_headers(answer.headers, is_body_new=True), body))
 
     def _failed_whole(self, error: ErrorBody, answer: UpstreamAnswer, body: bytes, job: Job) -> Failed:
         """A success that is none. Of Responses, one that failed is an answer too: as it came, if nobody does better."""
@@ -227,7 +236,7 @@ class Attempts:
         if job.call.endpoint.stream is not StreamKind.RESPONSES:
             return Failed(outcome, _refusal_of(outcome, error, job.call.endpoint.schema))
         masked = masked_identifiers_in_bytes(body)
-        headers = answer_headers(answer.headers, is_passed_error=True, is_body_new=True)
+        headers = self._passed_headers(answer.headers, is_passed_error=True, is_body_new=True)
         return Failed(outcome, Answer(answer.status, headers, masked, outcome=outcome.kind, code=outcome.code))
 
     async def _refused(self, answer: UpstreamAnswer, lease: Lease, job: Job) -> Failed:
@@ -242,7 +251,7 @@ class Attempts:
         outcome = classify(answer.status, dict(answer.headers), error, wall_now=self._clock.wall_now(), names=names)
         if not error.is_readable and outcome.kind is not OutcomeKind.CALLER_FAULT:
             return Failed(outcome, _refusal_of(outcome, None))
-        headers = answer_headers(answer.headers, is_passed_error=True, is_body_new=True)
+        headers = self._passed_headers(answer.headers, is_passed_error=True, is_body_new=True)
         translation = job.pool.translation
         if translation is not None:
             masked = translation.write_error(error, status=answer.status)

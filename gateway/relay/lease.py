@@ -4,14 +4,26 @@ from typing import Protocol
 
 from gateway.core.headroom import Sent
 from gateway.core.ids import CallId, Instant
-from gateway.core.outcome import Scope
-from gateway.relay.pool import Member
+from gateway.core.outcome import Outcome, Scope
+from gateway.relay.pool import Member, Pool
 
 
 class Keeper(Protocol):
-    """Who gave the slot and takes it back: the board."""
+    """Who gave the slot and takes it back."""
 
     def released(self, lease: "Lease") -> None: ...
+
+
+class Books(Keeper, Protocol):
+    """Where attempts are written down: the board, or nowhere for callers who bring a key of their own."""
+
+    def take(self, pool: Pool, member: Member, now: Instant, tokens: int = 0, call_id: CallId | None = None) -> "Lease":
+        """A slot on the member's account."""
+        ...
+
+    def observe(self, lease: "Lease", outcome: Outcome, now: Instant) -> None:
+        """What the attempt came to."""
+        ...
 
 
 class Lease:

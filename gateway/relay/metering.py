@@ -31,7 +31,12 @@ class Meter(Protocol):
     def call_started(self) -> None: ...
 
     def attempt_failed(
-        self, call_id: CallId, provider_id: ProviderId, account_id: AccountId, outcome: Outcome, duration_s: float
+        self,
+        call_id: CallId,
+        provider_id: ProviderId,
+        account_id: AccountId | None,
+        outcome: Outcome,
+        duration_s: float,
     ) -> None: ...
 
     def attempt_finished(
@@ -79,9 +84,12 @@ class Progress:
         return self._attempts
 
     def attempted(
-        self, provider_id: ProviderId, account_id: AccountId, model: str, outcome: Outcome, duration_s: float
+        self, provider_id: ProviderId, account_id: AccountId | None, model: str, outcome: Outcome, duration_s: float
     ) -> None:
-        """An attempt came to its verdict: a success at its head or first content, a failure when it was known."""
+        """An attempt came to its verdict: a success at its head or first content, a failure when it was known.
+
+        `account_id`: None for a caller's own key.
+        """
         self._attempts += 1
         self.provider_id = provider_id
         self.account_id = account_id

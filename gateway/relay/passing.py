@@ -3,8 +3,7 @@
 from gateway.core.classify import classify_fault
 from gateway.core.errors import GatewayError
 from gateway.core.outcome import Fault, OutcomeKind
-from gateway.relay.board import Board
-from gateway.relay.lease import Lease
+from gateway.relay.lease import Books, Lease
 from gateway.relay.metering import Progress
 from gateway.relay.ports import Clock, UpstreamAnswer
 from gateway.telemetry.events import CallEnd
@@ -14,7 +13,7 @@ class PassingBody:
     """Fits `answer.ComingBody`. Holds the lease and the connection until `close`."""
 
     def __init__(
-        self, *, answer: UpstreamAnswer, lease: Lease, board: Board, clock: Clock, progress: Progress, stall_s: float
+        self, *, answer: UpstreamAnswer, lease: Lease, board: Books, clock: Clock, progress: Progress, stall_s: float
     ) -> None:
         self._answer = answer
         self._lease = lease

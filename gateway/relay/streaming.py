@@ -14,7 +14,7 @@ from typing import Protocol
 from gateway.core.errors import GatewayError
 from gateway.core.ids import AccountId
 from gateway.core.outcome import ErrorBody, Outcome, OutcomeKind
-from gateway.relay.board import Board
+from gateway.relay.lease import Books
 from gateway.relay.metering import Progress
 from gateway.relay.ports import Clock
 from gateway.relay.source import Break, EventSource
@@ -44,7 +44,7 @@ class SentSoFar(Protocol):
 class StreamingBody:
     """Fits `answer.ComingBody`."""
 
-    def __init__(self, *, source: EventSource, board: Board, clock: Clock, progress: Progress) -> None:
+    def __init__(self, *, source: EventSource, board: Books, clock: Clock, progress: Progress) -> None:
         self._source = source
         self._board = board
         self._clock = clock

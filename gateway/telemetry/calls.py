@@ -28,7 +28,8 @@ _HEAD_BYTES = 64
 class KeptAttempt(msgspec.Struct, frozen=True):
     """One attempt, in order."""
 
-    account_id: str
+    account_id: str | None
+    """Null: the caller brought a key of its own."""
     provider: str
     outcome: str
     status: int | None = None

@@ -163,7 +163,8 @@ class CallEnd(StrEnum):
 class AttemptRecord(msgspec.Struct, frozen=True, gc=False):
     """One attempt in a call's trail."""
 
-    account_id: str
+    account_id: str | None
+    """None: the caller brought a key of its own."""
     provider: str
     outcome: OutcomeKind
     status: int | None = None
@@ -205,7 +206,7 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field=
     provider: str | None = None
     """Of the last attempt; None when there was none."""
     account_id: str | None = None
-    """Of the last attempt."""
+    """Of the last attempt; None as well when the caller brought a key of its own."""
     client_key_id: str | None = None
     attempts: int = 0
     trail: tuple[AttemptRecord, ...] = ()

@@ -56,7 +56,12 @@ class Meters:
         self._calls.keep(self._log.call_finished(record))
 
     def attempt_failed(
-        self, call_id: CallId, provider_id: ProviderId, account_id: AccountId, outcome: Outcome, duration_s: float
+        self,
+        call_id: CallId,
+        provider_id: ProviderId,
+        account_id: AccountId | None,
+        outcome: Outcome,
+        duration_s: float,
     ) -> None:
         """For `debug`: ask `is_debug` first. Of a refusal the upstream's words stay out, they may quote the call."""
         _log.debug(

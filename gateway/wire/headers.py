@@ -15,7 +15,7 @@ here; so it is towards the client. What is held back, and why:
 import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol
 
 from gateway.core.errors import InvalidCall
 
@@ -88,12 +88,15 @@ _NOT_TO_CLIENT: Final = _HOP_BY_HOP | {
     b"nel",
     b"report-to",
 }
-_NOT_TO_CLIENT_PREFIXES: Final = (
+_LIMIT_PREFIXES: Final = (
     b"x-ratelimit-",
     b"ratelimit",
     b"x-tokenlimit-",
     b"x-ratelimitbysize-",
     b"anthropic-ratelimit-",
+)
+_NOT_TO_CLIENT_PREFIXES: Final = (
+    *_LIMIT_PREFIXES,
     b"anthropic-organization-",
     b"cf-",
     b"access-control-",
@@ -126,6 +129,26 @@ def answer_headers(headers: _AnyHeaders, *, is_passed_error: bool = False, is_bo
     else:
         goes = _goes_to_client_with_error if is_passed_error else _goes_to_client
     return _without_named(headers, [header for header in headers if goes(header[0])])
+
+
+class AnswerHeaders(Protocol):
+    """Which of an upstream's headers go to the client: `answer_headers`, `own_key_answer_headers`."""
+
+    def __call__(
+        self, headers: _AnyHeaders, *, is_passed_error: bool = False, is_body_new: bool = False
+    ) -> _Headers: ...
+
+
+def own_key_answer_headers(
+    headers: _AnyHeaders, *, is_passed_error: bool = False, is_body_new: bool = False
+) -> _Headers:
+    """The same for a caller who brought a key: its limits are the caller's own, and so are the delays."""
+    passed = set(answer_headers(headers, is_passed_error=is_passed_error, is_body_new=is_body_new))
+    return tuple(
+        header
+        for header in headers
+        if header in passed or header[0] in _DELAYS or header[0].startswith(_LIMIT_PREFIXES)
+    )
 
 
 # The same names come in every request and every answer: a verdict is kept, for a bounded number of names.
