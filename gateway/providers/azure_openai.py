@@ -30,6 +30,7 @@ OF_DEPLOYMENTS: Final = frozenset(
 )
 """The paths that OpenAI's own SDK rewrites to `/deployments/{model}` (reference §4.4)."""
 KEY_HEADER: Final = "api-key"
+_REALTIME: Final = b"/realtime"
 _DATED: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _USAGE_SINCE: Final = "2024-09"
 """Dated versions before it refuse `stream_options`."""
@@ -117,6 +118,13 @@ def _target(target: bytes, destination: AzureDestination, model: ModelName | Non
     below = path[len(destination.prefix) :]
     if destination.is_dated and model and below.decode("latin-1") in OF_DEPLOYMENTS:
         path = destination.prefix + b"/deployments/" + quote(model, safe="").encode() + below
+    if destination.is_dated and below == _REALTIME:
+        query = b"&".join(_as_deployment(part) for part in query.split(b"&"))
     if any(part.startswith(b"api-version=") for part in query.split(b"&")):
         return path + b"?" + query
     return path + b"?" + (query + b"&" if query else b"") + destination.version
+
+
+def _as_deployment(part: bytes) -> bytes:
+    """`model=x` of a query, as dated realtime sessions call it."""
+    return b"deployment=" + part[len(b"model=") :] if part.startswith(b"model=") else part

@@ -63,6 +63,8 @@ def renamed(body: Body, old: ModelName | None, new: ModelName) -> Body:
 
 def body_for(job: Job, model: ModelName, call: Call, pool: Pool) -> Body:
     """The job's body for another model, `call` and `pool` being that one's. Raises InvalidCall as `fitted`."""
+    if not job.written:  # an upgrade: its query names the model
+        return b""
     if isinstance(job.written, SpooledBody):
         envelope = Envelope(model=model, is_stream=call.is_stream)
         return fitted(call, pool, envelope, job.written.with_model(model))

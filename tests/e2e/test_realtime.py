@@ -15,6 +15,7 @@ from gateway.core.ids import Secret
 from gateway.settings import AuthMode, ServerSettings
 from tests.e2e.raw import raw
 from tests.fakes.gateway_fixture import DEFAULTS, Gateway, Registry, running_gateway, until, until_answered
+from tests.fakes.relay_kit import error_json
 from tests.fakes.socket_upstream import (
     CREATED,
     OVERLOADED,
@@ -25,6 +26,7 @@ from tests.fakes.socket_upstream import (
 )
 
 MODEL = "gpt-realtime"
+NO_MODEL = error_json("The model does not exist", type_="invalid_request_error", code="model_not_found")
 
 
 @pytest.fixture
@@ -243,6 +245,22 @@ async def test_when_every_account_is_limited_the_upgrade_gets_429_and_the_time(g
     assert status == 429
     assert 25 <= int(headers["retry-after"]) <= 31
     assert body["error"]["code"] == "rate_limit_exceeded"
+
+
+async def test_a_model_that_nobody_serves_falls_back_as_in_any_call(gateway, registry, upstream):
+    await registry.add_route("my-voice", upstream_model="gpt-realtime", fallbacks=["gpt-realtime-mini"])
+    await until(lambda: "my-voice" in gateway.snapshot.exact_routes, 2, "the route")
+
+    def refused(socket, request):
+        return Refusal(404, NO_MODEL) if "model=gpt-realtime&" in request.path else None
+
+    upstream.refuses = refused
+
+    async with dial(gateway, "?model=my-voice&x=1") as socket:
+        assert await socket.recv() == CREATED
+        assert socket.response.headers["x-gateway-model"] == "gpt-realtime-mini"
+
+    assert upstream.last.path == "/v1/realtime?model=gpt-realtime-mini&x=1"
 
 
 async def test_a_refusal_of_the_call_passes_as_it_came_at_once(gateway, upstream):

@@ -67,6 +67,8 @@ class SocketUpstream:
         self.seen: list[Seen] = []
         self.refusals: dict[str, Refusal] = {}
         """By key."""
+        self.refuses: Callable[[ServerConnection, Request], Refusal | None] = lambda _socket, _request: None
+        """Asked where no key is named in `refusals`."""
         self.script: Script = echo
         self.port = 0
         self.scheme = "http"
@@ -89,7 +91,7 @@ class SocketUpstream:
         seen = Seen(request.path, {name.lower(): value for name, value in request.headers.raw_items()})
         self.seen.append(seen)
         socket.seen = seen
-        refusal = self.refusals.get(seen.key)
+        refusal = self.refusals.get(seen.key) or self.refuses(socket, request)
         if refusal is None:
             return None
         headers = Headers({"content-type": "application/json", "content-length": str(len(refusal.body))})

@@ -1,8 +1,10 @@
+import msgspec
 import pytest
 
 from gateway.core.snapshot import AuthStrategy, StreamUsage
 from gateway.providers.base import Limits, Origin
 from gateway.providers.catalog import KINDS
+from gateway.wire.realtime import SOCKETS
 from tests.unit.providers.samples import call, credential, provider
 
 AZURE = KINDS["azure_openai"]
@@ -76,6 +78,19 @@ def test_a_deployments_name_is_one_segment_of_the_path():
 )
 def test_the_version_is_named_once(query, expected):
     assert prepare(call(query=query), **DATED).target.partition(b"/chat/completions")[2] == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "target"),
+    [
+        pytest.param(DATED, b"/openai/realtime?x=1&deployment=gpt-rt&api-version=2024-10-21", id="dated"),
+        pytest.param({}, b"/openai/v1/realtime?x=1&model=gpt-rt", id="v1"),
+    ],
+)
+def test_a_sessions_model_is_a_deployment_on_dated_paths(settings, target):
+    session = msgspec.structs.replace(call(query=b"x=1&model=gpt-rt"), endpoint=SOCKETS["/realtime"], path="/realtime")
+
+    assert prepare(session, model="gpt-rt", body=b"", **settings).target == target
 
 
 def test_a_call_without_a_model_has_no_deployment():
