@@ -1,4 +1,4 @@
-"""Runs `supervisor.serve` in a process of its own. As a program: argv[1] names the app's factory."""
+"""Runs `supervisor.serve` in a process of its own. As a program: argv[1] names the app's factory, "" the gateway's."""
 
 import contextlib
 import http.client
@@ -78,12 +78,15 @@ class Service:
 
 @contextlib.contextmanager
 def running(home: Path, *, app: str = "build", **variables: str) -> Iterator[Service]:
-    """A service in `home` on a free port with two workers; whatever still runs at the end is killed."""
+    """A service in `home` on a free port with two workers; whatever still runs at the end is killed.
+
+    `app`: a factory in `tiny_app`; "" is the whole gateway.
+    """
     settings = {"GATEWAY_HOME": str(home), "GATEWAY_SERVER__PORT": "0", "GATEWAY_SERVER__WORKERS": "2", **variables}
     kept = {name: text for name, text in os.environ.items() if not name.startswith(("GATEWAY_", "OPENAI_"))}
     kept.pop("DATABASE_URL", None)
     with subprocess.Popen(  # noqa: S603  # our own program
-        [sys.executable, "-m", "tests.e2e.service", f"tests.e2e.tiny_app:{app}"],
+        [sys.executable, "-m", "tests.e2e.service", f"tests.e2e.tiny_app:{app}" if app else ""],
         cwd=ROOT,
         env={**kept, **settings},
         stdin=subprocess.DEVNULL,
@@ -103,4 +106,5 @@ def running(home: Path, *, app: str = "build", **variables: str) -> Iterator[Ser
 
 
 if __name__ == "__main__":
-    sys.exit(serve(load_settings(folder=Path(os.environ["GATEWAY_HOME"])), app=sys.argv[1]))
+    loaded = load_settings(folder=Path(os.environ["GATEWAY_HOME"]))
+    sys.exit(serve(loaded, app=sys.argv[1]) if sys.argv[1] else serve(loaded))

@@ -1,13 +1,15 @@
 """Endpoints beyond chat: forms, files, sound, pictures, unknown paths; the official client and raw bytes."""
 
 import gzip
+import re
 
 import msgspec
 import pytest
 from openai import AsyncOpenAI
 
-from gateway.sandbox.config import LimitRule, SandboxConfig
+from gateway.core.call import BodyKind, Schema
 from gateway.settings import LimitSettings, Settings
+from gateway.wire.endpoints import ENDPOINTS
 from tests.e2e.raw import raw
 from tests.fakes.gateway_fixture import running_gateway
 from tests.fakes.sandbox_fixture import running_sandbox
@@ -15,7 +17,6 @@ from tests.fakes.sandbox_fixture import running_sandbox
 BOUNDARY = "XX"
 FORM_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
 AUDIO = b"RIFF\r\n--X\r\n\x00" * 10
-LIMITED = SandboxConfig(limits=(LimitRule(requests=1, period_s=60.0),))
 
 
 def form(*fields, file=AUDIO):
@@ -246,3 +247,26 @@ async def test_where_an_answer_leads_is_below_the_gateway(any_model):
 
     assert (answer.status_code, answer.content) == (201, b"v=0")
     assert answer.headers["location"].startswith("/v1/realtime/calls/rtc_")
+
+
+SAMPLE = {"model": "gpt-4o", "input": "x", "prompt": "x", "messages": [{"role": "user", "content": "x"}], "voice": "a"}
+ENCODED = msgspec.json.encode(SAMPLE)
+NAMES = re.compile(r"\{[^}]+\}")
+TOLD = {BodyKind.JSON: "application/json", BodyKind.ANY: "application/json", BodyKind.MULTIPART: FORM_TYPE}
+
+
+async def test_every_endpoint_of_the_table_arrives_as_it_was_asked(any_model, sandbox):
+    rows = [row for row in ENDPOINTS if not (row.is_own or row.gives_secret) and row.schema is Schema.OPENAI]
+    for row in rows:
+        path = "/v1" + NAMES.sub("x-1", row.path)
+        body = b"" if row.body is BodyKind.NONE else WHISPER if row.body is BodyKind.MULTIPART else ENCODED
+        headers = {"content-type": TOLD[row.body]} if row.body in TOLD else {}
+
+        answer = await any_model.client.request(row.method, f"{path}?q=%2f", content=body, headers=headers)
+
+        seen = sandbox.log[-1]
+        assert (seen.method, seen.path, seen.query, seen.body) == (row.method, path, "q=%2f", body), row.name
+        assert seen.headers.get("content-type", "") == TOLD.get(row.body, ""), row.name
+        assert answer.status_code == seen.status, row.name
+        assert answer.headers["x-gateway-attempts"] == "1", row.name
+    assert len(sandbox.log) == len(rows)
