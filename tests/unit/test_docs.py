@@ -15,6 +15,7 @@ from gateway.core.cooldown import RESTS
 from gateway.core.errors import GatewayError
 from gateway.settings_load import load_settings
 from gateway.wire import refusals
+from scripts import endpoints_doc
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = [ROOT / ".env.example", ROOT / "gateway.example.yaml"]
@@ -191,3 +192,7 @@ def test_example_file_in_yaml_repeats_no_key():
     assert yaml.safe_load((ROOT / "gateway.example.yaml").read_text()).keys() == {
         "server", "waiting", "default_provider", "providers", "routes",
     }  # fmt: skip
+
+
+def test_page_of_endpoints_is_what_the_table_says():
+    assert endpoints_doc.PAGE.read_text() == endpoints_doc.rendered(), "run python -m scripts.endpoints_doc"
