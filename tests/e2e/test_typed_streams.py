@@ -75,6 +75,13 @@ async def test_images(client):
     assert [event.type async for event in changed][-1] == "image_edit.completed"
 
 
+async def test_a_transcript(client):
+    stream = await client.audio.transcriptions.create(model="gpt-4", file=("hi.wav", b"sound"), stream=True)
+    told = [event async for event in stream]
+
+    assert "".join(event.delta for event in told[:-1]) == told[-1].text == "echo: hi.wav of 5 bytes"
+
+
 async def test_speech_in_events(client):
     asked = {"model": "gpt-4", "input": "hi there", "voice": "coral", "stream_format": "sse"}
     async with client.audio.speech.with_streaming_response.create(**asked) as answer:
