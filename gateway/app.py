@@ -317,6 +317,11 @@ class Service:
             case AuthMode.AUTO:
                 return not self.context.is_loopback
 
+    @property
+    def gives_client_secrets(self) -> bool:
+        chosen = self.settings.realtime.client_secrets
+        return not self.needs_key if chosen is None else chosen
+
     def ops_guard(self) -> Guard:
         """/health and /metrics are open where calls are, else by the token (SPEC §7)."""
         if not self.needs_key:
@@ -343,7 +348,7 @@ class Service:
             spool_folder=settings.limits.spool_folder or settings.home / "spool",
             default_wait_s=settings.waiting.default_s,
             max_wait_s=settings.waiting.max_s,
-            gives_client_secrets=settings.realtime.client_secrets,
+            gives_client_secrets=self.gives_client_secrets,
         )
 
     def admin_deps(self) -> AdminDeps:

@@ -88,9 +88,10 @@ class RealtimeSettings(Section, frozen=True, kw_only=True):
     """Largest message, in either direction; events with sound reach 15 MiB."""
     idle_s: Seconds = 3600.0
     """A session in which neither side has said anything for so long is ended. OpenAI ends each after an hour."""
-    client_secrets: bool = False
+    client_secrets: bool | None = None
     """Whether `POST /v1/realtime/client_secrets` and its kin are served. With the secret in their answer a client
-    speaks to the provider directly: on the account's money, past all limits, counters and client keys."""
+    speaks to the provider directly: on the account's money, past all limits, counters and client keys. Not set: only
+    where calls are open, so that there is nothing to get past."""
 
 
 class DatabaseSettings(Section, frozen=True, kw_only=True):

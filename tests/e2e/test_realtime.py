@@ -615,11 +615,25 @@ async def test_a_revoked_key_ends_its_sessions(keyed, upstream):
     await asyncio.wait_for(upstream.last.ended.wait(), 1)
 
 
-async def test_client_secrets_are_not_given_out_unless_the_operator_wants_it(gateway):
-    for path in ("client_secrets", "sessions", "transcription_sessions", "translations/client_secrets"):
-        answer = await gateway.client.post(f"/v1/realtime/{path}", json={"session": {"model": MODEL}})
+SECRETS = ("client_secrets", "sessions", "transcription_sessions", "translations/client_secrets")
+
+
+async def test_client_secrets_are_not_given_to_holders_of_keys_unless_the_operator_wants_it(keyed):
+    _, key = await made_key(keyed)
+
+    for path in SECRETS:
+        answer = await keyed.client.post(
+            f"/v1/realtime/{path}", json={"session": {"model": MODEL}}, headers=bearer(key)
+        )
 
         assert (answer.status_code, answer.json()["error"]["code"]) == (403, "client_secrets_refused")
+
+
+async def test_client_secrets_are_asked_for_upstream_where_calls_are_open(gateway):
+    for path in SECRETS:
+        answer = await gateway.client.post(f"/v1/realtime/{path}", json={"session": {"model": MODEL}})
+
+        assert answer.headers["x-gateway-attempts"] == "1"
 
 
 # -- hands that shake badly ------------------------------------------------------------------------------------------
