@@ -69,7 +69,7 @@ class EventSource:
     async def open(self, deadline: Instant) -> Outcome | None:
         """Reads up to the first content. None: commit to this answer; else why not. `deadline`: for the first event."""
         while True:
-            chunk = await self._read_opening(deadline)
+            chunk = None if self.reader.may_be_silent else await self._read_opening(deadline)
             if chunk is None:
                 return None  # held long enough: what came goes out, the rest follows
             if isinstance(chunk, Fault):

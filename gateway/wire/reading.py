@@ -24,6 +24,11 @@ class EventReader(Protocol):
     events: int
 
     @property
+    def may_be_silent(self) -> bool:
+        """It tells of what goes on in a session, maybe nothing for long: no event is waited for before the commit."""
+        ...
+
+    @property
     def is_over(self) -> bool: ...
 
     @property

@@ -93,6 +93,8 @@ class StreamReader:
         "usage",
     )
 
+    may_be_silent = False
+
     def __init__(self, endpoint: Endpoint, *, hides_usage: bool) -> None:
         """`hides_usage`: we asked for the usage, not the caller, so it is taken out again."""
         assert endpoint.stream in CHUNKS, endpoint.name  # noqa: S101  # its answers are no such events

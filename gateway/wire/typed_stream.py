@@ -101,6 +101,7 @@ class TypedReader:
         "is_done",
         "is_json",
         "left_out",
+        "may_be_silent",
         "object_id",
         "usage",
     )
@@ -111,6 +112,7 @@ class TypedReader:
         self._is_counted = endpoint.method != "GET"
         self._is_report = endpoint.method == "GET" or endpoint.path.startswith(_SESSIONS)
         """It may hold errors, or nothing at all."""
+        self.may_be_silent = endpoint.method == "GET" and not self._is_responses
         self._family: Family | None = RESPONSES if self._is_responses else None
         self._events = LongEventSplitter()
         self._has_end = False

@@ -198,8 +198,8 @@ class RelayKit:
 
     # -- single steps --------------------------------------------------------------------------------------------
 
-    def call(self, *, model: str = MODEL, path: str = "/chat/completions", **fields: Any) -> Call:
-        endpoint = find("POST", path)
+    def call(self, *, model: str = MODEL, path: str = "/chat/completions", method: str = "POST", **fields: Any) -> Call:
+        endpoint = find(method, path)
         assert endpoint is not None
         return Call(id=CallId(f"req_{model}"), endpoint=endpoint, model=ModelName(model), **fields)
 

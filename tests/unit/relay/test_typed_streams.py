@@ -12,7 +12,7 @@ from gateway.core.errors import UpstreamTimedOut
 from gateway.core.outcome import Fault, FaultKind, OutcomeKind
 from gateway.telemetry.events import CallEnd
 from tests.fakes.relay_kit import OK, RelayKit, account, error_json, refusal, stream
-from tests.fakes.scripted_upstream import EVENT_HEADERS, JSON_HEADERS, Pause, Reply
+from tests.fakes.scripted_upstream import EVENT_HEADERS, JSON_HEADERS, Pause, Reply, Until
 
 RESPONSES = "/responses"
 IMAGES = "/images/generations"
@@ -310,3 +310,19 @@ def test_no_cut_response_ends_cleanly_and_no_account_stays_held(cut, tail, more)
 
     assert COMPLETED not in body
     assert status in {400, 504} or last_of(body)["type"] == "error"
+
+
+async def test_session_in_which_nothing_happens_begins_at_once():
+    happens = asyncio.Event()
+    kit = kit_of(Until(happens), typed("agent.session.idle", session_id="s"))
+    call = kit.start(path="/agents/sessions/s/events", method="GET")
+    await kit.clock.settle()
+    has_begun = call.done()
+
+    happens.set()
+    body = await kit.streamed(await call)
+
+    assert has_begun
+    assert body == typed("agent.session.idle", session_id="s")
+    assert kit.meter.calls[0].outcome is OutcomeKind.OK
+    kit.assert_idle()
