@@ -27,6 +27,7 @@ MAX_HEAD_BYTES = 65_536
 HEAD_TOO_LARGE = write_error(
     InvalidCall("The request line and its headers are too large.", code="request_head_too_large", status=431)
 )
+NO_HTTP = write_error(InvalidCall("What came is not HTTP/1.1, or breaks its rules.", code="invalid_http"))
 TOO_SLOW = write_error(
     InvalidCall("The request did not arrive in time: send it anew.", code="request_timeout", status=408)
 )
@@ -236,6 +237,13 @@ class CoalescingProtocol(HttpToolsProtocol):
         """Whether it is not the caller who is late: an answer goes out, or we read no further."""
         is_answering = self.cycle is not None and not self.cycle.response_complete
         return is_answering and (self._is_in_head or self.cycle.response_started or self.flow.read_paused)
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's words, in a form that no SDK reads
+        """What came is no HTTP, or has a URL that is longer than the parser takes."""
+        if len(getattr(self, "url", b"")) >= MAX_HEAD_BYTES:
+            self._refuse_head()
+        else:
+            self._refuse(b"400 Bad Request", NO_HTTP)
 
     def _refuse_head(self) -> None:
         self._refuse(b"431 Request Header Fields Too Large", HEAD_TOO_LARGE)

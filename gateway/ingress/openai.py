@@ -18,6 +18,7 @@ from gateway.core.errors import (
     CallRefused,
     EndpointNotFound,
     GatewayError,
+    InvalidCall,
     ModelNotFound,
     NoAccountAvailable,
     NoDiskSpace,
@@ -57,6 +58,7 @@ from gateway.wire.errors import error_headers, write_error
 from gateway.wire.headers import max_wait_s, request_headers
 from gateway.wire.paths import check_path
 from gateway.wire.query import has_flag, model_in, replace_model
+from gateway.wire.realtime import SOCKETS
 
 PREFIX = b"/v1"
 UNKNOWN = Endpoint(name="unknown", method="", path="")
@@ -254,6 +256,12 @@ class Exchange:
             raise EndpointNotFound(
                 f"Not allowed to {method} on /v1{path}: use {allowed}.", code="method_not_allowed", status=405
             )
+        if path in SOCKETS:
+            raise InvalidCall(
+                f"/v1{path} speaks WebSocket. If you sent an upgrade, a proxy on the way has taken it out.",
+                code="upgrade_required",
+                status=426,
+            )
         if method == "HEAD":
             read = find("GET", path) or other("GET")
             return read if read.is_own else as_head(read)
@@ -354,6 +362,8 @@ class Exchange:
         if error.status == 405:  # RFC 9110 §15.5.6
             allowed = allowed_methods(self._path) or ("GET", "POST", "PUT", "PATCH", "DELETE")
             headers += ((b"allow", ", ".join(allowed).encode()),)
+        elif error.status == 426:  # RFC 9110 §15.5.22
+            headers += ((b"upgrade", b"websocket"),)
         await send_whole(self._scope, self._send, error.status, headers, body)
         end = next((end for kind, end in ENDS if isinstance(error, kind)), CallEnd.CRASHED)
         self._progress.finish(end, error.status, code=error.code)

@@ -33,12 +33,14 @@ from gateway.telemetry.log import get_logger
 from gateway.wire.endpoints import allowed_methods
 from gateway.wire.errors import error_headers, write_error
 from gateway.wire.headers import max_wait_s, request_headers
-from gateway.wire.query import model_in, replace_model
+from gateway.wire.query import first_of, model_in, replace_model, without
 from gateway.wire.realtime import SOCKETS
 from gateway.wire.sockets import REALTIME, Offer, read_offer
 
 PATIENCE_S = 8.0
 """How long an upgrade waits for an account unless it says so itself: clients give up a handshake after 10 s."""
+KEY_PARAMETERS = frozenset({"api-key", "authorization"})
+"""Of the query: Azure's browsers have no subprotocol for a key."""
 DRAINING = "The gateway is shutting down. Retry at once: another one serves."
 
 
@@ -120,8 +122,9 @@ class Upgrade:
     def _job(self) -> Job:
         plane, headers = self._plane, self._headers
         endpoint = self._endpoint()
-        if self._offer.key is not None and b"authorization" not in headers:
-            headers[b"authorization"] = b"Bearer " + self._offer.key.encode("latin-1", "replace")
+        presented = self._offer.key or first_of(self._scope["query_string"], KEY_PARAMETERS)
+        if presented is not None and b"authorization" not in headers:
+            headers[b"authorization"] = b"Bearer " + _bare(presented).encode("latin-1", "replace")
         key = self._key = plane.callers.caller_of(headers, plane.board.snapshot, plane.clock)
         self._check_origin(key)
         if plane.gate.is_draining:
@@ -151,7 +154,7 @@ class Upgrade:
 
     def _call(self, endpoint: Endpoint, key: ClientKey | None) -> Call:
         headers, plane = self._headers, self._plane
-        query: bytes = self._scope["query_string"]
+        query = without(self._scope["query_string"], KEY_PARAMETERS)
         named, model = headers.get(b"x-provider"), model_in(query)
         if model is None and key is not None and key.models:
             raise NotAllowed(
@@ -282,3 +285,7 @@ class Upgrade:
         elif not self._caller.is_accepted:
             await self._refuse_with(ShuttingDown(DRAINING, retry_after_s=1.0))
         self._progress.finish(CallEnd.SHUTTING_DOWN, 503, code=ShuttingDown.code, is_complete=False)
+
+
+def _bare(key: str) -> str:
+    return key[len("Bearer ") :] if key[: len("Bearer ")].lower() == "bearer " else key

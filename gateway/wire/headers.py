@@ -196,7 +196,7 @@ def max_wait_s(headers: Mapping[bytes, bytes], default_s: float, ceiling_s: floa
         wait_s = _seconds(headers[b"x-gateway-max-wait"])
     if wait_s is None:
         raise InvalidCall(
-            f"Invalid header 'x-gateway-max-wait': expected seconds from 0 to {ceiling_s:g}.",
+            f"Invalid header 'x-gateway-max-wait': expected seconds, a number from 0 on ({ceiling_s:g} is the most).",
             param="x-gateway-max-wait",
             code="invalid_header",
         )

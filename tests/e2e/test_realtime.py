@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import shutil
+import subprocess
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import msgspec
 import openai
@@ -14,7 +17,11 @@ from websockets.typing import Subprotocol
 from gateway.core.ids import Secret
 from gateway.settings import AuthMode, ServerSettings
 from tests.e2e.raw import raw
+from tests.e2e.test_node_sdk import modules
+from tests.fakes.certificates import self_signed, server_context
 from tests.fakes.gateway_fixture import DEFAULTS, Gateway, Registry, running_gateway, until, until_answered
+from tests.fakes.proxy import _pump
+from tests.fakes.raw_server import Peer, raw_server
 from tests.fakes.relay_kit import error_json
 from tests.fakes.socket_upstream import (
     CREATED,
@@ -590,6 +597,16 @@ async def test_a_session_needs_a_client_key_where_calls_do(keyed, upstream):
     assert upstream.keys() == ["sk-a", "sk-a"]
 
 
+@pytest.mark.parametrize("parameter", ["api-key={}", "Authorization=Bearer%20{}"])
+async def test_a_key_in_the_query_is_read_and_goes_no_further(keyed, upstream, parameter):
+    _, key = await made_key(keyed)
+
+    async with dial(keyed, f"?model={MODEL}&{parameter.format(key)}&x=1") as socket:
+        assert await socket.recv() == CREATED
+
+    assert upstream.last.path == f"/v1/realtime?model={MODEL}&x=1"
+
+
 async def test_a_keys_models_hold_for_sessions(keyed, upstream):
     _, key = await made_key(keyed, models=["gpt-realtime"])
 
@@ -673,6 +690,13 @@ async def test_an_upgrade_of_another_method_is_passed_over(gateway):
     assert (status, msgspec.json.decode(body)["error"]["code"]) == (400, "invalid_json")
 
 
+async def test_a_request_that_is_no_upgrade_is_told_so(gateway, upstream):
+    answer = await gateway.get("/v1/realtime?model=gpt-realtime")
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (426, "upgrade_required")
+    assert answer.headers["upgrade"] == "websocket"
+
+
 async def test_frames_that_are_none_end_the_session_with_1002(gateway, upstream):
     async with dial(gateway) as socket:
         await socket.recv()
@@ -702,3 +726,39 @@ async def test_a_drain_ends_sessions_with_1012_at_its_deadline(database_url, reg
     assert closed.value.rcvd.code == 1012
     await asyncio.wait_for(upstream.last.ended.wait(), 1)
     assert upstream.last.close_code == 1012
+
+
+# -- node ------------------------------------------------------------------------------------------------------------
+
+SCRIPT = Path(__file__).with_name("node") / "realtime.mjs"
+
+
+async def test_the_node_sdk_speaks_as_a_server_and_as_a_browser(gateway, upstream, tmp_path):
+    node, found = shutil.which("node"), modules()
+    if node is None or found is None or not (found / "ws").is_dir():
+        pytest.skip("needs node and the npm packages `openai` and `ws`, then OPENAI_NODE_MODULES=…/node_modules")
+    (tmp_path / "node_modules").symlink_to(found)
+    shutil.copy(SCRIPT, tmp_path)
+    pem = self_signed(tmp_path)
+
+    async def in_front(peer: Peer) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        await asyncio.gather(_pump(peer.reader, writer), _pump(reader, peer.writer))
+
+    async with raw_server(in_front, tls=server_context(pem)) as front:  # the SDK dials wss: alone
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [node, SCRIPT.name, f"https://127.0.0.1:{front.origin.port}/v1"],
+            cwd=tmp_path,
+            env={"NODE_EXTRA_CA_CERTS": str(pem)},
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+
+    assert done.returncode == 0, done.stderr.decode()
+    assert msgspec.json.decode(done.stdout) == {
+        "server": ["session.created", "response.create"],
+        "browser": ["session.created", "response.create"],
+    }
+    assert "gw-anything" not in str([each.headers for each in upstream.seen])

@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.wire.query import has_flag, model_in, replace_model, value_in
+from gateway.wire.query import first_of, has_flag, model_in, replace_model, value_in, without
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,21 @@ def test_a_flag_is_a_whole_parameter():
 )
 def test_a_parameters_value_is_decoded(query, value):
     assert value_in(query, b"call_id=") == value
+
+
+NAMES = frozenset({"api-key", "authorization"})
+
+
+@pytest.mark.parametrize(
+    ("query", "value", "rest"),
+    [
+        (b"model=m", None, b"model=m"),
+        (b"a=%20&api-key=gw%2D1&b", "gw-1", b"a=%20&b"),
+        (b"Authorization=Bearer+x&api%2Dkey=y", "Bearer x", b""),
+        (b"api-key=&x=1", None, b"x=1"),
+        (b"", None, b""),
+    ],
+)
+def test_parameters_are_taken_out_whatever_their_case(query, value, rest):
+    assert first_of(query, NAMES) == value
+    assert without(query, NAMES) == rest
