@@ -196,3 +196,22 @@ def test_texts_are_put_together_wherever_they_are_cut(sent, rest, first_cuts, se
 
     assert "".join(event.get("delta", "") for event in events) == sent + rest
     assert [event["sequence_number"] for event in events] == list(range(len(events)))
+
+
+def test_a_text_that_ends_sooner_is_another_one():
+    assert spliced((*HEAD, delta("one two"), TEXT_DONE), (*HEAD, delta("one"), TEXT_DONE)) is None
+
+
+def joined():
+    sent = SentResponse()
+    sent.add(b"".join(numbered((*HEAD, delta("one")))))
+    splicer = sent.splicer()
+    assert splicer.feed(b"".join(numbered((*HEAD, delta("one"))))) == b""
+    return splicer
+
+
+def test_what_follows_needs_no_number_but_must_be_an_event():
+    splicer = joined()
+
+    assert b"sequence_number" not in splicer.feed(b'data: {"type":"response.new"}\n\n')
+    assert splicer.feed(b"data: 5\n\n") is None

@@ -4,13 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.call import Endpoint, StreamKind, Usage
+from gateway.core.call import Endpoint, Schema, StreamKind, Usage
 from gateway.core.errors import UpstreamFailed
 from gateway.core.outcome import ErrorBody
 from gateway.wire import typed_stream
 from gateway.wire.families import FAMILIES, family_of
 from gateway.wire.reading import reader_for
 from gateway.wire.sse import KEEP_ALIVE
+from gateway.wire.stream import StreamReader
 from gateway.wire.typed_stream import TypedReader
 
 
@@ -482,3 +483,28 @@ def test_no_two_families_claim_a_type():
         for type_ in family.held | family.ends:
             assert [row for row in FAMILIES if type_.startswith(row.prefixes)] == [family]
             assert family_of(type_) is family
+
+
+def test_an_id_that_cannot_be_read_is_none():
+    read = responses()
+
+    read.feed(b'data: {"type":"response.created","response":{"id":"resp_1","error":1e999}}\n\n')
+
+    assert read.object_id is None
+    assert read.events == 1
+
+
+def test_each_endpoint_has_its_reader():
+    assert isinstance(reader_for(endpoint(), hides_usage=True), TypedReader)
+    assert isinstance(reader_for(endpoint(stream=StreamKind.CHAT), hides_usage=True), StreamReader)
+
+
+def test_anthropics_callers_read_anthropics_errors():
+    read = TypedReader(
+        Endpoint(name="m", method="POST", path="/messages", stream=StreamKind.EVENTS, schema=Schema.ANTHROPIC)
+    )
+
+    told = read.write_error(UpstreamFailed("It broke."))
+
+    assert told.startswith(b"event: error\ndata: ")
+    assert (data_of(told)["type"], data_of(told)["error"]["message"]) == ("error", "It broke.")
