@@ -43,7 +43,7 @@ def main() -> int:
     models = _models_of(source)
     with _mock(arguments.mock, work / "direct.journal", models) as url:
         _run_suite(source, library, f"{url}/v1", work / "direct.xml", workers=arguments.workers, only=only)
-    with _mock(arguments.mock, work / "through.journal", models) as url, _gateway(url) as base_url:
+    with _mock(arguments.mock, work / "through.journal", models) as url, _gateway(url, arguments.accounts) as base_url:
         _run_suite(source, library, base_url, work / "through.xml", workers=arguments.workers, only=only)
     return _report(release, work, most=arguments.most)
 
@@ -52,6 +52,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make conformance", description=__doc__)
     parser.add_argument("-k", help="only tests that fit, as pytest has it")
     parser.add_argument("--workers", type=int, default=2, help="processes that run tests (default: %(default)s)")
+    parser.add_argument("--accounts", type=int, default=1, help="of the provider (default: %(default)s)")
     parser.add_argument("--mock", help="base URL of another mock that runs already, without /v1: it keeps no journal")
     parser.add_argument("--most", type=int, default=15, help="of each kind that are shown (default: %(default)s)")
     return parser.parse_args()
@@ -128,12 +129,12 @@ def _mock(running: str | None, journal: Path, models: list[str]) -> Iterator[str
 
 
 @contextlib.contextmanager
-def _gateway(upstream: str) -> Iterator[str]:
-    """With one account of one provider, the mock; calls are open."""
+def _gateway(upstream: str, accounts: int) -> Iterator[str]:
+    """With one provider, the mock; calls are open."""
     port = _free_port()
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("GATEWAY_", "OPENAI_"))}
-    account = {"OPENAI_API_KEY": "sk-conformance", "OPENAI_BASE_URL": upstream}
-    environment = {**kept, **account, "GATEWAY_HOME": str(HOME / "gateway")}
+    keys = ",".join(f"sk-conformance-{number}" for number in range(accounts))
+    environment = {**kept, "OPENAI_API_KEYS": keys, "OPENAI_BASE_URL": upstream, "GATEWAY_HOME": str(HOME / "gateway")}
     url = f"http://127.0.0.1:{port}"
     with _program(["-m", "gateway", "serve", "--port", str(port)], environment, f"{url}/health/ready"):
         yield f"{url}/v1"
