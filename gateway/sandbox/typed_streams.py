@@ -21,8 +21,9 @@ def pace(answer: Answer, behaviour: Behaviour) -> None:
 
 def _paced(events: Events, behaviour: Behaviour) -> Iterator[bytes | Pause]:
     for number, event in enumerate(events):
-        pause_s = behaviour.first_token_s if number == 1 else behaviour.gap_s if number else 0.0
-        if pause_s > 0:
+        pause_s = behaviour.first_token_s if number == 1 else 0.0
+        pause_s = pause_s or behaviour.gap_s
+        if number and pause_s > 0:
             yield Pause(pause_s)
         yield event
 
