@@ -5,14 +5,12 @@ from urllib.parse import urlsplit
 from gateway.providers.base import Destination, Headers
 
 OURS = b"/v1"
+PLACES = frozenset({b"location", b"content-location", b"operation-location"})  # the last is Azure's
 
 
 def with_our_location(headers: Headers, destination: Destination) -> Headers:
     """`headers` with `location` as a caller can follow it: `https://api.openai.com/v1/x` and `/v1/x` give `/v1/x`."""
-    return tuple(
-        (name, _ours(value, destination) if name in {b"location", b"content-location"} else value)
-        for name, value in headers
-    )
+    return tuple((name, _ours(value, destination) if name in PLACES else value) for name, value in headers)
 
 
 def _ours(value: bytes, destination: Destination) -> bytes:

@@ -38,6 +38,9 @@ MAX_ERROR_BYTES = 1024 * 1024
 MAX_JSON_BYTES = 64 * 1024 * 1024
 """Of a JSON answer, which is read whole before the commit. Images as base64 are the largest: 10 of some 4 MB."""
 
+MADE = frozenset({201, 202})
+"""Successes that say where what they made can be found."""
+
 JSON_TYPE = b"application/json"
 EVENTS_TYPE = b"text/event-stream"
 NOT_JSON = Outcome(OutcomeKind.UPSTREAM_ERROR, message="the answer was not the JSON that its head promised")
@@ -156,7 +159,7 @@ class Attempts:
         if may_stream and content_type.startswith(EVENTS_TYPE):
             return await self._stream(answer, lease, job, first_event_by)
         if is_chunks or (_is_json_type(content_type) and not endpoint.is_download):
-            return await self._whole(answer, job)
+            return await self._whole(answer, lease, job)
         return self._passing(answer, lease, job)
 
     def _passing(self, answer: UpstreamAnswer, lease: Lease, job: Job) -> Begun:
@@ -206,7 +209,7 @@ class Attempts:
     def _epoch_s(self) -> int:
         return int(self._clock.wall_now().timestamp())
 
-    async def _whole(self, answer: UpstreamAnswer, job: Job) -> Begun | Failed:
+    async def _whole(self, answer: UpstreamAnswer, lease: Lease, job: Job) -> Begun | Failed:
         """A JSON answer: read to its end before the commit, so that a cut or garbled one costs the caller nothing."""
         body = await answer.read_all(MAX_JSON_BYTES)
         if isinstance(body, Fault):
@@ -228,7 +231,10 @@ class Attempts:
             body = translated
         job.progress.usage = read_usage(body, job.call.endpoint)
         ok = Outcome(OutcomeKind.OK, answer.status)
-        return Begun(ok, Answer(answer.status, self._passed_headers(answer.headers, is_body_new=True), body))
+        headers = self._passed_headers(answer.headers, is_body_new=True)
+        if answer.status in MADE:
+            headers = with_our_location(headers, lease.member.destination)
+        return Begun(ok, Answer(answer.status, headers, body))
 
     def _failed_whole(self, error: ErrorBody, answer: UpstreamAnswer, body: bytes, job: Job) -> Failed:
         """A success that is none. Of Responses, one that failed is an answer too: as it came, if nobody does better."""

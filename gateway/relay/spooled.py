@@ -18,9 +18,9 @@ from gateway.core.ids import ModelName
 from gateway.wire.multipart import Edit, Form, model_edits
 
 HELD_BYTES = 1_048_576
-"""What stays in memory of one body, and what is written to the file at once."""
+"""A body up to this size stays in memory."""
 PIECE_BYTES = 262_144
-"""What is read from the file at once."""
+"""What is written to the file, or read from it, at once."""
 THREADS = 4
 """Of their own: a disk that hangs must not hold up whoever else needs a thread, such as the look-up of names."""
 
@@ -52,7 +52,7 @@ class Spool:
         """Raises NoDiskSpace."""
         self._held.append(piece)
         self._held_bytes += len(piece)
-        if self._held_bytes > HELD_BYTES:
+        if self._held_bytes > (PIECE_BYTES if self._written else HELD_BYTES):
             await self._write_held()
 
     async def finish(self, form: Form | None = None) -> "SpooledBody":

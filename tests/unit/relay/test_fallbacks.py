@@ -5,7 +5,9 @@ from gateway.core.errors import AllRateLimited, UpstreamTimedOut
 from gateway.core.ids import ProviderId
 from gateway.core.outcome import Fault, FaultKind, OutcomeKind
 from gateway.core.snapshot import AuthStrategy, Provider, Route
+from gateway.relay.spooled import Spool
 from gateway.telemetry.calls import KeptCall
+from gateway.wire.multipart import FormReader
 from tests.fakes.relay_kit import (
     ANSWER,
     BROKEN,
@@ -271,3 +273,31 @@ async def test_the_deadline_of_a_lone_model_is_still_an_error_of_ours():
 
     assert job.progress.last.kind is OutcomeKind.TIMED_OUT
     kit.assert_idle()
+
+
+# -- forms -------------------------------------------------------------------------------------------------------
+
+FORM = b'--X\r\nContent-Disposition: form-data; name="model"\r\n\r\ngpt-4\r\n--X--\r\n'
+
+
+async def test_a_form_falls_back_to_a_model_that_it_is_told():
+    kit = pair()
+    kit.upstream.on("sk-gpt-4", rate_limited(100))
+    kit.upstream.on("sk-gpt-4o", OK)
+    reader = FormReader(b"X")
+    reader.feed(FORM)
+    spool = Spool()
+    await spool.add(FORM)
+    body = await spool.finish(reader.form)
+    job = msgspec.structs.replace(kit.job(path="/audio/transcriptions"), body=body, written=body)
+
+    answer = await kit.finished(kit.relay.relay_call(job))
+
+    assert answer.status == 200
+    sent = [attempted.request.body for attempted in kit.upstream.attempts]
+    assert [b"".join([piece async for piece in body.pieces()]) for body in sent] == [
+        FORM,
+        FORM.replace(b"gpt-4", b"gpt-4o"),
+    ]
+    kit.assert_idle()
+    spool.close()
