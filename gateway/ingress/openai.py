@@ -359,6 +359,8 @@ class Exchange:
     async def _send_error(self, error: GatewayError) -> None:
         body = write_error(error, self._schema, call_id=self._call_id)
         headers = (*JSON, *error_headers(error), *self._own_headers())
+        if self._schema is Schema.ANTHROPIC:
+            headers += ((b"request-id", self._call_id.encode()),)
         if error.status == 405:  # RFC 9110 §15.5.6
             allowed = allowed_methods(self._path) or ("GET", "POST", "PUT", "PATCH", "DELETE")
             headers += ((b"allow", ", ".join(allowed).encode()),)

@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.core.call import CHUNKS, Endpoint, Schema, StreamKind
-from gateway.core.errors import GatewayError
+from gateway.core.errors import AllOverloaded, GatewayError
 from gateway.core.outcome import ErrorBody
 
 _LONGEST_MESSAGE: Final = 4_000
@@ -88,7 +88,6 @@ _ANTHROPIC_TYPES: Final = {
     404: "not_found_error",
     413: "request_too_large",
     429: "rate_limit_error",
-    503: "overloaded_error",
     504: "timeout_error",
 }
 """Others below 500 are `invalid_request_error`, others above `api_error`."""
@@ -102,6 +101,8 @@ def write_error(error: GatewayError, schema: Schema = Schema.OPENAI, *, call_id:
 
 
 def anthropic_type(error: GatewayError) -> str:
+    if isinstance(error, AllOverloaded):
+        return "overloaded_error"
     return _ANTHROPIC_TYPES.get(error.status) or ("invalid_request_error" if error.status < 500 else "api_error")
 
 

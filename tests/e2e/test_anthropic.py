@@ -258,7 +258,7 @@ async def test_errors_of_the_gateway_are_anthropics(claude, api: AnthropicApi):
     error = limited.json()["error"]
     assert (error["type"], error["details"]) == ("rate_limit_error", {"error_code": "rate_limit_exceeded"})
     assert 190 < int(limited.headers["retry-after"]) <= 201
-    assert limited.json()["request_id"] == limited.headers["x-request-id"]
+    assert limited.json()["request_id"] == limited.headers["request-id"] == limited.headers["x-request-id"]
     assert (wrong.status_code, wrong.json()["error"]["type"]) == (400, "invalid_request_error")
 
 

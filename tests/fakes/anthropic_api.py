@@ -103,6 +103,8 @@ def echoed(seen: Seen) -> Script:
         return written(200, {"input_tokens": 14})
     if seen.target.partition("?")[0] != "/v1/messages":
         return written(200, {"id": "msgbatch_1", "type": "message_batch", "processing_status": "in_progress"})
+    if not seen.body.get("messages"):
+        return refused(400, "invalid_request_error", "messages: at least one message is required")
     content = seen.body["messages"][-1]["content"]
     last = content if isinstance(content, str) else content[-1]
     words = "echo: " + (last if isinstance(last, str) else last.get("text", last["type"]))

@@ -17,7 +17,7 @@ import msgspec
 
 from gateway.wire.errors import error_of
 from gateway.wire.openai_anthropic.response import Block, StopDetails, finish_reason, read_usage, write_error
-from gateway.wire.sse import DONE, KEEP_ALIVE, EventSplitter, read_event
+from gateway.wire.sse import DONE, KEEP_ALIVE, Event, EventSplitter, read_event
 from gateway.wire.stream import MAX_EVENT_BYTES
 from gateway.wire.surrogates import without_surrogates
 
@@ -79,10 +79,9 @@ class ChatTranslator:
         "_created",
         "_events",
         "_has_begun",
-        "_id",
         "_is_foreign",
         "_is_told",
-        "_model",
+        "_names",
         "_usage",
         "is_broken",
     )
@@ -94,8 +93,8 @@ class ChatTranslator:
         self._has_begun = False
         self._is_foreign = False
         """No events at all but a JSON body: it goes on as it is."""
-        self._id = ""
-        self._model = ""
+        self._names = self._named(_Start())
+        """The beginning of every chunk."""
         self._usage: dict[str, Any] = {}
         self._calls: dict[int, _ToolCall] = {}
         self._is_told = False
@@ -128,7 +127,7 @@ class ChatTranslator:
         return sent + self._usage_chunk() if self._is_told else sent
 
     def _read(self, raw: bytes) -> bytes:
-        said = read_event(raw)
+        said = _said(raw)
         if said.data is None:
             return raw if said.is_comment else b""
         event = None if said.name == "error" else _decoded(said.data)
@@ -144,7 +143,7 @@ class ChatTranslator:
 
     def start(self, event: _Event) -> bytes:
         message = event.message or _Start()
-        self._id, self._model = message.id, message.model
+        self._names = self._named(message)
         self._usage = message.usage or {}
         return self._chunk({"role": "assistant", "content": ""})
 
@@ -200,16 +199,17 @@ class ChatTranslator:
 
     # -- chunks --------------------------------------------------------------------------------------------------
 
+    def _named(self, message: _Start) -> bytes:
+        names = {"id": message.id, "object": "chat.completion.chunk", "created": self._created, "model": message.model}
+        return b"data: " + _encode(names)[:-1] + b","
+
     def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> bytes:
-        return self._event(choices=[{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}])
+        choice = b'"choices":[{"index":0,"delta":%s,"logprobs":null,"finish_reason":%s}]}\n\n'
+        return self._names + choice % (_encode(delta), _encode(finish))
 
     def _usage_chunk(self) -> bytes:
         self._is_told = False
-        return self._event(choices=[], usage=read_usage(self._usage))
-
-    def _event(self, **members: Any) -> bytes:  # noqa: ANN401  # members of a chunk
-        names = {"id": self._id, "object": "chat.completion.chunk", "created": self._created, "model": self._model}
-        return b"data: " + _encode(names | members) + b"\n\n"
+        return self._names + b'"choices":[],"usage":%s}\n\n' % _encode(read_usage(self._usage))
 
 
 _TRANSLATIONS: Final[Mapping[str, Callable[[ChatTranslator, _Event], bytes]]] = MappingProxyType(
@@ -223,6 +223,14 @@ _TRANSLATIONS: Final[Mapping[str, Callable[[ChatTranslator, _Event], bytes]]] = 
         "ping": ChatTranslator.keep_alive,
     }
 )
+
+
+def _said(raw: bytes) -> Event:
+    """As `read_event`, without its detours for an event in the usual form."""
+    line, _, rest = raw.partition(b"\n")
+    if line.startswith(b"event: ") and rest.startswith(b"data: ") and rest.find(b"\n") == len(rest) - 2:
+        return Event(line[7:].decode("latin-1").rstrip("\r"), rest[6:-2])
+    return read_event(raw)
 
 
 def _decoded(data: bytes) -> _Event | None:

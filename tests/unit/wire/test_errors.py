@@ -3,7 +3,7 @@ import json
 import pytest
 
 from gateway.core.call import Schema
-from gateway.core.errors import AllOutOfQuota, AllRateLimited, GatewayError, InvalidCall
+from gateway.core.errors import AllOutOfQuota, AllOverloaded, AllRateLimited, GatewayError, InvalidCall
 from gateway.core.outcome import ErrorBody
 from gateway.wire.endpoints import find
 from gateway.wire.errors import anthropic_error_body, error_headers, error_in_answer, read_error, write_error
@@ -233,7 +233,8 @@ def test_an_error_that_asks_for_a_repeat_says_so():
         (AllRateLimited("later"), "rate_limit_error"),
         (GatewayError("bug"), "api_error"),
         (GatewayError("odd", status=405), "invalid_request_error"),
-        (GatewayError("busy", status=503), "overloaded_error"),
+        (AllOverloaded("busy"), "overloaded_error"),
+        (GatewayError("nobody", status=503), "api_error"),
     ],
 )
 def test_callers_of_anthropics_api_read_anthropics_errors(error, type_):
