@@ -57,7 +57,7 @@ MEANINGS: dict[str, str] = {
     "log_level": "`debug` adds more lines, never bodies.",
     "max_calls": "How many calls may queue.",
     "name": "For people.",
-    "kind": "Wire format and quirks: `openai`, `openai_compatible`. None: `openai`.",
+    "kind": "Wire format and quirks: `openai`, `openai_compatible`, `azure_openai`, `anthropic`. None: `openai`.",
     "base_url": "With or without the version's path. None: OpenAI's, for the id `openai` alone.",
     "auth_type": "Informative: `api_key`, `oauth`, `none`.",
     "auth_strategy": "How a credential is presented. None: `api_key`, a bearer token. `oauth_client_credentials` is "
