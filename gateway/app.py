@@ -54,6 +54,7 @@ from gateway.notify.listener import (
 )
 from gateway.providers.base import via_of
 from gateway.providers.catalog import KINDS
+from gateway.relay.affinity import Affinity
 from gateway.relay.attempt import Attempts
 from gateway.relay.board import Board
 from gateway.relay.catalog import ModelCatalog
@@ -63,11 +64,17 @@ from gateway.relay.credentials import Credentials
 from gateway.relay.fallbacks import FallbackRelay
 from gateway.relay.gate import Gate
 from gateway.relay.headroom_views import ScopeHeadroom
+from gateway.relay.id_search import IdSearch
+from gateway.relay.known_ids import KnownIds
+from gateway.relay.learning import Learning
+from gateway.relay.lists import Lists
 from gateway.relay.loop import Relay
 from gateway.relay.own_keys import OwnKeys
 from gateway.relay.restart import RestartingRelay
+from gateway.relay.stateful import StatefulRelay
 from gateway.relay.waiting import Waiting
-from gateway.settings import AuthMode, Settings, WorkerContext
+from gateway.settings import AuthMode, ForeignIds, Settings, WorkerContext
+from gateway.store.affinity import BATCH, IdTable
 from gateway.store.cipher import Cipher, parse_keys
 from gateway.store.cooldowns import ParkTable, delete_expired_parks, forget_edited, load_parks
 from gateway.store.engine import StoreUnavailable, make_engine, store_errors
@@ -160,6 +167,17 @@ class Service:
         self.own_keys = OwnKeys(
             upstream=self.upstream, credentials=self.credentials, kinds=KINDS, clock=clock, are_taken=settings.byok
         )
+        self.ids = IdTable(self.engine)
+        self.known_ids = KnownIds(self.ids, clock=clock)
+        self.affinity = Affinity(
+            board=self.board,
+            known=self.known_ids,
+            store=self.ids,
+            search=IdSearch(
+                upstream=self.upstream, kinds=KINDS, credentials=self.credentials, clock=clock, rng=self.rng
+            ),
+            is_shared=settings.foreign_ids is ForeignIds.SHARED,
+        )
         self.background = Background(clock)
         self._resynced = asyncio.Event()
 
@@ -205,6 +223,7 @@ class Service:
             await self.background.stop()
             await self.credentials.aclose()
             await self.announcer.close()
+            await self.known_ids.close()
             await self.upstream.aclose()
             await self.engine.dispose()
             self.metrics.close()
@@ -225,6 +244,7 @@ class Service:
         background.start("registry", self.watcher.run)
         background.start("listener", self.listener.run)
         background.start("announcer", self.announcer.run)
+        background.start("ids", self.known_ids.run)
         background.start("parks", lambda: every(1.0, self._reload_parks, clock))
         background.start("gauges", lambda: every(1.0, gauges.show, clock))
         background.start("uses", lambda: every(1.0, self._announce_uses, clock))
@@ -238,6 +258,7 @@ class Service:
             background.start("providers.idle", lambda: every(60.0, checks.check_idle, clock))
             background.start("accounts.rejected", lambda: every(60.0, checks.check_rejected, clock))
             background.start("parks.expired", lambda: every(600.0, self._delete_expired_parks, clock))
+            background.start("ids.passed", lambda: every(60.0, self._delete_passed_ids, clock))
 
     async def _stored_parks(self) -> list[Park]:
         with store_errors():
@@ -255,6 +276,11 @@ class Service:
 
     async def _refresh_tokens(self) -> None:
         await self.credentials.refresh_due(self.board.snapshot)
+
+    async def _delete_passed_ids(self) -> None:
+        """In short transactions with pauses: some thousand rows a second at most."""
+        while await self.ids.delete_passed() == BATCH:
+            await self.clock.sleep(0.5)
 
     async def _announce_uses(self) -> None:
         self.announcer.announce_uses(self.board.headrooms.near(self.clock.now()))
@@ -328,11 +354,26 @@ class Service:
             return _let_in
         return page_guard(self.settings.admin_token, is_loopback=self.context.is_loopback)
 
+    def stateful(self) -> StatefulRelay:
+        lists = Lists(
+            board=self.board,
+            affinity=self.affinity,
+            known=self.known_ids,
+            store=self.ids,
+            relay=self.relay.relay_call,
+        )
+        learning = Learning(board=self.board, known=self.known_ids, clock=self.clock)
+        return StatefulRelay(
+            relay=self.relay, lists=lists, learning=learning, board=self.board, clock=self.clock, rng=self.rng
+        )
+
     def data_plane(self) -> DataPlane:
         settings = self.settings
         return DataPlane(
             board=self.board,
             relay=self.relay,
+            stateful=self.stateful(),
+            affinity=self.affinity,
             catalog=self.catalog,
             meter=self.meters,
             gate=self.gate,

@@ -33,6 +33,15 @@ class AuthMode(StrEnum):
     OPEN = "open"
 
 
+class ForeignIds(StrEnum):
+    """What becomes of ids that were made outside of the gateway (SPEC §6)."""
+
+    SHARED = "shared"
+    """Looked for once, by reading, and then everybody's."""
+    REFUSE = "refuse"
+    """Answered as ids that are not there."""
+
+
 class LogLevel(StrEnum):
     DEBUG = "debug"
     INFO = "info"
@@ -214,6 +223,8 @@ class Settings(Section, frozen=True, kw_only=True):
     log_level: LogLevel = LogLevel.INFO
     default_provider: str | None = None
     """Where models go that no route knows."""
+    foreign_ids: ForeignIds = ForeignIds.SHARED
+    """Files, responses and their kin that were made outside of the gateway: `shared` by all keys, or `refuse`."""
     env: str | None = None
     """GATEWAY_ENV: the layer laid over the file."""
     limits: LimitSettings = LimitSettings()

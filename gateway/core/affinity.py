@@ -71,6 +71,21 @@ class Pin(msgspec.Struct, frozen=True):
     accounts: frozenset[AccountId]
 
 
+class Bound(msgspec.Struct, frozen=True):
+    """What a call names, once it is known where that is."""
+
+    ids: frozenset[str] = frozenset()
+    """All that it names: its answer makes none of these."""
+    unknown: tuple[Reference, ...] = ()
+    """Named, and new here. When the call succeeds they are there, and everybody's."""
+    path: Reference | None = None
+    """The object whose path it is, or below whose path."""
+    made_owner: str | None = None
+    """Whose the objects are that the call makes in passing: the parent's owner's, else the caller's."""
+    keeps_chats: bool = False
+    """The chat is to be stored."""
+
+
 def encrypted_id(content: str) -> str:
     """The id under which an encrypted text is remembered."""
     return f"encrypted:{sha256(content.encode('utf-8', 'surrogatepass')).hexdigest()}"

@@ -7,6 +7,7 @@ GatewayError
 │   ├── NotAllowed           403
 │   ├── ModelNotFound        404
 │   ├── EndpointNotFound     404
+│   ├── ObjectNotFound       404   (400 where a field names it, 409 where its account is inactive)
 │   └── LimitReached         429   a client key's own limit
 └── CallFailed               the caller cannot
     ├── AllRateLimited       429   every account rests; Retry-After is true
@@ -83,6 +84,13 @@ class ModelNotFound(CallRefused):
 class EndpointNotFound(CallRefused):
     status = 404
     code = "unknown_url"
+
+
+class ObjectNotFound(CallRefused):
+    """A stateful object that is nobody's, or somebody else's, which the caller cannot tell; or its account is gone."""
+
+    status = 404
+    code = "object_not_found"
 
 
 class LimitReached(CallRefused):

@@ -10,6 +10,7 @@ from random import Random
 
 import msgspec
 
+from gateway.core.affinity import Bound
 from gateway.core.call import BodyKind, Call, Endpoint, Schema, StreamKind
 from gateway.core.errors import (
     AllOutOfQuota,
@@ -39,6 +40,7 @@ from gateway.ingress.keep_alive import KeepAlives
 from gateway.ingress.own_key import own_key_in
 from gateway.ingress.upload import read_upload
 from gateway.providers.base import Headers
+from gateway.relay.affinity import Affinity
 from gateway.relay.answer import Answer, ComingBody
 from gateway.relay.board import Board
 from gateway.relay.catalog import ModelCatalog
@@ -49,6 +51,7 @@ from gateway.relay.own_keys import OwnKey, OwnKeys
 from gateway.relay.ports import Clock
 from gateway.relay.restart import RestartingRelay
 from gateway.relay.spooled import Spool
+from gateway.relay.stateful import StatefulRelay
 from gateway.telemetry.events import CallEnd, Event
 from gateway.telemetry.log import get_logger
 from gateway.wire.acting import as_creating
@@ -59,6 +62,7 @@ from gateway.wire.headers import max_wait_s, request_headers
 from gateway.wire.paths import check_path
 from gateway.wire.query import has_flag, model_in, replace_model
 from gateway.wire.realtime import SOCKETS
+from gateway.wire.references import Named, may_refer, references_of, texts_of
 
 PREFIX = b"/v1"
 UNKNOWN = Endpoint(name="unknown", method="", path="")
@@ -88,6 +92,9 @@ class DataPlane(msgspec.Struct, frozen=True, kw_only=True):
 
     board: Board
     relay: RestartingRelay
+    stateful: StatefulRelay
+    """Takes the calls that have to do with stateful objects."""
+    affinity: Affinity
     catalog: ModelCatalog
     meter: Meter
     gate: Gate
@@ -200,9 +207,17 @@ class Exchange:
             encoding=self._headers.get(b"content-encoding"),
             declared=self._headers.get(b"content-length"),
         )
-        if endpoint.body is BodyKind.JSON:
-            return self._job(endpoint, key, read_envelope(body, endpoint), body)
-        return self._job(endpoint, key, self._envelope(endpoint, body), body)
+        is_json = endpoint.body is BodyKind.JSON
+        envelope = read_envelope(body, endpoint) if is_json else self._envelope(endpoint, body)
+        call = self._call(endpoint, key, envelope)
+        if own_key is not None or not may_refer(call, body):
+            return self._job(call, key, envelope, body)
+        return await self._bound(call, key, envelope, body, references_of(call, envelope.fields))
+
+    async def _bound(self, call: Call, key: ClientKey | None, envelope: Envelope, body: Body, named: Named) -> Job:
+        """The job of a call that has to do with stateful objects: it may go where these are."""
+        call, bound = await self._plane.affinity.bind(call, named.path, named.others, keeps_chats=named.keeps_chats)
+        return self._job(call, key, envelope, body, bound)
 
     def _check_secrets(self, key: ClientKey | None) -> None:
         if not self._plane.gives_client_secrets:
@@ -237,7 +252,11 @@ class Exchange:
             declared=headers.get(b"content-length"),
         )
         envelope = Envelope() if body.form is None else form_envelope(body.form, endpoint)
-        job = self._job(endpoint, key, envelope, body)
+        call = self._call(endpoint, key, envelope)
+        if self._own_key is None and not endpoint.is_stateless:
+            job = await self._bound(call, key, envelope, body, references_of(call, {}, texts_of(body.form)))
+        else:
+            job = self._job(call, key, envelope, body)
         return msgspec.structs.replace(job, began=plane.clock.now())
 
     def _endpoint(self) -> Endpoint:
@@ -276,7 +295,7 @@ class Exchange:
         is_stream = endpoint.stream is not StreamKind.NONE and has_flag(self._scope["query_string"], b"stream")
         return Envelope(model=ModelName(named) if named else None, is_stream=is_stream)
 
-    def _job(self, endpoint: Endpoint, key: ClientKey | None, envelope: Envelope, body: Body) -> Job:
+    def _call(self, endpoint: Endpoint, key: ClientKey | None, envelope: Envelope) -> Call:
         headers, plane = self._headers, self._plane
         named = headers.get(b"x-provider")
         query: bytes = self._scope["query_string"]
@@ -297,7 +316,13 @@ class Exchange:
         )
         self._progress.call = call
         check_model(key, call.model)
-        board, own_key = plane.board, self._own_key
+        return call
+
+    def _job(
+        self, call: Call, key: ClientKey | None, envelope: Envelope, body: Body, bound: Bound | None = None
+    ) -> Job:
+        plane, own_key, query = self._plane, self._own_key, call.query
+        board = plane.board
         pool = board.pool_for(call) if own_key is None else plane.own_keys.pool_for(board.snapshot, call, own_key)
         sent = fitted(call, pool, envelope, body)
         if not pool.charges_answers and isinstance(body, bytes):
@@ -305,7 +330,8 @@ class Exchange:
         if query and not pool.is_model_kept:
             call = msgspec.structs.replace(call, query=replace_model(query, pool.model))
         allowed = () if key is None else key.models
-        return Job(call, pool, request_headers(self._scope["headers"]), sent, self._progress, body, allowed)
+        headers = request_headers(self._scope["headers"])
+        return Job(call, pool, headers, sent, self._progress, body, allowed, bound=bound)
 
     def _own(self, endpoint: Endpoint, key: ClientKey | None) -> Job | Answer:
         self._progress.call = Call(id=self._call_id, endpoint=endpoint, key_id=None if key is None else key.id)
@@ -322,7 +348,8 @@ class Exchange:
         """Whether there is a model that no list has: lists are read now and then, and some leave names out."""
         check_path(self._path)
         try:
-            job = self._job(UNLISTED_MODEL, key, Envelope(model=model), b"")
+            envelope = Envelope(model=model)
+            job = self._job(self._call(UNLISTED_MODEL, key, envelope), key, envelope, b"")
         except CallRefused:
             raise unlisted from None
         members = job.pool.members
@@ -337,7 +364,10 @@ class Exchange:
     async def _answer(self, job: Job | Answer) -> Answer:
         if isinstance(job, Answer):
             return job
-        relay = self._plane.relay if self._own_key is None else self._plane.own_keys
+        plane = self._plane
+        if job.bound is not None:
+            return await plane.stateful.relay_call(job)
+        relay = plane.relay if self._own_key is None else plane.own_keys
         return await relay.relay_call(job)
 
     def _own_headers(self) -> Headers:

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from gateway.core.affinity import Bound
 from gateway.core.attempts import Plan
 from gateway.core.call import Call, ModelUse
 from gateway.core.errors import InvalidCall
@@ -32,6 +33,8 @@ class Job(msgspec.Struct, frozen=True):
     """Names or globs that the caller's key may use; empty means all."""
     began: Instant | None = None
     """When this model's turn began: its patience and its deadline count from then. None: with the call's arrival."""
+    bound: Bound | None = None
+    """What it names of stateful objects; None: neither it nor its answer has anything to do with one."""
     plan: Plan = Plan()
     """What it has been through: a call whose stream broke does not go back to the account that broke it."""
 

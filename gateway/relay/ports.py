@@ -1,8 +1,10 @@
 """What the relay needs from the outside, as Protocols; `upstream`, `store` and `notify` fit them by shape."""
 
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
+from gateway.core.affinity import Binding
 from gateway.core.ids import AccountId, Instant
 from gateway.core.outcome import Fault, Scope
 from gateway.core.parks import Park
@@ -109,4 +111,30 @@ class Announcer(Protocol):
 
     def announce_recovery(self, scope: Scope) -> None:
         """A scope that was announced serves again before its time (a probe passed, an operator cleared it)."""
+        ...
+
+
+class IdStore(Protocol):
+    """Where bindings of stateful ids outlive the process, for all replicas. Never raises: None and False are "away"."""
+
+    async def find(self, ids: Collection[str]) -> list[Binding] | None:
+        """Those of `ids` that are known."""
+        ...
+
+    async def save(self, bindings: Sequence[Binding], forgotten: Sequence[str]) -> bool:
+        """Adds the ones, but takes none from its owner; removes the others."""
+        ...
+
+    async def one_of_each_account(self, owner: str | None, kind: str) -> list[Binding] | None:
+        """One object of that owner and kind from every account that has any."""
+        ...
+
+    async def cursor(
+        self, kind: str, accounts: Collection[AccountId], at: datetime, *, is_newest_first: bool
+    ) -> str | None:
+        """The id after which the accounts' list of that kind has come to `at`; None: at its beginning, or away."""
+        ...
+
+    async def has_account(self, account_id: AccountId) -> bool | None:
+        """Whether that account is still in the registry, active or not."""
         ...

@@ -21,7 +21,7 @@ from gateway.store.tables import AccountRow, StatefulIdRow
 
 KEPT = timedelta(days=35)
 """Rows of kinds that pass: OpenAI keeps responses for some 30 days."""
-_BATCH = 1000
+BATCH = 1000
 """Rows a statement: 9 parameters each, of the 32,767 that the protocol allows."""
 
 _TABLE = StatefulIdRow.__table__.c
@@ -65,8 +65,8 @@ async def save_bindings(connection: AsyncConnection, bindings: Collection[Bindin
     """New ids are added; one that is there already is corrected, but never taken from its owner."""
     rows = {binding.id: binding for binding in bindings if _fits(binding.id)}
     ordered = [rows[id_] for id_ in sorted(rows)]
-    for start in range(0, len(ordered), _BATCH):
-        statement = insert(StatefulIdRow).values([_values_of(binding) for binding in ordered[start : start + _BATCH]])
+    for start in range(0, len(ordered), BATCH):
+        statement = insert(StatefulIdRow).values([_values_of(binding) for binding in ordered[start : start + BATCH]])
         new = statement.excluded
         changed = tuple_(new.account_id, new.created_at).is_distinct_from(tuple_(_TABLE.account_id, _TABLE.created_at))
         names = ("kind", "provider_id", "account_id", "realm", "created_at", "is_listed")
@@ -122,7 +122,7 @@ async def has_account(connection: AsyncConnection, account_id: AccountId) -> boo
     return bool(await connection.scalar(select(exists().where(AccountRow.id == UUID(account_id)))))
 
 
-async def delete_passed(connection: AsyncConnection, batch: int = 1000) -> int:
+async def delete_passed(connection: AsyncConnection, batch: int = BATCH) -> int:
     """Removes at most `batch` rows of kinds that pass, once they are old; fewer mean that none is left."""
     place: ColumnClause[object] = literal_column("stateful_ids.ctid")
     old = select(place).where(_TABLE.stored_at < func.now() - KEPT, _TABLE.kind.in_(sorted(PASSING_KINDS))).limit(batch)

@@ -72,6 +72,8 @@ class Event(StrEnum):
     POSTGRES_STARTED = "postgres.started"
     POSTGRES_STOPPED = "postgres.stopped"
     POSTGRES_CRASHED = "postgres.crashed"
+    IDS_SAVE_FAILED = "ids.save_failed"
+    """Postgres is away: stateful ids wait in memory."""
     USAGE_FLUSHED = "usage.flushed"
     USAGE_FLUSH_FAILED = "usage.flush_failed"
     USAGE_DROPPED = "usage.dropped"
@@ -129,6 +131,7 @@ _FIELDS = {
     Event.POSTGRES_STARTED: "pid port folder is_new total_s",
     Event.POSTGRES_STOPPED: "pid total_s",
     Event.POSTGRES_CRASHED: "pid exit_code restarts error",
+    Event.IDS_SAVE_FAILED: "held dropped next_try_s",
     Event.USAGE_FLUSHED: "rows total_s held",
     Event.USAGE_FLUSH_FAILED: "error held next_try_s",
     Event.USAGE_DROPPED: "rows reason",

@@ -9,6 +9,7 @@ TREE = [
     (errors.NotAllowed, CallRefused, 403, "invalid_request_error", "not_allowed"),
     (errors.ModelNotFound, CallRefused, 404, "invalid_request_error", "model_not_found"),
     (errors.EndpointNotFound, CallRefused, 404, "invalid_request_error", "unknown_url"),
+    (errors.ObjectNotFound, CallRefused, 404, "invalid_request_error", "object_not_found"),
     (errors.LimitReached, CallRefused, 429, "rate_limit_error", "rate_limit_exceeded"),
     (errors.AllRateLimited, CallFailed, 429, "rate_limit_error", "rate_limit_exceeded"),
     (errors.AllOutOfQuota, CallFailed, 429, "insufficient_quota", "insufficient_quota"),

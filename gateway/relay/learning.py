@@ -1,0 +1,176 @@
+"""Learns ids from answers, before the caller can use them: from a whole body, from the events of a stream, a header.
+
+Rules of this file: what goes to the caller is not touched; an answer, or a stream's last event, waits for its ids to be
+stored, 100 ms at most. A stream's first events are read, and the one that ends it; what lies between makes nothing.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from gateway.core.affinity import MODELS, Binding, Bound, Reference, realm_of
+from gateway.core.call import Call
+from gateway.core.errors import GatewayError
+from gateway.core.outcome import OutcomeKind
+from gateway.core.snapshot import Account
+from gateway.relay.answer import Answer, ComingBody
+from gateway.relay.board import Board
+from gateway.relay.known_ids import KnownIds
+from gateway.relay.metering import Progress
+from gateway.relay.ports import Clock
+from gateway.wire.objects import LOCATED, Seen, read_objects
+from gateway.wire.references import kind_of_path
+from gateway.wire.sse import EventSplitter, read_event
+
+FIRST_EVENTS: Final = 4
+LAST_EVENTS: Final = (b"response.completed", b"response.incomplete", b"response.failed", b"thread.run.completed")
+"""Names in the events that end a stream and show all that it made."""
+MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
+
+
+class Learning:
+    """One per worker."""
+
+    def __init__(self, *, board: Board, known: KnownIds, clock: Clock) -> None:
+        self._board = board
+        self._known = known
+        self._clock = clock
+
+    async def learned(self, answer: Answer, call: Call, bound: Bound | None, progress: Progress) -> Answer:
+        """`answer`, once what it makes known is stored; one that is still coming learns on its way."""
+        account = self._account_of(progress)
+        if account is None or bound is None or answer.outcome is not OutcomeKind.OK or not 200 <= answer.status < 300:
+            return answer
+        if answer.coming is not None:
+            await self._store(self._located(answer, call) + self._named(bound), call, bound, account)
+            if not _is_events(answer):
+                return answer
+            return msgspec.structs.replace(answer, coming=LearningBody(answer.coming, self, call, bound, account))
+        self._forget(call, bound)
+        seen = read_seen(answer.body, call, bound)
+        await self._store([*self._located(answer, call), *seen, *self._named(bound)], call, bound, account)
+        return answer
+
+    def learn(self, seen: Sequence[Seen], call: Call, bound: Bound, account: Account) -> asyncio.Event | None:
+        """Takes what is new of it; what to wait for."""
+        now, realm = self._clock.wall_now(), realm_of(account)
+        unknown = {reference.id: reference for reference in bound.unknown}
+        return self._known.learn(
+            Binding(
+                id=one.id,
+                kind=one.kind,
+                provider_id=account.provider_id,
+                account_id=account.id,
+                owner=None if one.id in unknown else call.owner if one.is_created else bound.made_owner,
+                realm=realm,
+                created_at=one.created_at or now,
+            )
+            for one in seen
+            if one.id not in bound.ids or one.id in unknown
+        )
+
+    async def wait_for(self, saved: asyncio.Event) -> None:
+        await self._known.stored(saved)
+
+    async def _store(self, seen: Sequence[Seen], call: Call, bound: Bound, account: Account) -> None:
+        saved = self.learn(seen, call, bound, account) if seen else None
+        if saved is not None:
+            await self.wait_for(saved)
+
+    def _account_of(self, progress: Progress) -> Account | None:
+        return None if progress.account_id is None else self._board.snapshot.accounts.get(progress.account_id)
+
+    def _named(self, bound: Bound) -> list[Seen]:
+        """What the call named, unknown till now: it succeeded, so that is here."""
+        return [Seen(one.id, one.kind) for one in bound.unknown if not one.is_soft and one.kind != MODELS]
+
+    def _located(self, answer: Answer, call: Call) -> list[Seen]:
+        if call.endpoint.creates != "realtime_call":
+            return []
+        location = next((value for name, value in answer.headers if name == b"location"), b"")
+        id_ = location.partition(b"?")[0].rstrip(b"/").rpartition(b"/")[2].decode("latin-1")
+        return [Seen(id_, LOCATED, is_created=True)] if id_ else []
+
+    def _forget(self, call: Call, bound: Bound) -> None:
+        """An object that its own path deleted is gone; what was deleted below it never had a row."""
+        path = bound.path
+        if call.endpoint.method == "DELETE" and path is not None and is_own_path(call.endpoint.path, path):
+            self._known.forget([path.id])
+
+
+class LearningBody:
+    """Fits `answer.ComingBody`: another one's, looked at as it passes."""
+
+    def __init__(self, coming: ComingBody, learning: Learning, call: Call, bound: Bound, account: Account) -> None:
+        self._coming = coming
+        self._learning = learning
+        self._call = call
+        self._bound = bound
+        self._account = account
+        self._splitter: EventSplitter | None = EventSplitter()
+        self._events = 0
+        self._saved: asyncio.Event | None = None
+
+    @property
+    def is_cut(self) -> bool:
+        return self._coming.is_cut
+
+    @property
+    def keep_alive(self) -> bytes:
+        return self._coming.keep_alive
+
+    @property
+    def sent_bytes(self) -> int:
+        return self._coming.sent_bytes
+
+    async def next_piece(self) -> bytes:
+        piece = await self._coming.next_piece()
+        if self._splitter is not None and self._look(piece) and self._saved is not None:
+            await self._learning.wait_for(self._saved)
+            self._saved = None
+        return piece
+
+    def last_words(self, error: GatewayError) -> bytes:
+        return self._coming.last_words(error)
+
+    async def close(self) -> None:
+        await self._coming.close()
+
+    def _look(self, piece: bytes) -> bool:
+        """Whether the stream's end is in this piece, or past it: what was learned must be stored before it goes on."""
+        splitter, is_end = self._splitter, not piece
+        for event in splitter.feed(piece) if splitter is not None and piece else ():
+            is_last = any(name in event[:200] for name in LAST_EVENTS) or event.startswith(b"data: [DONE]")
+            is_end = is_end or is_last
+            if self._events < FIRST_EVENTS or is_last:
+                self._events += 1
+                self._learn(event)
+        if splitter is not None and len(splitter.rest) > MAX_EVENT_BYTES:
+            self._splitter = None  # no event of ours is so long
+        return is_end
+
+    def _learn(self, event: bytes) -> None:
+        data = read_event(event).data
+        seen = read_seen(data, self._call, self._bound) if data else []
+        self._saved = self._learning.learn(seen, self._call, self._bound, self._account) or self._saved
+
+
+def read_seen(body: bytes, call: Call, bound: Bound) -> list[Seen]:
+    """The objects in a JSON answer; none in anything else."""
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return []
+    return read_objects(value, call.endpoint, keeps_chats=bound.keeps_chats)
+
+
+def is_own_path(template: str, path: Reference) -> bool:
+    """Whether the endpoint's path is the object's own, and not one below it."""
+    kind = kind_of_path(template)
+    return kind == path.kind and template.count("/") == kind.count("/") + 2
+
+
+def _is_events(answer: Answer) -> bool:
+    return any(name == b"content-type" and value.startswith(b"text/event-stream") for name, value in answer.headers)

@@ -1,0 +1,237 @@
+"""Lists over the objects of many accounts: one page that reads as if they all lay in one project (SPEC §6).
+
+who holds anything of the owner's ─▶ a page of each, from the cursor's place on ─▶ sifted by owner ─▶ merged by time
+
+Rules of this file: an account that cannot be asked fails the list, for a shorter one would be a lie; objects of others
+are left out, and so are those of which nobody here knows whose they are, unless calls are open.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from gateway.core.affinity import Binding, Reference, holders_of, may_use, one_of_each_realm
+from gateway.core.errors import CallRefused, GatewayError, NoAccountAvailable, UpstreamFailed
+from gateway.core.ids import AccountId, ProviderId
+from gateway.core.paging import Entry, Merge, Place, Source, comes_after
+from gateway.core.routing import provider_for
+from gateway.core.snapshot import Snapshot
+from gateway.relay.affinity import Affinity
+from gateway.relay.answer import Answer
+from gateway.relay.board import Board
+from gateway.relay.job import Job
+from gateway.relay.known_ids import KnownIds
+from gateway.relay.ports import IdStore
+from gateway.wire.pages import Item, ListQuery, Page, read_list_query, read_page, write_list_query, write_page
+
+AT_A_TIME: Final = 8
+"""Accounts of one list that are asked at once."""
+MOST_PAGES: Final = 100
+"""Pages that one answer may take: objects of others lie between those that are shown."""
+NO_CURSOR: Final = frozenset({400, 404})
+"""What an upstream says of an `after` that it does not have any more."""
+JSON: Final = ((b"content-type", b"application/json"),)
+
+Group = tuple[AccountId, ...]
+RelayCall = Callable[[Job], Awaitable[Answer]]
+
+
+class Lists:
+    """One per worker."""
+
+    def __init__(self, *, board: Board, affinity: Affinity, known: KnownIds, store: IdStore, relay: RelayCall) -> None:
+        self._board = board
+        self._affinity = affinity
+        self._known = known
+        self._store = store
+        self._relay = relay
+
+    async def answer(self, job: Job) -> Answer:
+        """The merged page, or an upstream's refusal of the list as it came. Raises GatewayError."""
+        call = job.call
+        kind = call.endpoint.path.removeprefix("/")
+        query = read_list_query(call.query, kind)
+        groups = await self._groups(job, kind)
+        if query is None or (len(groups) == 1 and not self._board.snapshot.keys):
+            return await self._relay(job)
+        reading = _Reading(self, job, kind, query, groups)
+        return await reading.run()
+
+    async def _groups(self, job: Job, kind: str) -> list[Group]:
+        """Who may have something to show, each project once, in an order that stays."""
+        call, snapshot = job.call, self._board.snapshot
+        held = await self._held(call.owner, kind)
+        groups = [group for binding in held if (group := holders_of(snapshot, binding))]
+        if call.owner is None:
+            groups += _of_provider(job, snapshot)
+        if call.named_provider is not None:
+            provider_id = provider_for(snapshot, call).id
+            groups = [group for group in groups if _provider_of(snapshot, group) == provider_id]
+        return sorted(set(groups), key=min)
+
+    async def _held(self, owner: str | None, kind: str) -> list[Binding]:
+        """One object of each account that has any for this owner."""
+        shared = await self._store.one_of_each_account(None, kind)
+        if owner is None:
+            return shared or []
+        own = await self._store.one_of_each_account(owner, kind)
+        if shared is None or own is None:
+            raise _away()
+        return own + shared
+
+    # -- for one reading -----------------------------------------------------------------------------------------
+
+    async def page_of(self, job: Job, group: Group, query: bytes) -> Answer:
+        """One page of one account, by the loop of attempts: it waits, and takes turns among the group's accounts."""
+        call = msgspec.structs.replace(job.call, pinned=frozenset(group), query=query)
+        return await self._relay(msgspec.structs.replace(job, call=call, pool=self._board.pool_for(call)))
+
+    async def known(self, page: Page, owner: str | None) -> dict[str, Binding]:
+        found, is_certain = await self._known.find([item.id for item in page.items])
+        if not is_certain and (owner is not None or self._board.snapshot.keys):
+            raise _away()
+        return found
+
+    async def cursor_binding(self, job: Job, id_: str, param: str, kind: str) -> Binding | None:
+        """Where the object is that a cursor names; None when nobody has it. Raises ObjectNotFound for another's."""
+        await self._affinity.bind(job.call, None, [Reference(id_, kind, param)])
+        return self._known.get(id_)
+
+    async def cursor(self, kind: str, group: Group, place: Binding, *, is_newest_first: bool) -> str | None:
+        return await self._store.cursor(kind, group, place.created_at, is_newest_first=is_newest_first)
+
+
+class _Reading:
+    """One answer on its way."""
+
+    def __init__(self, lists: Lists, job: Job, kind: str, query: ListQuery, groups: Sequence[Group]) -> None:
+        self._lists = lists
+        self._job = job
+        self._kind = kind
+        self._query = query
+        self._groups = groups
+        self._owner = job.call.owner
+        self._place: Place | None = None
+        self._cursors: dict[int, str] = {}
+        """Rank → an `after` of ours, which the caller has not named: when it is gone, we begin at the beginning."""
+        self._pages = 0
+        self._room = asyncio.Semaphore(AT_A_TIME)
+        is_backwards = query.after is None and query.before is not None
+        self._is_backwards = is_backwards
+        self._is_newest_first = query.is_newest_first is not is_backwards
+
+    async def run(self) -> Answer:
+        merge = Merge(await self._sources(), limit=self._query.limit, is_newest_first=self._is_newest_first)
+        while wanting := merge.wanting:
+            for refusal in await self._read(wanting):
+                if refusal is not None:
+                    return refusal
+            merge.take()
+        merge.take()
+        items = [entry.item for entry in merge.page]
+        if self._is_backwards:
+            items.reverse()
+        body = write_page(items, has_more=merge.has_more)
+        return Answer(200, JSON, body)
+
+    async def _sources(self) -> list[Source[Item]]:
+        """The accounts' lists, each from the cursor's place on."""
+        cursor = self._query.after or self._query.before
+        if cursor is None:
+            return [Source(rank, after=None) for rank in range(len(self._groups))]
+        param = "after" if self._query.after else "before"
+        place = await self._lists.cursor_binding(self._job, cursor, param, self._kind)
+        if place is None:  # nobody's: an upstream says so in its own words
+            return [Source(0, after=cursor)] if self._groups else []
+        own = next((rank for rank, group in enumerate(self._groups) if place.account_id in group), -1)
+        self._place = Place(place.created_at.timestamp(), own)
+        sources: list[Source[Item]] = []
+        for rank, group in enumerate(self._groups):
+            after: str | None = cursor
+            if rank != own:
+                after = await self._lists.cursor(self._kind, group, place, is_newest_first=self._is_newest_first)
+                if after is not None:
+                    self._cursors[rank] = after
+            sources.append(Source(rank, after=after))
+        return sources
+
+    async def _read(self, sources: Sequence[Source[Item]]) -> list[Answer | None]:
+        self._pages += len(sources)
+        if self._pages > MOST_PAGES + len(self._groups):
+            raise NoAccountAvailable(
+                "Too many objects of others lie between yours to list them. Ask for fewer, or by their ids.",
+                code="list_incomplete",
+            )
+        ends = await asyncio.gather(*(self._read_one(source) for source in sources), return_exceptions=True)
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
+        return [end for end in ends if not isinstance(end, BaseException)]
+
+    async def _read_one(self, source: Source[Item]) -> Answer | None:
+        """Adds the account's next page. An upstream's refusal is given back."""
+        async with self._room:
+            query = write_list_query(
+                self._query,
+                self._kind,
+                after=source.after,
+                is_newest_first=self._is_newest_first,
+                is_sifted=self._owner is not None,
+            )
+            answer = await self._lists.page_of(self._job, self._groups[source.rank], query)
+        if answer.status in NO_CURSOR and self._cursors.pop(source.rank, None) is not None:
+            source.after = None
+            return await self._read_one(source)
+        self._cursors.pop(source.rank, None)
+        if not 200 <= answer.status < 300:
+            return answer
+        page = None if answer.coming is not None else read_page(answer.body)
+        if page is None:
+            if answer.coming is not None:
+                await answer.coming.close()
+            raise UpstreamFailed("An account's list came in a form that cannot be merged with the others'.")
+        await self._sift(source, page)
+        return None
+
+    async def _sift(self, source: Source[Item], page: Page) -> None:
+        """Adds what may be shown, and stands behind the cursor."""
+        known = await self._lists.known(page, self._owner)
+        entries: list[Entry[Item]] = []
+        for item in page.items:
+            binding = known.get(item.id)
+            if binding is None if self._owner is not None else binding is not None and binding.owner is not None:
+                continue
+            if binding is not None and not may_use(binding, self._owner):
+                continue
+            made_at = item.made_at or (None if binding is None else binding.created_at)
+            at = 0.0 if made_at is None else made_at.timestamp()
+            place = self._place
+            if (
+                place is None
+                or source.rank == place.rank
+                or comes_after(at, source.rank, place, is_newest_first=self._is_newest_first)
+            ):
+                entries.append(Entry(item.id, at, item))
+        last_id = page.items[-1].id if page.items else None
+        source.add(entries, last_id=last_id, has_more=page.has_more)
+
+
+def _of_provider(job: Job, snapshot: Snapshot) -> list[Group]:
+    """All accounts of the provider that the call leads to by itself; none when it leads nowhere."""
+    try:
+        provider = provider_for(snapshot, job.call)
+    except CallRefused:
+        return []
+    return one_of_each_realm(snapshot, snapshot.accounts_of.get(provider.id, ()))
+
+
+def _provider_of(snapshot: Snapshot, group: Group) -> ProviderId:
+    return snapshot.accounts[group[0]].provider_id
+
+
+def _away() -> GatewayError:
+    return NoAccountAvailable(
+        "Whose objects these are cannot be looked up now. Retry shortly.", code="ids_unavailable", retry_after_s=2.0
+    )

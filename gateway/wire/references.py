@@ -1,0 +1,225 @@
+"""What a call refers to: ids of stateful objects in its path, query, body and form (reference §1.3).
+
+Rules of this file: a member's name decides, never an id's prefix, whose form OpenAI may change; what callers fill with
+names of their own (`metadata`, JSON schemas) is not looked into. The usual chat costs two searches of its bytes.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
+from urllib.parse import parse_qsl
+
+from gateway.core.affinity import (
+    AUDIO,
+    ENCRYPTED,
+    FILES,
+    ITEMS,
+    LONGEST_ID,
+    MODELS,
+    RESPONSES,
+    UNREADABLE_KINDS,
+    Reference,
+    encrypted_id,
+)
+from gateway.core.call import Call, Endpoint, StreamKind
+from gateway.core.ids import ModelName
+from gateway.wire.endpoints import path_values
+
+MEMBERS: Final[Mapping[str, str]] = {
+    "file_id": FILES,
+    "file_ids": FILES,
+    "input_file_id": FILES,
+    "training_file": FILES,
+    "validation_file": FILES,
+    "vector_store_id": "vector_stores",
+    "vector_store_ids": "vector_stores",
+    "previous_response_id": RESPONSES,
+    "conversation": "conversations",
+    "conversation_id": "conversations",
+    "assistant_id": "assistants",
+    "thread_id": "threads",
+    "container": "containers",
+    "container_id": "containers",
+    "skill_id": "skills",
+    "video": "videos",
+    "video_id": "videos",
+    "voice": "audio/voices",
+    "consent": "audio/voice_consents",
+    "agent": "agents",
+    "agent_id": "agents",
+    "environment_id": "agents/environments",
+    "vault_ids": "vaults",
+    "audio": AUDIO,
+    "call_id": "realtime/calls",
+}
+"""Member → kind. Its value is an id, a list of ids, or an object with an `id`."""
+SOFT_MEMBERS: Final = frozenset({"call_id", "agent", "agent_id", "environment_id", "vault_ids", "voice", "consent"})
+"""Names that mean other things elsewhere: a function's call, a voice of the model."""
+OPAQUE_MEMBERS: Final = frozenset({"metadata", "parameters", "schema", "attributes", "filters", "input_schema"})
+"""Callers' own names are in them."""
+ITEM_TYPES: Final = frozenset({"item_reference", "reasoning", "compaction"})
+"""Items of a Responses input that the upstream must have: others are sent whole, and their id decides nothing."""
+WORDS: Final = frozenset({"auto", "none", ""})
+FINE_TUNED: Final = "ft:"
+CHECKPOINT: Final = "fine_tuned_model_checkpoint"
+
+_CHAT_NEEDLES: Final = (b'"file_id"', b'"audio"', b'"store"')
+_ESCAPE: Final = b"\\u00"
+_ESCAPED_LETTER: Final = re.compile(rb"\\u00[4-7]")
+"""An ASCII letter or underscore, written so that no search finds the name it is in."""
+_MOST: Final = 1_000
+"""References of one call that are looked at; the upstream takes no call with so many."""
+_IN_BRACKETS: Final = re.compile(r"\[([a-z_]+)\]")
+
+
+class Named(NamedTuple):
+    """All that a call names."""
+
+    path: Reference | None
+    """The object whose path it is, or below whose path."""
+    others: list[Reference]
+    keeps_chats: bool
+    """A chat that is to be stored: its answer's id names an object."""
+
+
+def may_refer(call: Call, body: bytes) -> bool:
+    """Whether a call may name an object, or its answer make one known. False for nearly all chats, and cheap."""
+    endpoint = call.endpoint
+    if endpoint.is_stateless:
+        return call.model is not None and call.model.startswith(FINE_TUNED)
+    if endpoint.stream is not StreamKind.CHAT:
+        return True
+    for needle in _CHAT_NEEDLES:
+        if needle in body:
+            return True
+    if _ESCAPE in body and _ESCAPED_LETTER.search(body) is not None:
+        return True
+    return call.model is not None and call.model.startswith(FINE_TUNED)
+
+
+def references_of(call: Call, fields: Mapping[str, Any], form: Iterable[tuple[str, str]] = ()) -> Named:
+    """Every object that the call names: `fields` is its decoded body, `form` the texts of its form."""
+    endpoint, query = call.endpoint, call.query
+    others = [] if endpoint.is_stateless else [*read_references(fields), *read_form_references(form)]
+    if query and not endpoint.is_list:
+        others += read_query_references(query)
+    if not endpoint.path:
+        others += unknown_path_references(call.path)
+    model = model_reference(call.model)
+    if model is not None:
+        others.append(model)
+    path = path_reference(endpoint, call.path)
+    keeps_chats = endpoint.stream is StreamKind.CHAT and fields.get("store") is True
+    return Named(path, others, keeps_chats)
+
+
+def read_references(fields: Mapping[str, Any]) -> list[Reference]:
+    """Every object that a decoded JSON body names, each once, where it is named first."""
+    found: dict[str, Reference] = {}
+    left: list[tuple[Any, str]] = [(fields, "")]
+    while left and len(found) < _MOST:
+        value, path = left.pop()
+        if isinstance(value, list):
+            left += [(one, f"{path}[{place}]") for place, one in enumerate(value) if isinstance(one, dict | list)]
+            continue
+        _note_typed(value, path, found)
+        prefix = f"{path}." if path else ""
+        for name, member in value.items():
+            if name in MEMBERS or name in {"model", ENCRYPTED}:
+                _note_member(name, member, prefix + name, found)
+            if isinstance(member, dict | list) and name not in OPAQUE_MEMBERS:
+                left.append((member, prefix + name))
+    return list(found.values())
+
+
+def read_form_references(form: Iterable[tuple[str, str]]) -> list[Reference]:
+    """The same of the text fields of a form: `file_id`, `video[id]`, `file_ids[]`."""
+    found: dict[str, Reference] = {}
+    for field, value in form:
+        name, inner = field.partition("[")[0], _IN_BRACKETS.findall(field)
+        last = inner[-1] if inner else name
+        if last == "id" and name in MEMBERS:
+            _note_member(name, value, field, found)
+        elif last in MEMBERS or last == "model":
+            _note_member(last, value, field, found)
+    return list(found.values())
+
+
+def read_query_references(query: bytes) -> list[Reference]:
+    """The same of a query."""
+    if b"id" not in query and b"model" not in query:
+        return []
+    return read_form_references(parse_qsl(query.decode("latin-1"), max_num_fields=_MOST + 1))
+
+
+def model_reference(model: ModelName | None) -> Reference | None:
+    """A fine-tuned model belongs to the organisation that trained it."""
+    if model is None or not model.startswith(FINE_TUNED):
+        return None
+    return Reference(model, MODELS, "model", is_soft=True)
+
+
+def path_reference(endpoint: Endpoint, path: str) -> Reference | None:
+    """The object whose path it is, or below whose path: the first id decides, for what is below it lives with it."""
+    kind = kind_of_path(endpoint.path)
+    if kind is None:
+        return None
+    name, id_ = next(iter(path_values(endpoint, path).items()))
+    if name == CHECKPOINT:
+        kind = MODELS
+    return Reference(id_, kind, is_soft=kind in UNREADABLE_KINDS) if 0 < len(id_) <= LONGEST_ID else None
+
+
+def unknown_path_references(path: str) -> list[Reference]:
+    """Of a path that no row has: any segment may be an id."""
+    segments = [segment for segment in path.split("/") if segment]
+    return [
+        Reference(segment, "/".join(segments[:place]), is_soft=True)
+        for place, segment in enumerate(segments[:8])
+        if place > 0 and len(segment) <= LONGEST_ID
+    ]
+
+
+def kind_of_path(path: str) -> str | None:
+    """`/files/{file_id}/content` → `files`; None for a path without an id."""
+    collection, brace, _ = path.partition("/{")
+    return collection.removeprefix("/") if brace else None
+
+
+def _note_typed(value: Mapping[str, Any], path: str, found: dict[str, Reference]) -> None:
+    """Objects that say by `type` what their `id` is: `{"type": "file_id", "id": …}`, items of a response."""
+    id_ = value.get("id")
+    if not isinstance(id_, str):
+        return
+    type_ = value.get("type")
+    if type_ == "file_id":
+        _note(Reference(id_, FILES, f"{path}.id"), found)
+    elif type_ in ITEM_TYPES or (type_ is None and path.startswith("input[")):
+        _note(Reference(id_, ITEMS, f"{path}.id", is_soft=True), found)
+
+
+def _note_member(name: str, value: object, param: str, found: dict[str, Reference]) -> None:
+    if isinstance(value, dict):
+        value = value.get("id")
+        param += ".id"
+    if isinstance(value, list):
+        for place, one in enumerate(value[:_MOST]):
+            if isinstance(one, str):
+                _note_id(name, one, f"{param}[{place}]", found)
+    elif isinstance(value, str):
+        _note_id(name, value, param, found)
+
+
+def _note_id(name: str, id_: str, param: str, found: dict[str, Reference]) -> None:
+    if name == ENCRYPTED:
+        _note(Reference(encrypted_id(id_), ENCRYPTED, param, is_soft=True), found)
+    elif id_.startswith(FINE_TUNED):
+        _note(Reference(id_, MODELS, param, is_soft=True), found)
+    elif name != "model" and id_ not in WORDS:
+        kind = MEMBERS[name]
+        _note(Reference(id_, kind, param, is_soft=name in SOFT_MEMBERS or kind in UNREADABLE_KINDS), found)
+
+
+def _note(reference: Reference, found: dict[str, Reference]) -> None:
+    if len(reference.id) <= LONGEST_ID:
+        found.setdefault(reference.id, reference)
