@@ -361,6 +361,7 @@ class Service:
             known=self.known_ids,
             store=self.ids,
             relay=self.relay.relay_call,
+            clock=self.clock,
         )
         learning = Learning(board=self.board, known=self.known_ids, clock=self.clock)
         return StatefulRelay(

@@ -3,8 +3,9 @@
     account a: 9 7 4 | 2 …        merged, newest first: 9 8 7 5 | after=5: 4 3 2 …
     account b: 8 5   | 3 …
 
-The order is (time, rank of the account, place in the account's own list). It depends on nothing that passes, so a
-cursor, which is an id, finds its place again: in its own account by itself, in the others by time and rank.
+The order is (time, rank of the account, place in the account's own list), and the other way round oldest first. It
+depends on nothing that passes, so a cursor, which is an id, finds its place again: in its own account by itself, in the
+others by time and rank.
 """
 
 from collections.abc import Sequence
@@ -78,7 +79,7 @@ class Merge(Generic[T]):
             having = [source for source in self._sources if source.entries]
             if not having:
                 return
-            first = min(having, key=lambda source: (self._sign * source.entries[0].at, source.rank))
+            first = min(having, key=lambda source: (self._sign * source.entries[0].at, -self._sign * source.rank))
             self.taken.append(first.entries.pop(0))
 
     @property
@@ -93,5 +94,5 @@ class Merge(Generic[T]):
 def comes_after(entry_at: float, rank: int, place: Place, *, is_newest_first: bool) -> bool:
     """Whether an object of another account stands behind the cursor in the merged order."""
     if entry_at == place.at:
-        return rank > place.rank
+        return (rank > place.rank) is is_newest_first
     return (entry_at < place.at) is is_newest_first

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from gateway.core.affinity import Binding, Reference, holders_of, may_use, one_of_each_realm
+from gateway.core.affinity import Binding, Reference, holders_of, may_use, one_of_each_realm, realm_of
 from gateway.core.errors import CallRefused, GatewayError, NoAccountAvailable, UpstreamFailed
 from gateway.core.ids import AccountId, ProviderId
 from gateway.core.paging import Entry, Merge, Place, Source, comes_after
@@ -23,7 +23,7 @@ from gateway.relay.answer import Answer
 from gateway.relay.board import Board
 from gateway.relay.job import Job
 from gateway.relay.known_ids import KnownIds
-from gateway.relay.ports import IdStore
+from gateway.relay.ports import Clock, IdStore
 from gateway.wire.pages import Item, ListQuery, Page, read_list_query, read_page, write_list_query, write_page
 
 AT_A_TIME: Final = 8
@@ -41,8 +41,11 @@ RelayCall = Callable[[Job], Awaitable[Answer]]
 class Lists:
     """One per worker."""
 
-    def __init__(self, *, board: Board, affinity: Affinity, known: KnownIds, store: IdStore, relay: RelayCall) -> None:
+    def __init__(  # the parts it works with, by name
+        self, *, board: Board, affinity: Affinity, known: KnownIds, store: IdStore, relay: RelayCall, clock: Clock
+    ) -> None:
         self._board = board
+        self._clock = clock
         self._affinity = affinity
         self._known = known
         self._store = store
@@ -54,7 +57,7 @@ class Lists:
         kind = call.endpoint.path.removeprefix("/")
         query = read_list_query(call.query, kind)
         groups = await self._groups(job, kind)
-        if query is None or (len(groups) == 1 and not self._board.snapshot.keys):
+        if query is None:
             return await self._relay(job)
         reading = _Reading(self, job, kind, query, groups)
         return await reading.run()
@@ -88,6 +91,27 @@ class Lists:
         call = msgspec.structs.replace(job.call, pinned=frozenset(group), query=query)
         return await self._relay(msgspec.structs.replace(job, call=call, pool=self._board.pool_for(call)))
 
+    def learn(self, items: Sequence[Item], kind: str, group: Group) -> asyncio.Event | None:
+        """Where objects are that nobody here made: everybody's, for calls are open."""
+        account, now = self._board.snapshot.accounts.get(group[0]), self._clock.wall_now()
+        if account is None:
+            return None
+        return self._known.learn(
+            Binding(
+                id=item.id,
+                kind=kind,
+                provider_id=account.provider_id,
+                account_id=account.id,
+                owner=None,
+                realm=realm_of(account),
+                created_at=item.made_at or now,
+            )
+            for item in items
+        )
+
+    async def stored(self, saved: asyncio.Event) -> None:
+        await self._known.stored(saved)
+
     async def known(self, page: Page, owner: str | None) -> dict[str, Binding]:
         found, is_certain = await self._known.find([item.id for item in page.items])
         if not is_certain and (owner is not None or self._board.snapshot.keys):
@@ -116,6 +140,8 @@ class _Reading:
         self._place: Place | None = None
         self._cursors: dict[int, str] = {}
         """Rank → an `after` of ours, which the caller has not named: when it is gone, we begin at the beginning."""
+        self._new: dict[str, int] = {}
+        """Shown ids that nobody here knew → rank of their account."""
         self._pages = 0
         self._room = asyncio.Semaphore(AT_A_TIME)
         is_backwards = query.after is None and query.before is not None
@@ -130,11 +156,21 @@ class _Reading:
                     return refusal
             merge.take()
         merge.take()
+        await self._learn(merge.page)
         items = [entry.item for entry in merge.page]
         if self._is_backwards:
             items.reverse()
         body = write_page(items, has_more=merge.has_more)
         return Answer(200, JSON, body)
+
+    async def _learn(self, page: Sequence[Entry[Item]]) -> None:
+        """What the caller may name next, the cursor among it: all replicas know where it is."""
+        saved: asyncio.Event | None = None
+        for rank, group in enumerate(self._groups):
+            items = [entry.item for entry in page if self._new.get(entry.id) == rank]
+            saved = self._lists.learn(items, self._kind, group) or saved
+        if saved is not None:
+            await self._lists.stored(saved)
 
     async def _sources(self) -> list[Source[Item]]:
         """The accounts' lists, each from the cursor's place on."""
@@ -188,6 +224,8 @@ class _Reading:
         if not 200 <= answer.status < 300:
             return answer
         page = None if answer.coming is not None else read_page(answer.body)
+        if page is None and len(self._groups) == 1 and self._owner is None:
+            return answer  # whatever it is, there is nothing to merge it with
         if page is None:
             if answer.coming is not None:
                 await answer.coming.close()
@@ -205,6 +243,8 @@ class _Reading:
                 continue
             if binding is not None and not may_use(binding, self._owner):
                 continue
+            if binding is None:
+                self._new[item.id] = source.rank
             made_at = item.made_at or (None if binding is None else binding.created_at)
             at = 0.0 if made_at is None else made_at.timestamp()
             place = self._place

@@ -48,8 +48,8 @@ class StatefulRelay:
         """As `RestartingRelay.relay_call`."""
         endpoint = job.call.endpoint
         if endpoint.is_list:
-            answer = await self._lists.answer(job)
-        elif endpoint.is_creating and endpoint.creates not in {None, *HOMELESS} and job.call.pinned is None:
+            return await self._lists.answer(job)
+        if endpoint.is_creating and endpoint.creates not in {None, *HOMELESS} and job.call.pinned is None:
             answer = await self._at_home(job)
         else:
             answer = await self._relay.relay_call(job)

@@ -55,6 +55,8 @@ MEMBERS: Final[Mapping[str, str]] = {
 """Member → kind. Its value is an id, a list of ids, or an object with an `id`."""
 SOFT_MEMBERS: Final = frozenset({"call_id", "agent", "agent_id", "environment_id", "vault_ids", "voice", "consent"})
 """Names that mean other things elsewhere: a function's call, a voice of the model."""
+IN_OBJECTS: Final = frozenset({"voice", "audio"})
+"""Ids only as the `id` of an object: as a text they are names that everybody has (`alloy`)."""
 OPAQUE_MEMBERS: Final = frozenset({"metadata", "parameters", "schema", "attributes", "filters", "input_schema"})
 """Callers' own names are in them."""
 ITEM_TYPES: Final = frozenset({"item_reference", "reasoning", "compaction"})
@@ -139,7 +141,7 @@ def read_form_references(form: Iterable[tuple[str, str]]) -> list[Reference]:
         name, inner = field.partition("[")[0], _IN_BRACKETS.findall(field)
         last = inner[-1] if inner else name
         if last == "id" and name in MEMBERS:
-            _note_member(name, value, field, found)
+            _note_id(name, value, field, found)
         elif last in MEMBERS or last == "model":
             _note_member(last, value, field, found)
     return list(found.values())
@@ -202,6 +204,8 @@ def _note_member(name: str, value: object, param: str, found: dict[str, Referenc
     if isinstance(value, dict):
         value = value.get("id")
         param += ".id"
+    elif name in IN_OBJECTS:
+        return
     if isinstance(value, list):
         for place, one in enumerate(value[:_MOST]):
             if isinstance(one, str):
