@@ -24,6 +24,7 @@ from gateway.core.affinity import (
 from gateway.core.call import Call, Endpoint, StreamKind
 from gateway.core.ids import ModelName
 from gateway.wire.endpoints import path_values
+from gateway.wire.multipart import Form
 
 MEMBERS: Final[Mapping[str, str]] = {
     "file_id": FILES,
@@ -145,6 +146,12 @@ def read_form_references(form: Iterable[tuple[str, str]]) -> list[Reference]:
         elif last in MEMBERS or last == "model":
             _note_member(last, value, field, found)
     return list(found.values())
+
+
+def texts_of(form: Form | None) -> list[tuple[str, str]]:
+    """Names and values of a form's text fields; none where it is no form."""
+    parts = () if form is None else form.parts
+    return [(part.name, part.value.decode("utf-8", "replace")) for part in parts if part.value is not None]
 
 
 def read_query_references(query: bytes) -> list[Reference]:
