@@ -150,22 +150,19 @@ class Service:
         loop.blast.on_lifted = self.meters.parks_lifted
         fallbacks = FallbackRelay(relay=loop, board=self.board, clock=clock)
         self.relay = RestartingRelay(relay=fallbacks, clock=clock)
+        socket_engine = WebSocketEngine(max_bytes=settings.realtime.max_message_bytes)
         upgrades = Relay(
             board=self.board,
-            attempts=Attempts(
-                board=self.board,
-                upstream=WebSocketEngine(max_bytes=settings.realtime.max_message_bytes),
-                credentials=self.credentials,
-                clock=clock,
-            ),
+            attempts=Attempts(board=self.board, upstream=socket_engine, credentials=self.credentials, clock=clock),
             waiting=self.waiting,
             clock=clock,
             rng=self.rng,
         )
         upgrades.blast = loop.blast
         self.socket_relay = FallbackRelay(relay=upgrades, board=self.board, clock=clock)
-        self.own_keys = OwnKeys(
-            upstream=self.upstream, credentials=self.credentials, kinds=KINDS, clock=clock, are_taken=settings.byok
+        self.own_keys, self.own_socket_keys = (
+            OwnKeys(upstream=way, credentials=self.credentials, kinds=KINDS, clock=clock, are_taken=settings.byok)
+            for way in (self.upstream, socket_engine)
         )
         self.ids = IdTable(self.engine)
         self.known_ids = KnownIds(self.ids, clock=clock)
@@ -440,5 +437,10 @@ def build_app(settings: Settings, context: WorkerContext) -> Front:
     )
     pages.state.drain = service.drain
     plane = service.data_plane()
-    sockets = SocketPlane(plane=plane, relay=service.socket_relay, idle_s=settings.realtime.idle_s)
+    sockets = SocketPlane(
+        plane=plane,
+        relay=service.socket_relay,
+        own_keys=service.own_socket_keys,
+        idle_s=settings.realtime.idle_s,
+    )
     return Front(data_plane=data_plane(plane), sockets=socket_plane(sockets), pages=pages)

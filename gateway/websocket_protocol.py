@@ -57,6 +57,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.conn = Handshake(max_size=config.ws_max_size, logger=logging.getLogger("uvicorn.error"))
         self.close_timeout = CLOSE_S
+        self._is_choked = False
+        """Reading rests because of pongs that nobody takes."""
         self._heard = False
         """Something came since the last ping."""
 
@@ -86,6 +88,22 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def shutdown(self) -> None:
         """The app ends its sessions itself, when the drain's time is up."""
+
+    # -- a peer that asks and does not listen ----------------------------------------------------------------------
+
+    def handle_ping(self) -> None:
+        """Pongs wait for no app: who sends pings without reading them is read no further until it does."""
+        super().handle_ping()
+        if not self.writable.is_set() and not self.read_paused:
+            self._is_choked = True
+            self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._is_choked:
+            self._is_choked = False
+            if not self.read_paused:
+                self.transport.resume_reading()
 
     # -- keeping alive -------------------------------------------------------------------------------------------
 

@@ -21,12 +21,14 @@ from gateway.ingress.asgi import Receive, Scope, Send
 from gateway.ingress.caller import check_model
 from gateway.ingress.front import DataPlaneApp
 from gateway.ingress.openai import ENDS, JSON, PREFIX, UNKNOWN, DataPlane, own_headers
+from gateway.ingress.own_key import own_key_in
 from gateway.ingress.socket import CallerSocket
 from gateway.relay.answer import Answer
 from gateway.relay.fallbacks import FallbackRelay
 from gateway.relay.job import Job
 from gateway.relay.metering import CLIENT_GONE, Progress
 from gateway.relay.opened import OpenedSocket
+from gateway.relay.own_keys import NoBooks, OwnKey, OwnKeys
 from gateway.relay.session import Session
 from gateway.telemetry.events import CallEnd, Event
 from gateway.telemetry.log import get_logger
@@ -50,6 +52,8 @@ class SocketPlane(msgspec.Struct, frozen=True, kw_only=True):
     plane: DataPlane
     relay: FallbackRelay
     """Whose attempts are upgrades."""
+    own_keys: OwnKeys
+    """The same for callers who bring a provider's key."""
     idle_s: float
     """A session in which nobody speaks for so long is ended."""
 
@@ -75,6 +79,7 @@ class Upgrade:
         self._offer: Offer = read_offer(scope["subprotocols"])
         self._call_id = CallId(f"req_{plane.rng.getrandbits(128):032x}")
         self._key: ClientKey | None = None
+        self._own_key: OwnKey | None = None
         self._opened: OpenedSocket | None = None
         self._session: Session | None = None
         call = Call(id=self._call_id, endpoint=UNKNOWN)
@@ -132,7 +137,10 @@ class Upgrade:
         call = self._call(endpoint, key)
         self._progress.call = call
         check_model(key, call.model)
-        pool = plane.board.pool_for(call)
+        sockets = self._sockets
+        own_key = self._own_key = own_key_in(headers) if sockets.own_keys.are_taken else None
+        board = plane.board
+        pool = board.pool_for(call) if own_key is None else sockets.own_keys.pool_for(board.snapshot, call, own_key)
         if call.query and not pool.is_model_kept:
             call = msgspec.structs.replace(call, query=replace_model(call.query, pool.model))
         allowed = () if key is None else key.models
@@ -200,7 +208,8 @@ class Upgrade:
 
     async def _relayed(self, job: Job) -> Answer | None:
         """The answer of the loop; None when the caller hung up before."""
-        relaying = asyncio.create_task(self._sockets.relay.relay_call(job), name="socket.relay")
+        relay = self._sockets.relay if self._own_key is None else self._sockets.own_keys
+        relaying = asyncio.create_task(relay.relay_call(job), name="socket.relay")
         try:
             await asyncio.wait({relaying, self._caller.hang_up}, return_when=asyncio.FIRST_COMPLETED)
             if not relaying.done() and not self._caller.has_hung_up():  # it spoke before it was asked to
@@ -224,7 +233,7 @@ class Upgrade:
         session = self._session = Session(
             caller=self._caller,
             upstream=opened,
-            board=plane.board,
+            books=plane.board if self._own_key is None else NoBooks(),
             clock=plane.clock,
             progress=progress,
             idle_s=self._sockets.idle_s,

@@ -16,8 +16,8 @@ import msgspec
 from gateway.core.classify import classify_fault, classify_stream_error
 from gateway.core.ids import FOREVER, Instant
 from gateway.core.outcome import ErrorBody, Outcome, OutcomeKind
-from gateway.relay.board import Board
 from gateway.relay.headrooms import note_limits
+from gateway.relay.lease import Books
 from gateway.relay.metering import Progress
 from gateway.relay.opened import OpenedSocket
 from gateway.relay.ports import Clock, Socket
@@ -68,7 +68,7 @@ class Session:
         *,
         caller: Socket,
         upstream: OpenedSocket,
-        board: Board,
+        books: Books,
         clock: Clock,
         progress: Progress,
         idle_s: float,
@@ -77,7 +77,7 @@ class Session:
         """`is_welcome`: whether the caller's key is still good."""
         self._caller = caller
         self._upstream = upstream
-        self._board = board
+        self._books = books
         self._clock = clock
         self._progress = progress
         self._idle_s = idle_s
@@ -172,7 +172,7 @@ class Session:
         """The session goes on, and the next ones go to other accounts."""
         outcome = classify_stream_error(error)
         if outcome.kind in PARKING:
-            self._board.observe(self._upstream.lease, outcome, now)
+            self._books.observe(self._upstream.lease, outcome, now)
 
     # -- the end -------------------------------------------------------------------------------------------------
 
@@ -199,7 +199,7 @@ class Session:
         outcome = Outcome(OutcomeKind.UPSTREAM_ERROR, message="the session was lost")
         if closed.fault is not None:
             outcome = classify_fault(closed.fault)
-        self._board.observe(self._upstream.lease, outcome, self._clock.now())
+        self._books.observe(self._upstream.lease, outcome, self._clock.now())
 
     def _settle(self, end: End) -> None:
         is_lost = end.code == LOST

@@ -607,6 +607,23 @@ async def test_a_key_in_the_query_is_read_and_goes_no_further(keyed, upstream, p
     assert upstream.last.path == f"/v1/realtime?model={MODEL}&x=1"
 
 
+async def test_a_caller_may_bring_a_providers_key_of_its_own(database_url, registry, upstream):
+    upstream.refusals["sk-mine-2"] = RATE_LIMITED
+    await registry.add_provider("openai", upstream.url, supported_models=[])
+    async with running_gateway(database_url, msgspec.structs.replace(DEFAULTS, byok=True)) as gateway:
+        await registry.add_account("sk-a")
+        await gateway.serves(accounts=1)
+        named = {"x-provider": "openai"}
+        async with dial(gateway, additional_headers={**named, **bearer("sk-mine")}) as socket:
+            assert await socket.recv() == CREATED
+        status, _, body = await refused(gateway, additional_headers={**named, **bearer("sk-mine-2")})
+        async with dial(gateway) as socket:
+            assert await socket.recv() == CREATED
+
+    assert upstream.keys() == ["sk-mine", "sk-mine-2", "sk-a"]
+    assert (status, body["error"]["code"]) == (429, "rate_limit_exceeded")
+
+
 async def test_a_keys_models_hold_for_sessions(keyed, upstream):
     _, key = await made_key(keyed, models=["gpt-realtime"])
 
@@ -706,6 +723,26 @@ async def test_frames_that_are_none_end_the_session_with_1002(gateway, upstream)
 
     assert closed.value.rcvd.code == 1002
     await asyncio.wait_for(upstream.last.ended.wait(), 1)
+
+
+async def test_a_caller_that_sends_pings_and_reads_no_pongs_is_read_no_further(gateway, upstream):
+    pings = (b"\x89\xfd\x00\x00\x00\x00" + bytes(125)) * 1000
+    sent = 0
+    async with raw(gateway.port) as client:
+        await client.send(handshake(*UPGRADE, "sec-websocket-version: 13"))
+        assert b"101" in await client.head()
+        client.reader._transport.pause_reading()
+        with contextlib.suppress(TimeoutError):
+            while sent < 2**26:
+                async with asyncio.timeout(1):
+                    await client.send(pings)
+                sent += len(pings)
+        (connection,) = [each for each in gateway.server.server_state.connections if hasattr(each, "conn")]
+        unsent = connection.transport.get_write_buffer_size()
+
+    assert sent < 2**26, "it stopped reading"
+    assert unsent < 2**21
+    await asyncio.wait_for(upstream.last.ended.wait(), 2)
 
 
 async def test_a_drain_ends_sessions_with_1012_at_its_deadline(database_url, registry, upstream):

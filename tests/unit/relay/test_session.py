@@ -29,7 +29,7 @@ class Meeting:
         self.session = Session(
             caller=self.caller,
             upstream=OpenedSocket(socket=self.upstream, lease=self.kit.take("a")),
-            board=self.kit.board,
+            books=self.kit.board,
             clock=self.kit.clock,
             progress=self.progress,
             idle_s=IDLE_S,
