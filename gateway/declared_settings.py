@@ -13,6 +13,7 @@ import msgspec
 
 from gateway.core.ids import ProviderId, Secret
 from gateway.core.snapshot import AuthStrategy, ProviderSettings, Snapshot
+from gateway.providers.presets import preset_named
 from gateway.settings import AccountDeclaration, ProviderDeclaration, Settings
 from gateway.store.declarations import Declarations, DeclaredAccount, DeclaredProvider, DeclaredRoute
 
@@ -67,7 +68,8 @@ def provider_settings(given: ProviderDeclaration) -> dict[str, object]:
 
 
 def makes_row(given: ProviderDeclaration) -> bool:
-    return given.base_url is not None or bool(given.accounts) or (given.kind or given.name) is not None
+    named = given.base_url or given.kind or given.name or given.preset
+    return named is not None or bool(given.accounts)
 
 
 def overlaid(snapshot: Snapshot, providers: Mapping[str, ProviderDeclaration]) -> Snapshot:
@@ -84,16 +86,17 @@ def overlaid(snapshot: Snapshot, providers: Mapping[str, ProviderDeclaration]) -
 
 
 def _provider(provider_id: str, given: ProviderDeclaration) -> DeclaredProvider:
-    strategy = given.auth_strategy or AuthStrategy.API_KEY
+    preset = None if given.preset is None else preset_named(given.preset)
+    strategy = given.auth_strategy or (AuthStrategy.API_KEY if preset is None else preset.auth_strategy)
     return DeclaredProvider(
         id=ProviderId(provider_id),
-        name=given.name or provider_id,
-        base_url=given.base_url or KNOWN_BASE_URLS.get(provider_id),
-        kind=given.kind or "openai",
+        name=given.name or (provider_id if preset is None else preset.title),
+        base_url=given.base_url or (KNOWN_BASE_URLS.get(provider_id) if preset is None else preset.base_url),
+        kind=given.kind or ("openai" if preset is None else preset.kind),
         auth_type=given.auth_type or _AUTH_TYPES.get(strategy, "api_key"),
         auth_strategy=strategy,
         supported_models=given.supported_models,
-        settings=provider_settings(given),
+        settings={**({} if preset is None else preset.settings), **provider_settings(given)},
         is_active=given.is_active,
         accounts=tuple(_account(account) for account in given.accounts),
     )

@@ -153,6 +153,8 @@ class ProviderDeclaration(Section, frozen=True, kw_only=True):
     One with HTTP settings alone makes no row: they go before those of whichever row is there.
     """
 
+    preset: str | None = None
+    """A vendor by name: fills in what is not given here. `gateway providers presets` lists them."""
     name: str | None = None
     kind: str | None = None
     base_url: str | None = None
@@ -179,6 +181,8 @@ class ProviderDeclaration(Section, frozen=True, kw_only=True):
     """`http://[user:password@]host:port`, or https: calls and checks go through it. None: directly."""
     http2: bool | None = None
     """HTTP/2 where the upstream's TLS offers it. It costs more CPU a call."""
+    exact_base_url: bool | None = None
+    """`base_url` is taken as it is written: no `/v1` is added where it names no version."""
     api_version: str | None = None
     """Azure's `api-version`: a date chooses the paths of deployments; None, or `preview`: `/openai/v1`."""
     deployments: dict[str, str] | None = None

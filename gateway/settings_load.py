@@ -11,6 +11,7 @@ import msgspec
 from gateway.core.base_url import normalised_base_url
 from gateway.core.ids import Secret
 from gateway.core.proxy_url import checked_proxy_url
+from gateway.providers.presets import preset_named
 from gateway.settings import AuthMode, Settings
 from gateway.settings_check import UNSET, Checker
 from gateway.settings_sources import (
@@ -138,6 +139,7 @@ def _clashes(settings: Settings, tree: Node) -> Iterator[SettingProblem]:
             yield SettingProblem(_place(tree, name), f"{name} must read postgresql://user:password@host:port/database")
     yield from _base_urls(settings, tree)
     yield from _proxies(settings, tree)
+    yield from _presets(settings, tree)
 
 
 def _base_urls(settings: Settings, tree: Node) -> Iterator[SettingProblem]:
@@ -167,6 +169,18 @@ def _proxies(settings: Settings, tree: Node) -> Iterator[SettingProblem]:
             except ValueError as error:
                 place = _place(tree, "providers", provider_id, "proxy")
                 yield SettingProblem(place, f"providers.{provider_id}.proxy {error}")
+
+
+def _presets(settings: Settings, tree: Node) -> Iterator[SettingProblem]:
+    for provider_id, provider in settings.providers.items():
+        try:
+            preset = None if provider.preset is None else preset_named(provider.preset)
+        except ValueError as error:
+            yield SettingProblem(_place(tree, "providers", provider_id, "preset"), f"providers.{provider_id}: {error}")
+            continue
+        if preset is not None and preset.base_url is None and provider.base_url is None:
+            place = _place(tree, "providers", provider_id, "preset")
+            yield SettingProblem(place, f"providers.{provider_id} needs base_url: every {preset.title} has its own")
 
 
 def _place(tree: Node, *path: str) -> str:

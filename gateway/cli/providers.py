@@ -6,6 +6,7 @@ import msgspec
 from gateway.cli.session import ACTOR, Session, run
 from gateway.cli.show import Row, json_option, print_json, print_table, tell
 from gateway.cli.verify import print_checks, verify_accounts
+from gateway.providers.presets import PRESETS, Preset, preset_named
 from gateway.store.accounts import load_accounts
 from gateway.store.providers import (
     ProviderRecord,
@@ -19,7 +20,6 @@ from gateway.store.providers import (
 from gateway.store.rows import Span, unit_of_work
 
 ALL = Span(limit=100_000)
-_AUTH_TYPES = {"none": "none", "oauth_client_credentials": "oauth"}
 COLUMNS = ("id", "name", "base_url", "kind", "auth_strategy", "supported_models", "is_active", "accounts")
 
 
@@ -45,14 +45,24 @@ def list_(as_json: bool) -> None:
         print_table(rows, COLUMNS, none="There is no provider yet: see `gateway providers add --help`.")
 
 
+@providers.command("presets")
+@json_option
+def presets_(as_json: bool) -> None:
+    """List the vendors that `add --preset` knows."""
+    rows = [{**preset.columns(), "preset": preset.name, "base_url": preset.base_url} for preset in PRESETS.values()]
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(rows, ("preset", "name", "base_url", "kind", "auth_strategy"), none="")
+
+
 @providers.command()
-@click.argument("provider_id")
-@click.option("--base-url", required=True, help="https://api.openai.com, with or without a version path.")
+@click.argument("provider_id", required=False)
+@click.option("--preset", help="A vendor that `gateway providers presets` lists: fills in all that is not given.")
+@click.option("--base-url", help="https://api.openai.com, with or without a version path.")
 @click.option("--name", help="For people; default the id.")
-@click.option("--kind", default="openai", show_default=True, help="Wire format and quirks.")
-@click.option(
-    "--auth-strategy", default="api_key", show_default=True, help="api_key, header, oauth_client_credentials or none."
-)
+@click.option("--kind", help="Wire format and quirks.  [default: openai]")
+@click.option("--auth-strategy", help="api_key, header, oauth_client_credentials or none.  [default: api_key]")
 @click.option("--model", "models", multiple=True, help="A name or glob of the allow-list; may come again. None: all.")
 @click.option("--settings", help='JSON, e.g. {"timeout_s": 120}.')
 def add(**options: object) -> None:
@@ -136,15 +146,36 @@ def _set_active(provider_id: str, *, is_active: bool) -> None:
 def _values(options: dict[str, object]) -> dict[str, object]:
     """Columns from the options of `add`."""
     given = {name: value for name, value in options.items() if value is not None}
-    values = {"id": given.pop("provider_id"), "supported_models": list(_texts(given.pop("models", ()))), **given}
-    values.setdefault("name", values["id"])
-    values["auth_type"] = _AUTH_TYPES.get(str(values["auth_strategy"]), "api_key")
-    if "settings" in values:
-        try:
-            values["settings"] = msgspec.json.decode(str(values["settings"]))
-        except msgspec.DecodeError as error:
-            raise click.BadParameter("must be a JSON object", param_hint="--settings") from error
+    preset = _preset(given.pop("preset", None))
+    columns = {} if preset is None else preset.columns(has_auth="auth_strategy" not in given)
+    settings = {**_object(columns.get("settings")), **_settings(given.pop("settings", None))}
+    id_ = given.pop("provider_id", None if preset is None else preset.name)
+    models = list(_texts(given.pop("models", ())))
+    values = {**columns, **given, "id": id_, "supported_models": models, "settings": settings}
+    if id_ is None or "base_url" not in values:
+        raise click.UsageError("give an id and --base-url, or a --preset that has them")
+    values.setdefault("name", id_)
     return values
+
+
+def _preset(name: object) -> Preset | None:
+    try:
+        return None if name is None else preset_named(str(name))
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--preset") from error
+
+
+def _settings(text: object) -> dict[str, object]:
+    try:
+        return {} if text is None else _object(msgspec.json.decode(str(text)))
+    except msgspec.DecodeError as error:
+        raise click.BadParameter("must be a JSON object", param_hint="--settings") from error
+
+
+def _object(value: object) -> dict[str, object]:
+    if value is not None and not isinstance(value, dict):
+        raise click.BadParameter("must be a JSON object", param_hint="--settings")
+    return value or {}
 
 
 def _texts(value: object) -> tuple[str, ...]:

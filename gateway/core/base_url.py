@@ -11,11 +11,11 @@ _PATH = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%/-]*")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-def normalised_base_url(text: str) -> str:
+def normalised_base_url(text: str, *, is_exact: bool = False) -> str:
     """Scheme, host, port (unless the scheme's own) and path; no slash at the end; `/v1` added where no version stands.
 
     `https://api.openai.com` and `https://api.openai.com/v1/` become the same; `https://x/v1beta/openai` stays;
-    `https://x/openai` becomes `https://x/openai/v1`.
+    `https://x/openai` becomes `https://x/openai/v1`. `is_exact`: no version is added.
 
     Raises:
         ValueError: the message says what is wrong and never holds the text, which may have a password in it.
@@ -33,7 +33,7 @@ def normalised_base_url(text: str) -> str:
         raise ValueError("must have no query and no fragment")
     if not _PATH.fullmatch(path) or {".", ".."} & set(path.split("/")):
         raise ValueError("has a path that is not a plain one")
-    if not any(_VERSION.fullmatch(segment.lower()) for segment in path.split("/")):
+    if not is_exact and not any(_VERSION.fullmatch(segment.lower()) for segment in path.split("/")):
         path += "/v1"
     return f"{scheme}://{authority_of(parts)}{path}"
 

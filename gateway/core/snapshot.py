@@ -75,6 +75,8 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """`http://[user:password@]host:port`, or https: every call and check goes through it. None: directly."""
     http2: bool = False
     """HTTP/2 where the upstream's TLS offers it."""
+    exact_base_url: bool = False
+    """`base_url` is taken as it is written: no `/v1` is added where it names no version."""
     api_version: str | None = None
     """Azure's `api-version`. A date chooses the paths of deployments; None, or a word as `preview`: `/openai/v1`."""
     deployments: dict[str, str] = {}

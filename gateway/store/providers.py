@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.store.audit import record_change
-from gateway.store.row_checks import provider_of
+from gateway.store.row_checks import auth_type_of, provider_of
 from gateway.store.rows import (
     Duplicate,
     Page,
@@ -75,6 +75,8 @@ async def add_provider(
         Duplicate: the id is taken.
         InvalidValue: the snapshot would skip the row.
     """
+    if "auth_type" not in values:
+        values = {**values, "auth_type": auth_type_of(str(values.get("auth_strategy", "api_key")))}
     if await load_provider(connection, str(values["id"])) is not None:
         raise Duplicate("id", f"There is a provider {values['id']} already.")
     record = await insert_row(connection, _TABLE, ProviderRecord, values)

@@ -11,11 +11,12 @@ from typing import Any
 
 import msgspec
 
-from gateway.core.base_url import normalised_base_url
+from gateway.core.base_url import normalised_base_url, split_url
 from gateway.core.ids import AccountId, KeyId, ModelName, ProviderId
 from gateway.core.proxy_url import checked_proxy_url
 from gateway.core.snapshot import Account, AuthStrategy, ClientKey, Provider, ProviderSettings, Route
 from gateway.providers.limit_headers import LIMIT_HEADER_KEYS
+from gateway.providers.presets import habits_at
 from gateway.store.auth_data import InvalidAuthData, is_header_name, is_header_value, read_credential
 
 Row = Mapping[str, Any]
@@ -28,6 +29,8 @@ _API_VERSION = re.compile(r"[A-Za-z0-9.-]{1,40}")
 """It goes into the query."""
 
 _AZURE_HOST = re.compile(r"//[^/]*\.openai\.azure\.(?:com|us|cn)(?=[:/])")
+
+_STANDARD = ProviderSettings()
 
 _TYPES_OF_STRATEGY = {
     AuthStrategy.API_KEY: "api_key",
@@ -58,8 +61,9 @@ def provider_of(row: Row, kinds: frozenset[str]) -> Provider:
         raise RowRefused("id must be 1 to 200 printable ASCII characters without spaces")
     if row["kind"] not in kinds:
         raise RowRefused(f"kind is not known: expected one of {', '.join(sorted(kinds))}")
+    settings = _with_habits(settings_of(row["settings"]), row["base_url"])
     try:
-        base_url = normalised_base_url(row["base_url"])
+        base_url = normalised_base_url(row["base_url"], is_exact=settings.exact_base_url)
     except ValueError as error:
         raise RowRefused(f"base_url {error}") from error
     return Provider(
@@ -69,8 +73,21 @@ def provider_of(row: Row, kinds: frozenset[str]) -> Provider:
         base_url=base_url,
         auth_strategy=strategy_of(row),
         supported_models=_names(row["supported_models"], "supported_models"),
-        settings=settings_of(row["settings"]),
+        settings=settings,
     )
+
+
+def _with_habits(settings: ProviderSettings, base_url: str) -> ProviderSettings:
+    """What the row leaves open, as the vendor at that host has it: a row needs no settings to serve well."""
+    try:
+        habits = habits_at((split_url(base_url.strip()).hostname or "").lower())
+    except ValueError:
+        return settings  # `base_url` is refused in a moment
+    if not habits:
+        return settings
+    known = msgspec.convert(habits, ProviderSettings)
+    changes = {name: getattr(known, name) for name in habits if getattr(settings, name) == getattr(_STANDARD, name)}
+    return msgspec.structs.replace(settings, **changes)
 
 
 def provider_doubts(row: Row, provider: Provider) -> Iterator[str]:
@@ -83,6 +100,11 @@ def provider_doubts(row: Row, provider: Provider) -> Iterator[str]:
         yield f"kind is {provider.kind}, but base_url is a resource of Azure OpenAI: expected azure_openai"
     if provider.settings.api_version is not None and not is_azure:
         yield f"settings.api_version means nothing to the kind {provider.kind}: expected azure_openai, or no version"
+
+
+def auth_type_of(strategy: str) -> str:
+    """The `auth_type` that goes with a strategy, for rows that name none."""
+    return next((type_ for known, type_ in _TYPES_OF_STRATEGY.items() if known == strategy), "api_key")
 
 
 def strategy_of(row: Row) -> AuthStrategy:

@@ -124,3 +124,42 @@ def test_proxy_of_the_settings_reaches_rows_and_snapshots_but_nothing_printed():
     assert over.providers[ProviderId("openai")].settings == ProviderSettings(proxy=url, http2=True)
     assert declared.settings == {"proxy": url}
     assert "hidden" not in repr(over) + repr(declared) + repr(given)
+
+
+def test_a_preset_fills_in_what_the_file_does_not_say():
+    given = ProviderDeclaration(preset="mistral", timeout_s=30.0, accounts=[AccountDeclaration(api_key=Secret("key"))])
+
+    (provider,) = declared_in_file(Settings(providers={"eu": given})).providers
+
+    assert (provider.id, provider.name, provider.base_url) == ("eu", "Mistral", "https://api.mistral.ai/v1")
+    assert provider.kind == "openai_compatible"
+    assert provider.settings["stream_usage"] == "leave"
+    assert provider.settings["timeout_s"] == 30.0
+
+
+def test_a_preset_alone_makes_a_row():
+    (provider,) = declared_in_file(Settings(providers={"ollama": ProviderDeclaration(preset="ollama")})).providers
+
+    assert (provider.auth_strategy, provider.auth_type) == (AuthStrategy.NONE, "none")
+
+
+def test_client_credentials_are_declared_like_keys():
+    account = AccountDeclaration(
+        tenant_id="t", client_id="app", client_secret=Secret("hidden"), base_url="https://r.openai.azure.com"
+    )
+    given = ProviderDeclaration(
+        preset="azure",
+        base_url="https://r.openai.azure.com",
+        auth_strategy=AuthStrategy.OAUTH_CLIENT_CREDENTIALS,
+        accounts=[account],
+    )
+
+    (provider,) = declared_in_file(Settings(providers={"azure": given})).providers
+
+    assert provider.auth_type == "oauth"
+    assert provider.accounts[0].auth_data == {
+        "tenant_id": "t",
+        "client_id": "app",
+        "client_secret": "hidden",
+        "base_url": "https://r.openai.azure.com",
+    }

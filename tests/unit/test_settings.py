@@ -368,3 +368,16 @@ def test_order_of_a_worker_survives_the_way_to_it():
 
     assert read_order(write_order(order)) == order
     assert "u:p" not in repr(order)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        pytest.param("{providers: {a: {preset: nobody}}}", "there is no preset of this name", id="unknown"),
+        pytest.param("{providers: {a: {preset: azure}}}", "needs base_url", id="no-address-for-everybody"),
+    ],
+)
+def test_a_preset_that_gives_no_provider_stops_the_start(tmp_path, text, says):
+    written(tmp_path, text)
+
+    assert says in problem_of({}, tmp_path)

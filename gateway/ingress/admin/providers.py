@@ -13,9 +13,10 @@ from msgspec import UNSET, Meta, UnsetType
 
 from gateway.core.ids import masked
 from gateway.core.proxy_url import shown_proxy_url
-from gateway.core.snapshot import AuthStrategy, ProviderSettings
+from gateway.core.snapshot import ProviderSettings
 from gateway.ingress.admin.deps import AdminDeps, AdminRequest, actor_of, problem_of
 from gateway.ingress.admin.operations import IsActive, Limit, ModelPattern, Name, Offset, declared, errors, not_found
+from gateway.providers.presets import preset_named
 from gateway.store.providers import (
     ProviderRecord,
     add_provider,
@@ -24,7 +25,7 @@ from gateway.store.providers import (
     load_providers,
     remove_provider,
 )
-from gateway.store.rows import Page, Span, given, unit_of_work
+from gateway.store.rows import InvalidValue, Page, Span, given, unit_of_work
 
 ProviderIdText = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 """Used in headers, paths and metric labels."""
@@ -41,18 +42,21 @@ _USER_INFO = re.compile(r"//[^/?#]*@")
 
 
 class NewProvider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    id: ProviderIdText
-    """Letters, digits, `.`, `_` and `-`."""
+    preset: Name | None = None
+    """A vendor by name (`groq`, `mistral`, …): fills in what is not given. docs/adding-a-provider.md lists them."""
+    id: ProviderIdText | UnsetType = UNSET
+    """Letters, digits, `.`, `_` and `-`. Needed without a preset, whose name is the default."""
     name: Name | None = None
-    """For people; null: the id."""
-    base_url: BaseUrl
-    """With or without a version path: `https://api.openai.com` and `https://api.openai.com/v1` mean the same."""
-    auth_type: AuthType = "api_key"
+    """For people; null: the preset's, else the id."""
+    base_url: BaseUrl | UnsetType = UNSET
+    """With or without a version path: `https://api.openai.com` and `https://api.openai.com/v1` mean the same. Needed
+    unless the preset has it."""
+    auth_type: AuthType | UnsetType = UNSET
     """`api_key`, `oauth` or `none`: informative."""
-    auth_strategy: Name = AuthStrategy.API_KEY
+    auth_strategy: Name | UnsetType = UNSET
     """How credentials are presented: `api_key` (bearer), `header` (a named header), `oauth_client_credentials` (an
     access token, fetched and refreshed) or `none`."""
-    kind: Kind = "openai"
+    kind: Kind | UnsetType = UNSET
     """Wire format and quirks: `openai`, `openai_compatible`, `azure_openai`, …"""
     supported_models: list[ModelPattern] = []
     """Names or globs; empty: all. Otherwise an allow-list."""
@@ -90,6 +94,7 @@ NewProviderBody = Annotated[
                 summary="OpenAI",
                 value={"id": "openai", "name": "OpenAI", "base_url": "https://api.openai.com", "supported_models": []},
             ),
+            Example(summary="A vendor by name", value={"preset": "groq"}),
             Example(
                 summary="A compatible server, keys in a header, models by name",
                 value={
@@ -131,7 +136,7 @@ class ProvidersController(Controller):
     @post(summary="Add a provider", responses=errors(400, 409))
     async def add(self, request: AdminRequest, deps: NamedDependency[AdminDeps], data: NewProviderBody) -> ProviderView:
         """It serves within a second, once it has an account."""
-        values = {**_columns(msgspec.structs.asdict(data)), "name": data.name or data.id}
+        values = _new_columns(data)
         async with unit_of_work(deps.engine) as connection:
             record = await add_provider(connection, values, kinds=deps.kinds, actor=actor_of(request))
         return _view(deps, record)
@@ -166,6 +171,32 @@ class ProvidersController(Controller):
         async with unit_of_work(deps.engine) as connection:
             if not await remove_provider(connection, provider_id, actor=actor_of(request)):
                 raise not_found("provider", provider_id)
+
+
+def _new_columns(data: NewProvider) -> dict[str, object]:
+    """Raises InvalidValue for what neither the body nor its preset says."""
+    values = _columns(given(msgspec.structs.asdict(data)))
+    del values["preset"]
+    if data.preset is not None:
+        try:
+            preset = preset_named(data.preset)
+        except ValueError as error:
+            raise InvalidValue("preset", str(error)) from error
+        values = {
+            "id": preset.name,
+            **preset.columns(has_auth="auth_strategy" not in values),
+            **values,
+            "settings": {**preset.settings, **_object(values.get("settings"))},
+            "name": data.name or preset.title,
+        }
+    for name in ("id", "base_url"):
+        if name not in values:
+            raise InvalidValue(name, f"{name} is needed: the body names no preset that has it.")
+    return {**values, "name": values["name"] or values["id"]}
+
+
+def _object(value: object) -> dict[str, object]:
+    return value if isinstance(value, dict) else {}
 
 
 def _columns(values: dict[str, object]) -> dict[str, object]:

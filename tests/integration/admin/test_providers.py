@@ -53,6 +53,49 @@ async def test_bad_provider_is_refused_with_the_place_named(admin: Admin, fields
     assert "pass@" not in response.text
 
 
+async def test_a_preset_fills_in_what_is_not_given(admin: Admin):
+    made = await admin.call("POST", "/providers", {"preset": "mistral", "settings": {"timeout_s": 30}})
+
+    row = made.json()
+    assert made.status_code == 201, made.text
+    assert (row["id"], row["name"], row["base_url"]) == ("mistral", "Mistral", "https://api.mistral.ai/v1")
+    assert (row["kind"], row["auth_strategy"]) == ("openai_compatible", "api_key")
+    assert row["settings"]["stream_usage"] == "leave"
+    assert row["settings"]["timeout_s"] == 30.0
+    assert row["problem"] is None
+
+
+async def test_what_is_given_goes_before_the_preset(admin: Admin):
+    body = {
+        "preset": "vllm",
+        "id": "gpu",
+        "name": "Ours",
+        "base_url": "http://10.0.0.5:8000",
+        "auth_strategy": "api_key",
+    }
+
+    row = (await admin.call("POST", "/providers", body)).json()
+
+    assert (row["id"], row["name"], row["base_url"]) == ("gpu", "Ours", "http://10.0.0.5:8000")
+    assert (row["auth_strategy"], row["auth_type"]) == ("api_key", "api_key")
+
+
+@pytest.mark.parametrize(
+    ("body", "where"),
+    [
+        pytest.param({"preset": "nobody"}, "body.preset", id="unknown"),
+        pytest.param({"preset": "azure"}, "body.base_url", id="no-address-for-everybody"),
+        pytest.param({"base_url": "https://a.example"}, "body.id", id="no-id"),
+        pytest.param({"id": "a"}, "body.base_url", id="no-address"),
+    ],
+)
+async def test_what_neither_body_nor_preset_says_is_named(admin: Admin, body: dict, where: str):
+    response = await admin.call("POST", "/providers", body)
+
+    assert response.status_code == 400, response.text
+    assert response.json()["errors"][0]["where"] == where
+
+
 async def test_id_in_use_is_a_conflict(admin: Admin):
     await admin.add_provider()
 

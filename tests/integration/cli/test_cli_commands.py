@@ -121,8 +121,45 @@ def test_bad_provider_is_refused_in_one_line(gateway: Command, arguments: tuple[
     assert result.stderr.count("\n") == 1
 
 
-def test_settings_that_are_not_json_are_wrong_usage(gateway: Command):
-    gateway("providers", "add", "p", "--base-url", "http://host", "--settings", "{", code=2)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("p", "--base-url", "http://host", "--settings", "{"),
+        ("p", "--base-url", "http://host", "--settings", "[1]"),
+        ("p",),
+        ("--base-url", "http://host"),
+        ("--preset", "nobody"),
+        ("--preset", "azure"),
+    ],
+)
+def test_what_cannot_be_a_provider_is_wrong_usage(gateway: Command, arguments: tuple[str, ...]):
+    gateway("providers", "add", *arguments, code=2)
+
+
+def test_a_provider_is_added_by_the_name_of_its_vendor(gateway: Command):
+    gateway("providers", "add", "--preset", "groq")
+    gateway(
+        "providers", "add", "gpu", "--preset", "vllm", "--base-url", "http://gpu:8000", "--auth-strategy", "api_key"
+    )
+
+    groq, gpu = gateway.json("providers", "list")
+    assert (groq["id"], groq["name"], groq["kind"]) == ("groq", "Groq", "openai_compatible")
+    assert groq["base_url"] == "https://api.groq.com/openai/v1"
+    assert (gpu["base_url"], gpu["auth_strategy"], gpu["auth_type"]) == ("http://gpu:8000", "api_key", "api_key")
+    assert "mistral" in gateway("providers", "presets").stdout
+
+
+def test_an_account_may_be_given_as_a_whole(gateway: Command):
+    gateway("providers", "add", "azure", "--preset", "azure", "--base-url", "https://r.openai.azure.com",
+            "--auth-strategy", "oauth_client_credentials")  # fmt: skip
+    grant = '{"tenant_id": "t", "client_id": "app", "client_secret": "hidden"}'
+
+    gateway("accounts", "add", "--provider", "azure", "--auth-data", "-", stdin=grant)
+    gateway("accounts", "add", "--provider", "azure", "--auth-data", "-", stdin="[1]", code=2)
+
+    assert gateway.json("providers", "list")[0]["auth_type"] == "oauth"
+    [account] = gateway.json("accounts", "list")
+    assert "hidden" not in str(account)
 
 
 def test_verify_tells_what_works_and_ends_with_1_when_one_does_not(served: Command):

@@ -31,6 +31,11 @@ def test_every_way_of_writing_becomes_one(written: str, expected: str) -> None:
     assert normalised_base_url(written) == expected
 
 
+@pytest.mark.parametrize("path", ["", "/inference", "/v1"])
+def test_an_exact_one_gets_no_version(path: str) -> None:
+    assert normalised_base_url(f"https://x.example{path}/", is_exact=True) == f"https://x.example{path}"
+
+
 @pytest.mark.parametrize(
     ("written", "says"),
     [
