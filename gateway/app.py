@@ -21,6 +21,7 @@ from gateway import __version__
 from gateway.background import Background, every
 from gateway.core.cooldown import Phase
 from gateway.core.ids import AccountId, ProviderId
+from gateway.core.organizations import Membership, Organization
 from gateway.core.outcome import OutcomeKind
 from gateway.core.parks import Park
 from gateway.core.snapshot import Account, Provider, Snapshot
@@ -46,6 +47,7 @@ from gateway.notify.listener import (
     HEALTH_CHANNEL,
     Listener,
     ListenerEvent,
+    OrganizationsHeard,
     ParksHeard,
     RecoveriesHeard,
     RegistryChanged,
@@ -54,6 +56,7 @@ from gateway.notify.listener import (
 )
 from gateway.providers.base import via_of
 from gateway.providers.catalog import KINDS
+from gateway.relay.affiliations import LearnedOrganization
 from gateway.relay.affinity import Affinity
 from gateway.relay.attempt import Attempts
 from gateway.relay.board import Board
@@ -78,6 +81,7 @@ from gateway.store.affinity import BATCH, IdTable
 from gateway.store.cipher import Cipher, parse_keys
 from gateway.store.cooldowns import ParkTable, delete_expired_parks, forget_edited, load_parks
 from gateway.store.engine import StoreUnavailable, make_engine, store_errors
+from gateway.store.organizations import load_organizations
 from gateway.store.tokens import TokenTable
 from gateway.store.watcher import RegistryWatcher
 from gateway.telemetry.breaker_book import OpenBreaker
@@ -129,6 +133,7 @@ class Service:
         self.board.on_change = self.waiting.ring_heads
         self.board.on_cooled = self.meters.cooled
         self.board.on_recovered = self.meters.recovered
+        self.board.on_organization = self._note_organization
         self.board.breakers.on_news = self.meters.breaker_changed
         self.gate = Gate()
         self.watcher = RegistryWatcher(
@@ -194,9 +199,16 @@ class Service:
                 self.board.hear_recoveries(scopes)
             case UsesHeard(process, scopes):
                 self.board.headrooms.hear_uses(process, scopes, self.clock.now())
+            case OrganizationsHeard(memberships):
+                self.board.hear_organizations(memberships)
             case Resynced():
                 self.watcher.reload_soon()
                 self._resynced.set()
+
+    def _note_organization(self, organization: Organization, accounts: list[Account]) -> None:
+        known = self.board.affiliations.organizations
+        self.announcer.announce_organizations(known.memberships(accounts))
+        self.meters.organization_learned(organization, len(accounts), is_shared=known.verdict(organization))
 
     async def _reload_parks(self) -> None:
         """After every (re)connect: parks that were told while nobody listened are in the table."""
@@ -204,6 +216,7 @@ class Service:
         self._resynced.clear()
         try:
             self.board.hear_parks(await self._stored_parks())
+            self.board.hear_organizations(await self._stored_organizations())
         except StoreUnavailable:
             self._resynced.set()
 
@@ -213,6 +226,7 @@ class Service:
     async def running(self, _app: Litestar) -> AsyncIterator[None]:
         await self.watcher.start()
         self.board.hear_parks(await self._stored_parks())
+        self.board.hear_organizations(await self._stored_organizations())
         self._start_background()
         try:
             yield
@@ -262,6 +276,11 @@ class Service:
             async with self.engine.begin() as connection:
                 await forget_edited(connection)
                 return await load_parks(connection)
+
+    async def _stored_organizations(self) -> list[Membership]:
+        with store_errors():
+            async with self.engine.connect() as connection:
+                return await load_organizations(connection)
 
     async def _delete_expired_parks(self) -> None:
         try:
@@ -322,6 +341,9 @@ class Service:
             return []
         origins = {str(self.board.origin_of(account))}
         return [each for each in self.metrics.breakers.read() if each.concerns(account.provider_id, origins=origins)]
+
+    def organization(self, account_id: AccountId) -> LearnedOrganization | None:
+        return self.board.affiliations.learned(account_id, self.board.snapshot)
 
     async def verify(self, provider: Provider, account: Account) -> VerifyResult:
         outcome = (await self.checks.check(provider, account)).outcome
@@ -402,6 +424,7 @@ class Service:
             kinds=frozenset(KINDS),
             calls=Calls(self.metrics.directory),
             headroom=self.headroom,
+            organization=self.organization,
             breakers=self.breakers,
         )
 

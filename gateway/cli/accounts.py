@@ -13,6 +13,7 @@ from gateway.cli.parks import WHOLE, in_words, lift_parks, parks_of, rests_of, w
 from gateway.cli.session import ACTOR, Session, run
 from gateway.cli.show import Row, in_short, json_option, print_json, print_table, tell, warn
 from gateway.cli.verify import print_checks, verify_accounts
+from gateway.core.ids import AccountId
 from gateway.core.parks import Park
 from gateway.store.account_import import ImportedKey, ImportResult, import_keys, keys_of
 from gateway.store.accounts import (
@@ -28,11 +29,12 @@ from gateway.store.accounts import (
 from gateway.store.audit import record_change
 from gateway.store.cipher import BrokenSeal, UnknownKey
 from gateway.store.cooldowns import load_parks
+from gateway.store.organizations import load_organizations
 from gateway.store.rows import Span, unit_of_work
 from gateway.store.write_checks import masked_auth_data
 
 ALL = Span(limit=100_000)
-COLUMNS = ("provider_id", "label", "api_key", "state", "reason", "until", "tier", "quota_group", "id")
+COLUMNS = ("provider_id", "label", "api_key", "state", "reason", "until", "tier", "quota_group", "organization", "id")
 
 account_argument = click.argument("account", metavar="ACCOUNT")
 provider_option = click.option("--provider", "provider_id", required=True, help="The provider's id.")
@@ -56,7 +58,12 @@ def list_(provider_id: str | None, as_json: bool) -> None:
         async with unit_of_work(session.engine) as connection:
             page = await load_accounts(connection, ALL, provider_id=provider_id)
             parks = await load_parks(connection)
-        return [_shown(session, account, parks_of(account, parks)) for account in page.data]
+            learned = {one.account_id: one for one in await load_organizations(connection)}
+        return [
+            _shown(session, account, parks_of(account, parks, learned.get(AccountId(str(account.id)))))
+            | {"organization": learned[id_].organization if (id_ := AccountId(str(account.id))) in learned else None}
+            for account in page.data
+        ]
 
     rows = run(work)
     if as_json:

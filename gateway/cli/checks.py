@@ -8,17 +8,20 @@ import msgspec
 from gateway.cli.session import Session
 from gateway.cli.verify import verify_accounts
 from gateway.core.ids import ProviderId
+from gateway.core.organizations import Membership, Organizations
 from gateway.core.snapshot import Snapshot
 from gateway.settings import AuthMode, Settings
 from gateway.settings_load import is_loopback
 from gateway.store.accounts import AccountRecord, load_accounts
 from gateway.store.cipher import UnknownKey
+from gateway.store.organizations import load_organizations
 from gateway.store.providers import load_providers
 from gateway.store.registry import load_snapshot
 from gateway.store.rows import Span, unit_of_work
 from gateway.store.sealing import check_keys
 
 ALL = Span(limit=100_000)
+MOST_NAMED = 5
 
 
 class State(StrEnum):
@@ -54,6 +57,7 @@ async def examine(session: Session, *, is_offline: bool) -> list[Finding]:
             default_provider=ProviderId(default) if default else None,
         )
         accounts = (await load_accounts(connection, ALL)).data
+        learned = await load_organizations(connection)
         has_providers = bool((await load_providers(connection, Span(limit=1))).total)
     snapshot = loaded.snapshot
     findings = [
@@ -61,6 +65,7 @@ async def examine(session: Session, *, is_offline: bool) -> list[Finding]:
         *_sealing(len(loaded.plain), len(loaded.stale)),
         *_rows(snapshot),
         *_providers(snapshot, has_providers=has_providers),
+        *_organizations(snapshot, learned),
         *_callers(session.settings, snapshot),
     ]
     return findings if is_offline else [*findings, *await _accounts(session, snapshot, accounts)]
@@ -102,6 +107,19 @@ def _providers(snapshot: Snapshot, *, has_providers: bool) -> Iterator[Finding]:
         if not accounts:
             advice = f"gateway accounts add --provider {provider_id}"
             yield Finding("providers", State.WARNING, f"{provider_id} has no active account", advice)
+
+
+def _organizations(snapshot: Snapshot, learned: Sequence[Membership]) -> Iterator[Finding]:
+    """Accounts that answers named one organisation for, and that nobody grouped."""
+    known = Organizations()
+    for one in learned:
+        if one.account_id in snapshot.accounts:
+            known.name(snapshot.accounts[one.account_id], one.organization)
+    for (provider_id, name), accounts in known.siblings(snapshot.accounts.values()).items():
+        labels = ", ".join(account.label for account in accounts[:MOST_NAMED])
+        more = f" and {len(accounts) - MOST_NAMED} more" if len(accounts) > MOST_NAMED else ""
+        message = f"{labels}{more} of {provider_id} belong to {name} and have no quota_group"
+        yield Finding("limits", State.WARNING, message, f"set their quota_group (to {name}) if they share its limits")
 
 
 def _callers(settings: Settings, snapshot: Snapshot) -> Iterator[Finding]:

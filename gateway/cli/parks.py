@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.core.ids import AccountId
+from gateway.core.organizations import Membership
 from gateway.core.outcome import ScopeKind
 from gateway.core.parks import Park
 from gateway.notify.channel import PgChannel
@@ -14,6 +16,7 @@ from gateway.notify.listener import HEALTH_CHANNEL
 from gateway.notify.messages import write_messages
 from gateway.store.accounts import AccountRecord
 from gateway.store.cooldowns import forget_parks, load_parks
+from gateway.store.organizations import load_organizations
 
 WHOLE = frozenset({ScopeKind.ACCOUNT, ScopeKind.HOLDER})
 """Scopes that rest an account for every model."""
@@ -21,14 +24,18 @@ MOST_NAMED = 3
 """Rests of single models in one line of a table; `--json` has all."""
 
 
-def holders_of(account: AccountRecord) -> frozenset[str]:
-    """The account itself, and the quota group whose limits it shares."""
+def holders_of(account: AccountRecord, learned: Membership | None = None) -> frozenset[str]:
+    """The account itself, and the quota group or the organisation whose limits it shares."""
     group = account.quota_group
-    return frozenset({str(account.id), *({f"group:{account.provider_id}:{group}"} if group else ())})
+    if group:
+        return frozenset({str(account.id), f"group:{account.provider_id}:{group}"})
+    if learned is not None and learned.is_shared:
+        return frozenset({str(account.id), f"organization:{account.provider_id}:{learned.organization}"})
+    return frozenset({str(account.id)})
 
 
-def parks_of(account: AccountRecord, parks: Iterable[Park]) -> list[Park]:
-    holders = holders_of(account)
+def parks_of(account: AccountRecord, parks: Iterable[Park], learned: Membership | None = None) -> list[Park]:
+    holders = holders_of(account, learned)
     return [park for park in parks if park.scope.holder in holders]
 
 
@@ -82,12 +89,15 @@ def in_words(rests: Sequence[Rest]) -> str:
 def scope_text(park: Park) -> str:
     if park.scope.what:
         return park.scope.what
+    if park.scope.holder.startswith("organization:"):
+        return "organisation"
     return "quota group" if park.scope.holder.startswith("group:") else "account"
 
 
 async def lift_parks(connection: AsyncConnection, dsn: str, account: AccountRecord) -> int:
     """Ends every rest of the account and its quota group, in the table and in running gateways. How many there were."""
-    scopes = [park.scope for park in parks_of(account, await load_parks(connection))]
+    learned = {one.account_id: one for one in await load_organizations(connection)}.get(AccountId(str(account.id)))
+    scopes = [park.scope for park in parks_of(account, await load_parks(connection), learned)]
     await forget_parks(connection, scopes)
     channel = PgChannel(dsn, HEALTH_CHANNEL)
     try:

@@ -20,6 +20,7 @@ from gateway.core.hints import (
     estimated_rest,
     limit_named,
     named_delay,
+    organization_named,
     read_rate_limits,
     try_again_s,
 )
@@ -347,6 +348,8 @@ def _outcome(  # the parts of one value, by name
         estimated_rest_s=estimated_rest_s,
         limit_name=named.name if is_limit else None,
         span=named.span if is_limit else LimitSpan.MINUTE,
+        limit=named.limit if is_limit and named.dimension == "requests" else None,
+        organization=organization_named(error.message) if is_limit else None,
         is_definite_refusal=status is not None and _is_definite(status, kind, error),
     )
 

@@ -85,13 +85,13 @@ class Headroom:
         freed = tuple([level.freed for level, _ in self._levels]) if self._freed else ()
         return Sent(now, self._requests, self._tokens, freed)
 
-    def learn(self, limits: RateLimits, sent: Sent, now: Instant, *, is_success: bool) -> None:
-        """What the headers of an answer tell. An answer that is older than what is known changes nothing."""
+    def learn(self, limits: RateLimits, sent: Sent, now: Instant, *, is_success: bool) -> bool:
+        """What the headers of an answer tell. False: it is older than what is known, and changes nothing."""
         if not is_success:
             for level, _ in self._levels:
                 level.untake(sent.at)
         if sent.requests <= self._order:
-            return
+            return False
         self._order = sent.requests
         self._learn("requests", limits.requests, sent, is_success=is_success)
         self._learn("tokens", limits.tokens, sent, is_success=is_success)
@@ -101,6 +101,7 @@ class Headroom:
         self._freed = any(level.kind is Freeing.SLIDING for level, _ in self._levels)
         if self._pace is None and all(level.left > ROOMY * level.limit for level, _ in self._levels):
             self.learn_from = Instant(now + ROOMY_S)
+        return True
 
     def _note_verdict(self, sent: Sent, now: Instant, *, is_success: bool) -> None:
         """Each refusal in a row waits longer, up to sixteen calls' time.
@@ -149,6 +150,10 @@ class Headroom:
         if self._pace is None:
             self._pace = Pace(sent.at)
         self._pace.refuse(now, sent.at, fits_in_s)
+
+    def sent_lately(self, now: Instant, within_s: float) -> int:
+        """Calls of the last so many seconds, of those that the pace remembers."""
+        return 0 if self._pace is None else self._pace.windows.sent_since(now - within_s)
 
     def forget(self) -> None:
         """Nothing is known of its limits any more."""

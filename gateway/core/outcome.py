@@ -90,6 +90,10 @@ class Outcome(msgspec.Struct, frozen=True):
     limit_name: str | None = None
     """The model or family that a rate limit's message names ("Rate limit reached for gpt-4o …")."""
     span: LimitSpan = LimitSpan.MINUTE
+    limit: int | None = None
+    """How many requests that limit is; None when the message counts something else, or does not say."""
+    organization: str | None = None
+    """The organisation that a rate limit's message names, unmasked: never shown to callers."""
     is_definite_refusal: bool = False
     """The upstream certainly did not act on the call (429, 401, 403, 404, 503 with a code, connect faults)."""
     fault: FaultKind | None = None

@@ -153,6 +153,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     label: str
     credential: Credential
     quota_group: str | None = None
+    organization: str | None = None
+    """Learned: it has no quota group, and shares its limits with others of this organisation."""
     tier: int = 0
     weight: float = 1.0
     max_concurrency: int | None = None
@@ -163,8 +165,13 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def holder(self) -> str:
-        """Who holds the rate limit: the quota group, or the account itself. The same text on every replica."""
-        return f"group:{self.provider_id}:{self.quota_group}" if self.quota_group else str(self.id)
+        """Who holds the rate limit: the quota group, else a learned organisation, else the account itself.
+
+        The same text on every replica.
+        """
+        if self.quota_group:
+            return f"group:{self.provider_id}:{self.quota_group}"
+        return f"organization:{self.provider_id}:{self.organization}" if self.organization else str(self.id)
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):

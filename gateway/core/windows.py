@@ -76,6 +76,10 @@ class Windows:
                 self._extra = 2 * self._extra or 1
         self._sent.appendleft(now)
 
+    def sent_since(self, moment: float) -> int:
+        """Calls that were sent since then and not refused."""
+        return sum(sent >= moment for sent in self._sent)
+
     def note(self, sent_at: Instant) -> None:
         """A call that was sent before anything was noted here came through."""
         self._sent = deque(sorted([*self._sent, sent_at], reverse=True), maxlen=REMEMBERED)

@@ -12,6 +12,8 @@ from datetime import timedelta
 from itertools import islice
 from typing import Protocol
 
+from gateway.core.ids import AccountId
+from gateway.core.organizations import Membership
 from gateway.core.outcome import Scope
 from gateway.core.parks import Park
 from gateway.notify.connection import Backoff
@@ -47,6 +49,10 @@ class ParkTable(Protocol):
         """Saves the parks and forgets the recovered scopes. False: not now. Never raises."""
         ...
 
+    async def keep_organizations(self, memberships: Sequence[Membership]) -> bool:
+        """Saves what was learned of organisations. False: not now. Never raises."""
+        ...
+
 
 class PgAnnouncer:
     """Fits `relay.ports.Announcer`. `run()` as a background task, `close()` after it has ended."""
@@ -72,6 +78,8 @@ class PgAnnouncer:
         """None: the scope serves again. Oldest first."""
         self._uses: set[Scope] = set()
         """Said once and forgotten: they are said again as long as they are true."""
+        self._memberships: dict[AccountId, Membership] = {}
+        """Of at most `core.organizations.MAX_ACCOUNTS` accounts."""
         self._news = asyncio.Event()
         self._backoff = Backoff()
 
@@ -88,6 +96,11 @@ class PgAnnouncer:
         self._uses = set(islice(scopes, MAX_USES))
         if self._uses:
             self._news.set()
+
+    def announce_organizations(self, memberships: Iterable[Membership]) -> None:
+        """Answers told to which organisations these accounts belong, or that they share its limits."""
+        self._memberships |= {one.account_id: one for one in memberships}
+        self._news.set()
 
     async def run(self) -> None:
         """Forever; ends by cancellation."""
@@ -141,7 +154,20 @@ class PgAnnouncer:
             write_messages(self._sender, parks=parks, recoveries=recovered, uses=tuple(uses))
         ):
             return False
-        return not (lasting or recovered) or await self._table.keep(lasting, recovered)
+        if (lasting or recovered) and not await self._table.keep(lasting, recovered):
+            return False
+        return await self._send_organizations()
+
+    async def _send_organizations(self) -> bool:
+        memberships, self._memberships = self._memberships, {}
+        some = tuple(memberships.values())
+        if not some:
+            return True
+        is_sent = await self._channel.send(write_messages(self._sender, organizations=some))
+        if is_sent and await self._table.keep_organizations(some):
+            return True
+        self._memberships = memberships | self._memberships
+        return False
 
     def _hold_again(self, batch: dict[Scope, Park | None]) -> None:
         newer, self._held = self._held, {}

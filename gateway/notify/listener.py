@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 import asyncpg
 import msgspec
 
+from gateway.core.organizations import Membership
 from gateway.core.outcome import Scope
 from gateway.core.parks import Park
 from gateway.notify.connection import CONNECTION_ERRORS, Backoff, connect
@@ -52,11 +53,17 @@ class UsesHeard(msgspec.Struct, frozen=True):
     scopes: tuple[Scope, ...]
 
 
+class OrganizationsHeard(msgspec.Struct, frozen=True):
+    """Another process learned which accounts belong together."""
+
+    memberships: tuple[Membership, ...]
+
+
 class Resynced(msgspec.Struct, frozen=True):
     """Listening from now on; what was sent before may have been missed: read the tables again."""
 
 
-ListenerEvent = RegistryChanged | ParksHeard | RecoveriesHeard | UsesHeard | Resynced
+ListenerEvent = RegistryChanged | ParksHeard | RecoveriesHeard | UsesHeard | OrganizationsHeard | Resynced
 
 
 class ListenerState(msgspec.Struct, frozen=True):
@@ -145,6 +152,8 @@ class Listener:
                 self._on_event(RecoveriesHeard(message.recoveries))
             if message.uses:
                 self._on_event(UsesHeard(message.sender, message.uses))
+            if message.organizations:
+                self._on_event(OrganizationsHeard(message.organizations))
 
     def _note_connect(self) -> None:
         now, before, attempts = time.monotonic(), self.state, self._backoff.tries

@@ -1,7 +1,8 @@
 """What processes tell each other about health, as the payload of a NOTIFY: versioned JSON below 8,000 bytes.
 
     {"v":1,"from":"<sender>","parks":[[kind, holder, what, reason, strikes, since, until, probe, rejected], …],
-     "recoveries":[[kind, holder, what], …], "uses":[[kind, holder, what], …]}
+     "recoveries":[[kind, holder, what], …], "uses":[[kind, holder, what], …],
+     "organizations":[[account id, organisation, shared], …]}
 
 Times are ISO 8601 UTC. Releases overlap while they are rolled out: a message of another version, or with a reason that
 this release does not know, is no error.
@@ -13,6 +14,8 @@ from typing import TypeVar
 
 import msgspec
 
+from gateway.core.ids import AccountId
+from gateway.core.organizations import Membership
 from gateway.core.outcome import OutcomeKind, Scope, ScopeKind
 from gateway.core.parks import Park
 
@@ -31,6 +34,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     recoveries: tuple[Scope, ...] = ()
     uses: tuple[Scope, ...] = ()
     """Scopes that the sender uses now, near their limits: they share their rate with it."""
+    organizations: tuple[Membership, ...] = ()
+    """Organisations that answers named, and whether their accounts share their limits."""
 
 
 class _Scope(msgspec.Struct, frozen=True, array_like=True):
@@ -51,6 +56,12 @@ class _Park(msgspec.Struct, frozen=True, array_like=True):
     is_rejected: bool
 
 
+class _Membership(msgspec.Struct, frozen=True, array_like=True):
+    account_id: AccountId
+    organization: str
+    is_shared: bool | None
+
+
 class _Head(msgspec.Struct, frozen=True):
     v: int
 
@@ -61,16 +72,26 @@ class _Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     parks: tuple[_Park, ...] = ()
     recoveries: tuple[_Scope, ...] = ()
     uses: tuple[_Scope, ...] = ()
+    organizations: tuple[_Membership, ...] = ()
 
 
 def write_messages(
-    sender: str, *, parks: Sequence[Park] = (), recoveries: Sequence[Scope] = (), uses: Sequence[Scope] = ()
+    sender: str,
+    *,
+    parks: Sequence[Park] = (),
+    recoveries: Sequence[Scope] = (),
+    uses: Sequence[Scope] = (),
+    organizations: Sequence[Membership] = (),
 ) -> list[str]:
     """As few payloads as fit. A single scope that does not fit on its own (a name of kilobytes) is left out."""
-    empty = len(_encoded(sender)) + len(',"parks":[],"recoveries":[],"uses":[]')
+    empty = len(_encoded(sender)) + len(',"parks":[],"recoveries":[],"uses":[],"organizations":[]')
     return [
         *(_encoded(sender, parks=some) for some in _split([_wire_park(park) for park in parks], empty)),
         *(_encoded(sender, recoveries=some) for some in _split([_wire_scope(scope) for scope in recoveries], empty)),
+        *(
+            _encoded(sender, organizations=some)
+            for some in _split([_wire_membership(one) for one in organizations], empty)
+        ),
         *(_encoded(sender, uses=some) for some in _split([_wire_scope(scope) for scope in uses], empty)),
     ]
 
@@ -88,6 +109,7 @@ def read_message(payload: str) -> Message | None:
         parks=tuple(_core_park(park) for park in read.parks),
         recoveries=tuple(Scope(scope.kind, scope.holder, scope.what) for scope in read.recoveries),
         uses=tuple(Scope(scope.kind, scope.holder, scope.what) for scope in read.uses),
+        organizations=tuple(Membership(one.account_id, one.organization, one.is_shared) for one in read.organizations),
     )
 
 
@@ -114,8 +136,13 @@ def _encoded(
     parks: tuple[_Park, ...] = (),
     recoveries: tuple[_Scope, ...] = (),
     uses: tuple[_Scope, ...] = (),
+    organizations: tuple[_Membership, ...] = (),
 ) -> str:
-    return msgspec.json.encode(_Payload(VERSION, sender, parks, recoveries, uses)).decode()
+    return msgspec.json.encode(_Payload(VERSION, sender, parks, recoveries, uses, organizations)).decode()
+
+
+def _wire_membership(one: Membership) -> _Membership:
+    return _Membership(one.account_id, one.organization, one.is_shared)
 
 
 def _wire_park(park: Park) -> _Park:

@@ -25,12 +25,14 @@ from gateway.core.cooldown import (
     told,
 )
 from gateway.core.ids import FOREVER, AccountId, CallId, Instant, ModelName, ProviderId
+from gateway.core.organizations import Membership, Organization
 from gateway.core.outcome import Outcome, OutcomeKind, Scope, ScopeKind
 from gateway.core.parks import Park
 from gateway.core.routing import targets_for
 from gateway.core.selection import served_after
 from gateway.core.snapshot import Account, Snapshot
 from gateway.providers.base import Destination, Origin, ProviderKind
+from gateway.relay.affiliations import Affiliations
 from gateway.relay.breakers import Breakers
 from gateway.relay.headrooms import Headrooms, note_refusal
 from gateway.relay.job import Job
@@ -45,6 +47,8 @@ PROBE_PASSES_S = 1.0
 """A probe that was not refused within this time has passed (SPEC §4)."""
 MAX_POOLS = 4096
 """Callers choose model names: beyond this many the pools are made anew."""
+REGROUP_S = 0.05
+"""Accounts of one organisation become known one after the other: pools are made anew at most so often."""
 MAX_HEALTHS = 50_000
 """Beyond this many scopes, those that have recovered are dropped."""
 
@@ -75,6 +79,12 @@ class Board:
         self._pools: dict[tuple[str, ...], Pool] = {}
         self._learned = Learned()
         self.breakers = Breakers(self._changed)
+        self.affiliations = Affiliations(self._note_organization)
+        self.on_organization: Callable[[Organization, list[Account]], None] = lambda *_news: None
+        """Answers named the organisation of these accounts, or told whether they share its limits."""
+        self._rows = Snapshot()
+        """The snapshot as it came, without what was learned."""
+        self._regroups_at = FOREVER
         self.headrooms = Headrooms()
         self._used: dict[ProviderId, Instant] = {}
 
@@ -89,15 +99,37 @@ class Board:
             if account.id not in before or before[account.id].credential != account.credential
         }
         self._forget([scope for scope in self._healths if scope.holder in renewed], is_told=True)
+        self.affiliations.organizations.forget(map(AccountId, renewed & set(map(str, before))))
         self.breakers.renew(self.snapshot, snapshot)
         self._loads = {account_id: self._loads.get(account_id) or Load() for account_id in snapshot.accounts}
-        self.snapshot = snapshot
+        self._rows = snapshot
         self._destinations = {}
+        self._regroup()
+
+    def _note_organization(self, organization: Organization) -> None:
+        """At the next call's look, and not for each account of a large organisation at once."""
+        accounts = [
+            account
+            for account in self.snapshot.accounts_of.get(organization[0], ())
+            if self.affiliations.organizations.names.get(account.id) == organization[1]
+        ]
+        self.on_organization(organization, accounts)
+        if len(accounts) > 1 and self.affiliations.organizations.verdict(organization) is not None:
+            self._regroups_at = min(self._regroups_at, Instant(self._clock.now() + REGROUP_S))
+
+    def _regroup(self) -> None:
+        """Accounts that share their limits have one holder from now on."""
+        self._regroups_at = FOREVER
+        self.snapshot = self.affiliations.organizations.applied_to(self._rows)
+        self.headrooms.join(self.snapshot.accounts.values())
+        self.affiliations.clear_tallies()
         self._pools = {}
         self._changed()
 
     def pool_for(self, call: Call) -> Pool:
         """The pool that may serve `call`. Raises CallRefused when nothing is configured for it (SPEC §3)."""
+        if self._regroups_at != FOREVER and self._clock.now() >= self._regroups_at:
+            self._regroup()
         key: tuple[str, ...] = (call.named_provider or "", (call.model or "").lower(), call.endpoint.name)
         if call.pinned is not None:
             key = (*key, "pinned", *sorted(call.pinned))
@@ -148,8 +180,13 @@ class Board:
             *(names.scope(ScopeKind.HOLDER_MODEL, limit=limit) for limit in limits),
         )
         headrooms = self.headrooms.of([scope for scope in scopes if scope.kind is ScopeKind.HOLDER_MODEL])
+        if account.organization is not None:  # parks from before that was known, and of processes that do not know it
+            alone = msgspec.structs.replace(names, holder=names.account)
+            scopes += (alone.scope(ScopeKind.HOLDER), alone.scope(ScopeKind.HOLDER_MODEL))
         destination = self._destination_of(account, kind)
-        return Member(account, self._loads[account.id], names, scopes, destination, headrooms)
+        member = Member(account, self._loads[account.id], names, scopes, destination, headrooms)
+        member.watch = self.affiliations.watch(account, name)
+        return member
 
     def _destination_of(self, account: Account, kind: ProviderKind) -> Destination:
         destination = self._destinations.get(account.id)
@@ -288,7 +325,7 @@ class Board:
         if scope is None:
             return
         if outcome.kind is OutcomeKind.RATE_LIMITED:
-            note_refusal(lease, outcome.retry_after_s, now)
+            note_refusal(lease, outcome, now)
         is_known = self._learned.is_served(member)
         before = self._healths.get(scope, BLANK)
         health = after(
@@ -369,6 +406,22 @@ class Board:
             heard = health_of(park, self._clock)
             self._healths[park.scope] = told(self._healths.get(park.scope, BLANK), heard)
         self.epoch += 1
+
+    def hear_organizations(self, memberships: Iterable[Membership]) -> None:
+        """Another process, or the table at the start, tells which accounts belong together."""
+        organizations, accounts = self.affiliations.organizations, self._rows.accounts
+        is_news = False
+        for heard in memberships:
+            account = accounts.get(heard.account_id)
+            if account is not None:
+                organization = (account.provider_id, heard.organization)
+                is_news |= organizations.name(account, heard.organization)
+                if heard.is_shared is not None:
+                    is_news |= (
+                        organizations.share(organization) if heard.is_shared else organizations.part(organization)
+                    )
+        if is_news:
+            self._regroups_at = self._clock.now()
 
     def hear_recoveries(self, scopes: Iterable[Scope]) -> None:
         """Another process saw these scopes serve, or an operator cleared them."""

@@ -9,8 +9,10 @@ from collections.abc import Iterable
 from gateway.core.headroom import Headroom
 from gateway.core.hints import OPENAI_NAMES, RateLimits, read_rate_limits
 from gateway.core.ids import Instant
-from gateway.core.outcome import Scope
+from gateway.core.outcome import LimitSpan, Outcome, Scope, ScopeKind
+from gateway.core.snapshot import Account
 from gateway.providers.base import Headers
+from gateway.relay.affiliations import RECENT_S
 from gateway.relay.headroom_views import ScopeHeadroom, headroom_view
 from gateway.relay.lease import Lease
 from gateway.relay.ports import Clock
@@ -34,6 +36,17 @@ class Headrooms:
         mine = [(scope, headroom) for scope, headroom in self._by_scope.items() if scope.holder == holder]
         views = [headroom_view(scope, headroom, now) for scope, headroom in mine]
         return sorted([view for view in views if view.limits], key=lambda view: view.what)
+
+    def join(self, accounts: Iterable[Account]) -> None:
+        """These share their limits from now on, or no more: what was learned for one of them holds for all."""
+        holders = {str(account.id): account.holder for account in accounts}
+        for scope, headroom in list(self._by_scope.items()):
+            holder = holders.get(scope.holder, scope.holder)
+            if scope.kind is ScopeKind.HOLDER_MODEL and holder != scope.holder:
+                del self._by_scope[scope]
+                shared = Scope(scope.kind, holder, scope.what)
+                if shared not in self._by_scope or self._by_scope[shared].used_at < headroom.used_at:
+                    self._by_scope[shared] = headroom
 
     def forget(self, scope: Scope) -> None:
         """What was learned of the scope holds no more: another credential, or an operator's word."""
@@ -66,7 +79,9 @@ class Headrooms:
 def note_head(lease: Lease, status: int, headers: Headers, clock: Clock) -> None:
     """An answer's head came: learns from what it tells of limits, and that the call was admitted."""
     is_success = status < 300  # no 1xx comes here but the 101 that opens a socket
-    headrooms = lease.member.headrooms
+    headrooms, watch = lease.member.headrooms, lease.member.watch
+    if watch is not None and is_success:
+        watch.count()
     now = clock.now()
     if is_success and all(now < headroom.learn_from for headroom in headrooms):
         return
@@ -78,18 +93,27 @@ def note_head(lease: Lease, status: int, headers: Headers, clock: Clock) -> None
         wall_now = None if names is OPENAI_NAMES else clock.wall_now()
         limits = read_rate_limits(fields, wall_now=wall_now, names=names)
     lease.is_told = limits is not None
+    name = fields.get(b"openai-organization") if watch is not None else None
+    if watch is not None and name is not None:
+        watch.name(name.decode("latin-1"))
     for headroom, sent in zip(headrooms, lease.sent, strict=True):
-        if limits is not None:
-            headroom.learn(limits, sent, now, is_success=is_success)
+        is_news = limits is not None and headroom.learn(limits, sent, now, is_success=is_success)
+        if watch is not None and is_news and limits is not None and headroom is headrooms[0]:
+            watch.weigh(headroom, limits.requests, sent, is_success=is_success)
         if is_success:
             headroom.admit(now, sent)
 
 
-def note_refusal(lease: Lease, fits_in_s: float | None, now: Instant) -> None:
+def note_refusal(lease: Lease, outcome: Outcome, now: Instant) -> None:
     """The call met a rate limit. Where no header told of it the rate has to be learned from that."""
+    watch = lease.member.watch
+    if watch is not None and outcome.organization is not None:
+        watch.name(outcome.organization)
+        if not lease.is_told and outcome.span is LimitSpan.MINUTE:
+            watch.refused(outcome.limit, lease.member.headrooms[0].sent_lately(now, RECENT_S))
     for headroom, sent in zip(lease.member.headrooms, lease.sent, strict=True):
         if not lease.is_told or headroom.wait_s(lease.tokens, now) <= 0:
-            headroom.refuse(now, sent, fits_in_s)
+            headroom.refuse(now, sent, outcome.retry_after_s)
 
 
 def note_limits(lease: Lease, limits: RateLimits, now: Instant) -> None:

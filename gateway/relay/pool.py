@@ -13,6 +13,7 @@ from gateway.core.outcome import OutcomeKind, Scope
 from gateway.core.snapshot import Account, Provider, Validation
 from gateway.providers.base import Destination, ProviderKind, Translation
 from gateway.providers.limits import limits_for
+from gateway.relay.affiliations import Watch
 
 ROOM_S = 1.0
 """Retry-After where all accounts are full."""
@@ -32,7 +33,9 @@ class Load:
 class Member:
     """One account in a pool. Immutable but for the load it points at."""
 
-    __slots__ = ("account", "account_id", "destination", "headrooms", "load", "names", "rank", "scopes", "weight")
+    __slots__ = (
+        "account", "account_id", "destination", "headrooms", "load", "names", "rank", "scopes", "watch", "weight",
+    )  # fmt: skip
 
     def __init__(  # what a member is, by name
         self,
@@ -52,6 +55,8 @@ class Member:
         self.destination = destination
         self.headrooms = headrooms
         """Of its model's scope, and of every family whose limit the model shares."""
+        self.watch: Watch | None = None
+        """What is learned of its organisation; None where an operator grouped it."""
         self.rank = 0
         """Its place among the pool's members."""
 

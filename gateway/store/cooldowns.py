@@ -7,9 +7,11 @@ from sqlalchemy import Text, cast, delete, exists, func, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from gateway.core.organizations import Membership
 from gateway.core.outcome import OutcomeKind, Scope, ScopeKind
 from gateway.core.parks import Park
 from gateway.store.engine import StoreUnavailable, store_errors
+from gateway.store.organizations import save_organizations
 from gateway.store.tables import AccountRow, CooldownRow
 
 _TABLE = CooldownRow.__table__.c
@@ -94,6 +96,16 @@ class ParkTable:
                 async with self._engine.begin() as connection:
                     await forget_parks(connection, [scope for scope in recovered if _fits(scope)])
                     await save_parks(connection, [park for park in parks if _fits(park.scope)])
+        except StoreUnavailable:
+            return False
+        return True
+
+    async def keep_organizations(self, memberships: Sequence[Membership]) -> bool:
+        """Saves what was learned. False: Postgres is away."""
+        try:
+            with store_errors():
+                async with self._engine.begin() as connection:
+                    await save_organizations(connection, memberships)
         except StoreUnavailable:
             return False
         return True

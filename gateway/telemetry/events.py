@@ -45,6 +45,8 @@ class Event(StrEnum):
     ACCOUNT_VERIFIED = "account.verified"
     ACCOUNT_SEALED = "account.sealed"
     """Plaintext `auth_data` was encrypted in place."""
+    ORGANIZATION_LEARNED = "organization.learned"
+    """Accounts that nobody grouped belong to one organisation, and whether they share its limits: see `quota_group`."""
     PARKS_LIFTED = "parks.lifted"
     """The blast radius rule: the request, the provider or our address is at fault, not the accounts."""
     CREDENTIAL_REFRESHED = "credential.refreshed"
@@ -110,6 +112,7 @@ _FIELDS = {
     Event.ACCOUNT_DISABLED: "provider account_id reason strikes call_id",
     Event.ACCOUNT_VERIFIED: "provider account_id outcome status code total_s",
     Event.ACCOUNT_SEALED: "account_id encryption_key_id count",
+    Event.ORGANIZATION_LEARNED: "provider organization accounts is_shared",
     Event.PARKS_LIFTED: "provider reason count call_id",
     Event.CREDENTIAL_REFRESHED: "provider account_id expires_at",
     Event.CREDENTIAL_REFRESH_FAILED: "provider account_id status code error next_try_s",

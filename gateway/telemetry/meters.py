@@ -10,6 +10,7 @@ from gateway.core.blast_radius import Lifted
 from gateway.core.breaker import BreakerNews, Span
 from gateway.core.cooldown import Health, Phase, Witness
 from gateway.core.ids import AccountId, CallId, Instant, ProviderId
+from gateway.core.organizations import Organization
 from gateway.core.outcome import Outcome, OutcomeKind, Scope
 from gateway.core.snapshot import Account
 from gateway.telemetry.calls import CallRing
@@ -34,6 +35,7 @@ class Meters:
         self._metrics = metrics
         self._calls = calls
         self._clock = clock
+        self._said_of_organizations: set[tuple[Organization, bool | None]] = set()
         self.call_started = metrics.call_started
         self.attempt_finished = metrics.attempt_finished
 
@@ -136,6 +138,20 @@ class Meters:
             count=lifted.count,
             call_id=lifted.call_id,
         )
+
+    def organization_learned(self, organization: Organization, accounts: int, *, is_shared: bool | None) -> None:
+        """Once for each thing there is to say, not for each account."""
+        news = (organization, is_shared)
+        if accounts > 1 and news not in self._said_of_organizations:
+            self._said_of_organizations.add(news)
+            provider_id, name = organization
+            _log.info(
+                Event.ORGANIZATION_LEARNED,
+                provider=provider_id,
+                organization=name,
+                accounts=accounts,
+                is_shared=is_shared,
+            )
 
     def _rest_until(self, until: Instant) -> dict[str, object]:
         rest_s = until - self._clock.now()

@@ -61,6 +61,26 @@ def test_accounts_of_one_organisation_share_its_limit():
     assert result.waste <= MOST_WASTE
 
 
+@pytest.mark.parametrize("load", [1.0, 1.5])
+@pytest.mark.parametrize("processes", [1, 2])
+def test_accounts_of_one_organisation_that_nobody_grouped_share_its_limit_too(load, processes):
+    world = World(rules(), orgs=2, grouped=False, names_organizations=True, processes=processes)
+    world.tell_uses()
+
+    result = world.run(rate=load * 2 * EACH, capacity=2 * EACH, seconds=200)
+
+    assert result.served >= (0.99 if processes == 1 else 0.98) * min(result.offered, result.capacity)
+    assert result.waste <= MOST_WASTE
+
+
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+def test_accounts_whose_upstream_gives_all_of_them_one_name_keep_their_own_limits(algorithm):
+    result = World(rules(algorithm), one_name="org-x").run(rate=1.5 * 8 * EACH, capacity=8 * EACH, seconds=150)
+
+    assert result.goodput >= 0.99
+    assert result.waste <= MOST_WASTE
+
+
 def test_tokens_are_a_limit_like_requests():
     result = World(rules(requests=None, tokens=10_000)).run(rate=30, capacity=20, seconds=100, tokens=1000)
 

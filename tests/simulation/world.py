@@ -144,11 +144,15 @@ class World:
     def __init__(
         self, rules: tuple[LimitRule, ...], *, accounts: int = 8, orgs: int | None = None, grouped: bool = True,
         processes: int = 1, tells: bool = True, delays_to_s: float | None = 0.001, latency_s: float = 0.3,
-        seed: int = 1,
+        seed: int = 1, names_organizations: bool = False, one_name: str | None = None,
     ) -> None:  # fmt: skip
-        """`delays_to_s`: refusals name their delay, rounded up to this; None: they name none."""
+        """`one_name`: answers name this organisation, whichever it is.
+
+        `delays_to_s`: refusals name their delay, rounded up to this; None: they name none.
+        """
         self.clock, self.seed, self.rng = FakeClock(), seed, Random(seed)
         self.tells, self.latency_s, self.delays_to_s = tells, latency_s, delays_to_s
+        self.names_organizations, self.one_name = names_organizations or one_name is not None, one_name
         orgs = orgs or accounts
         self.keys = {f"sk-a{i}": KeyConfig(org=f"org-{i % orgs}") for i in range(accounts)}
         self.limits = Limits(rules, charges_refused=True)
@@ -178,6 +182,8 @@ class World:
         key = self.keys[lease.member.account.credential.secret.reveal()]
         verdict = self.limits.admit(key, MODEL, lease.tokens, now)
         headers = [(b"content-type", b"application/json")]
+        if self.names_organizations:
+            headers.append((b"openai-organization", (self.one_name or key.org).encode()))
         if self.tells:
             headers += [(name.encode(), value.encode()) for name, value in rate_headers(verdict.readings)]
         if verdict.refusal is None:
@@ -185,10 +191,19 @@ class World:
             self.result.served += self.is_counting
             after_s = self.latency_s * self.rng.uniform(0.5, 1.5)
         else:
-            outcome, status = Outcome(OutcomeKind.RATE_LIMITED, 429, retry_after_s=self._delay(verdict.refusal)), 429
+            outcome, status = self._refused(verdict.refusal), 429
             self.result.wasted += self.is_counting
             after_s = 0.002
         self.later(now + after_s, lambda: process.answered(lease, status, headers, outcome))
+
+    def _refused(self, refusal: Refusal) -> Outcome:
+        return Outcome(
+            OutcomeKind.RATE_LIMITED,
+            429,
+            retry_after_s=self._delay(refusal),
+            limit=refusal.limit,
+            organization=(self.one_name or refusal.org) if self.names_organizations else None,
+        )
 
     def _delay(self, refusal: Refusal) -> float | None:
         if not self.delays_to_s:

@@ -15,6 +15,7 @@ from gateway.core.cooldown import Phase
 from gateway.core.ids import AccountId
 from gateway.ingress.admin.deps import AdminDeps, problem_of
 from gateway.ingress.admin.operations import Count4, Count8, ModelPattern, Name, declared
+from gateway.relay.affiliations import LearnedOrganization
 from gateway.relay.headroom_views import ScopeHeadroom
 from gateway.relay.rests import ScopeStatus
 from gateway.store.account_import import ImportedKey
@@ -108,6 +109,8 @@ class AccountStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What something is known against; empty: all of it is ready."""
     headroom: list[ScopeHeadroom]
     """What is left of the limits it shares with its quota group, by model; empty: the upstream told of none yet."""
+    organization: LearnedOrganization | None
+    """What answers told of its organisation; null: none named one. `suggested_quota_group` is an offer to operators."""
     breakers: list[OpenBreaker]
     """What rests of its provider or its address whichever account would ask, in any worker."""
     problem: str | None = None
@@ -192,6 +195,7 @@ async def status_view(deps: AdminDeps, record: AccountRecord) -> AccountStatus:
         in_flight=deps.health.in_flight(account_id),
         scopes=scopes,
         headroom=deps.headroom(account_id),
+        organization=deps.organization(account_id),
         breakers=await asyncio.to_thread(deps.breakers, account_id),
         problem=problem_of(deps, "accounts", account_id),
     )

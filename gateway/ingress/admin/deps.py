@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from gateway.core.ids import AccountId, Secret
 from gateway.core.outcome import OutcomeKind
 from gateway.core.snapshot import Account, Provider, Snapshot
+from gateway.relay.affiliations import LearnedOrganization
 from gateway.relay.headroom_views import ScopeHeadroom
 from gateway.relay.rests import ScopeStatus
 from gateway.store.cipher import Cipher
@@ -68,6 +69,8 @@ class AdminDeps(msgspec.Struct, frozen=True, kw_only=True):
     """The newest ones of all workers."""
     headroom: Callable[[AccountId], list[ScopeHeadroom]]
     """What is left of the limits that the account's quota group shares, as this worker believes."""
+    organization: Callable[[AccountId], LearnedOrganization | None]
+    """The organisation that answers named for an account."""
     breakers: Callable[[AccountId], list[OpenBreaker]]
     """What rests of its provider or its address, in any worker. Reads files: call it in a thread."""
 

@@ -1,5 +1,6 @@
 """One table per file; importing this package fills `Base.metadata`."""
 
+from gateway.store.tables.account_organizations import AccountOrganizationRow
 from gateway.store.tables.account_tokens import AccountTokenRow
 from gateway.store.tables.accounts import AccountRow
 from gateway.store.tables.audit_log import AuditRow
@@ -11,6 +12,7 @@ from gateway.store.tables.providers import ProviderRow
 from gateway.store.tables.stateful_ids import StatefulIdRow
 
 __all__ = [
+    "AccountOrganizationRow",
     "AccountRow",
     "AccountTokenRow",
     "AuditRow",

@@ -135,6 +135,7 @@ async def admin_of(
         kinds=KINDS,
         calls=calls or Calls(Path(os.devnull)),
         headroom=lambda _account_id: [],
+        organization=lambda _account_id: None,
         breakers=lambda _account_id: [],
     )
     app = Litestar(

@@ -241,6 +241,8 @@ def test_rate_limit_names_its_limit_and_delay():
         retry_after_s=432.0,
         limit_name="gpt-4o",
         span=LimitSpan.DAY,
+        limit=200,
+        organization="org-AbCd12345678",
         is_definite_refusal=True,
     )
 

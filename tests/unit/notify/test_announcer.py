@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
+from gateway.core.organizations import Membership
 from gateway.core.outcome import OutcomeKind, Scope, ScopeKind
 from gateway.core.parks import Park
 from gateway.notify.announcer import FLUSH_AFTER_S, PgAnnouncer
@@ -38,6 +39,7 @@ class FakePostgres:
         self.sent: list[Message] = []
         self.saved: list[Park] = []
         self.forgotten: list[Scope] = []
+        self.learned: list[Membership] = []
 
     async def send(self, payloads: Sequence[str]) -> bool:
         if self.is_up:
@@ -48,6 +50,11 @@ class FakePostgres:
         if self.is_up and self.is_table_up:
             self.saved.extend(parks)
             self.forgotten.extend(recovered)
+        return self.is_up and self.is_table_up
+
+    async def keep_organizations(self, memberships: Sequence[Membership]) -> bool:
+        if self.is_up and self.is_table_up:
+            self.learned.extend(memberships)
         return self.is_up and self.is_table_up
 
     async def close(self) -> None:

@@ -1,0 +1,115 @@
+"""What a board makes of the organisations that answers name."""
+
+from gateway.core.cooldown import Phase
+from gateway.core.organizations import Membership
+from gateway.core.outcome import Outcome, OutcomeKind
+from gateway.relay.headrooms import note_head
+from tests.fakes.relay_kit import RelayKit, account
+
+LIMIT = 100
+NAMED = (b"openai-organization", b"org-a")
+
+
+class Limits:
+    """Each key's own, or one for all. Nothing refills."""
+
+    def __init__(self, *, is_shared):
+        self.is_shared = is_shared
+        self.used = {}
+
+    def headers(self, name):
+        holder = "all" if self.is_shared else name
+        self.used[holder] = self.used.get(holder, 0) + 1
+        left = LIMIT - self.used[holder]
+        return (
+            NAMED,
+            (b"x-ratelimit-limit-requests", b"%d" % LIMIT),
+            (b"x-ratelimit-remaining-requests", b"%d" % left),
+            (b"x-ratelimit-reset-requests", b"%ds" % (10 * self.used[holder])),
+        )
+
+
+def answered(kit, limits, name):
+    lease = kit.take(name)
+    kit.clock.move(0.03)  # headers are not read more often while there is room
+    note_head(lease, 200, limits.headers(name), kit.clock)
+    kit.board.observe(lease, Outcome(OutcomeKind.OK, 200), kit.clock.now())
+    lease.release()
+
+
+def holders(kit):
+    kit.pool()
+    return {one.holder for one in kit.board.snapshot.accounts.values()}
+
+
+def played(*, is_shared, rounds=8):
+    kit = RelayKit("a", "b", "c")
+    limits = Limits(is_shared=is_shared)
+    for _ in range(rounds):
+        for name in "abc":
+            answered(kit, limits, name)
+    kit.clock.move(1.0)
+    return kit
+
+
+def test_accounts_whose_calls_are_missing_from_each_others_limits_share_them():
+    kit = played(is_shared=True)
+
+    assert holders(kit) == {"organization:openai:org-a"}
+    members = kit.pool().members
+    assert members[0].headrooms == members[1].headrooms
+
+
+def test_one_name_for_all_is_not_enough():
+    kit = played(is_shared=False)
+
+    assert holders(kit) == {"a", "b", "c"}
+    offered = kit.board.affiliations.learned(kit.pool().members[0].account_id, kit.board.snapshot)
+    assert offered.suggested_quota_group == "org-a"
+    assert len(offered.others) == 2
+    assert offered.shares_limits is None
+
+
+def test_a_park_of_one_holds_for_all_that_share():
+    kit = played(is_shared=True)
+    kit.pool()
+
+    kit.observe("a", Outcome(OutcomeKind.RATE_LIMITED, 429, retry_after_s=5.0))
+
+    assert kit.serving() == set()
+
+
+def test_a_park_from_before_they_shared_still_holds():
+    kit = RelayKit("a", "b", "c")
+    kit.observe("a", Outcome(OutcomeKind.OUT_OF_QUOTA, 429))
+
+    kit.board.hear_organizations([Membership(one.id, "org-a", True) for one in kit.board.snapshot.accounts.values()])
+
+    assert holders(kit) == {"organization:openai:org-a"}
+    assert kit.serving() == {"b", "c"}
+    assert {status.state for status in kit.board.status_of(kit.pool().members[0].account_id)} == {Phase.COOLING}
+
+
+def test_a_quota_group_of_the_operator_is_never_overruled():
+    kit = RelayKit(account("a", quota_group="x"), "b", "c")
+    ids = list(kit.board.snapshot.accounts)
+
+    kit.board.hear_organizations([Membership(id_, "org-a", True) for id_ in ids])
+
+    assert holders(kit) == {"group:openai:x", "organization:openai:org-a"}
+
+
+def test_another_credential_leaves_the_organisation():
+    kit = played(is_shared=True)
+
+    kit.set_accounts(account("a", key="sk-new"), "b", "c")
+
+    assert holders(kit) == {"a", "organization:openai:org-a"}
+
+
+def test_a_message_of_a_limit_names_the_organisation_too():
+    kit = RelayKit("a", "b")
+    for name in "ab":
+        kit.observe(name, Outcome(OutcomeKind.RATE_LIMITED, 429, retry_after_s=0.1, organization="org-a"))
+
+    assert set(kit.board.affiliations.organizations.names.values()) == {"org-a"}
