@@ -25,7 +25,7 @@ from gateway.relay.pool import Member
 from gateway.relay.ports import Clock, Upstream, UpstreamAnswer, UpstreamSocket
 from gateway.relay.source import EventSource
 from gateway.relay.streaming import StreamingBody
-from gateway.wire.errors import anthropic_error_body, error_body, error_in_answer
+from gateway.wire.errors import anthropic_error_body, error_body, error_in_answer, is_object
 from gateway.wire.headers import AnswerHeaders, answer_headers
 from gateway.wire.packed import without_packing
 from gateway.wire.reading import EventReader, reader_for
@@ -237,9 +237,10 @@ class Attempts:
         return Begun(ok, Answer(answer.status, headers, body))
 
     def _failed_whole(self, error: ErrorBody, answer: UpstreamAnswer, body: bytes, job: Job) -> Failed:
-        """A success that is none. Of Responses, one that failed is an answer too: as it came, if nobody does better."""
+        """A success that is none. A whole response that failed is an answer too: as it came, if nobody does better."""
         outcome = classify_stream_error(error)
-        if job.call.endpoint.stream is not StreamKind.RESPONSES:
+        is_response = job.call.endpoint.stream is StreamKind.RESPONSES and is_object(body)
+        if not is_response or job.call.is_stream:  # the SDKs take a body for an empty stream
             return Failed(outcome, _refusal_of(outcome, error, job.call.endpoint.schema))
         masked = masked_identifiers_in_bytes(body)
         headers = self._passed_headers(answer.headers, is_passed_error=True, is_body_new=True)

@@ -64,6 +64,12 @@ def error_in_answer(body: bytes, endpoint: Endpoint) -> ErrorBody | None:
     return error_of({"error": answer.error})
 
 
+def is_object(body: bytes) -> bool:
+    """Whether an answer with an error in it is an object of the API all the same: a response that failed."""
+    answer = _error_member(body)
+    return isinstance(answer.object, str) and answer.object != "error"
+
+
 class _ErrorMember(msgspec.Struct, gc=False):
     error: Any = None
     object: Any = None

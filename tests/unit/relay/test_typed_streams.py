@@ -203,6 +203,22 @@ async def test_response_that_failed_for_good_is_the_answer_it_was():
     assert answer.outcome is OutcomeKind.CALLER_FAULT
 
 
+@pytest.mark.parametrize(
+    ("body", "is_stream"),
+    [
+        pytest.param(error_json("No", code="invalid_prompt"), False, id="no response at all"),
+        pytest.param(error_json("No", code="invalid_prompt"), True, id="no stream at all"),
+        pytest.param(response_json("invalid_prompt"), True, id="a failed response in place of its stream"),
+    ],
+)
+async def test_error_with_200_is_an_error(body, is_stream):
+    kit = kit_of(Reply(200, JSON_HEADERS, (body,)))
+
+    answer = await begun(kit, is_stream=is_stream)
+
+    assert (answer.status, json.loads(answer.body)["error"]["code"]) == (400, "invalid_prompt")
+
+
 async def test_refusal_of_a_stream_is_as_of_any_call():
     kit = kit_of(refusal(400, "No", type_="invalid_request_error"))
 
