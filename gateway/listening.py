@@ -1,7 +1,7 @@
 """Listening sockets: one per worker and address, on one port, bound by the parent and held by it.
 
 Each worker accepts from a queue of its own (SO_REUSEPORT), so the kernel spreads connections. The parent's copy keeps
-the queue of a worker that died: its connections wait for the successor instead of being reset.
+the queue of a worker that died: a neighbour or the successor takes its connections, and none is reset.
 """
 
 import contextlib

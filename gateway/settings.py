@@ -273,6 +273,8 @@ class WorkerOrder(msgspec.Struct, frozen=True, kw_only=True):
     """`module:factory`; called with settings and context."""
     listen_fds: tuple[int, ...]
     """One socket per address, bound, this worker's alone."""
+    other_fds: tuple[int, ...] = ()
+    """Those of the other workers: on SIGUSR1 it accepts from them too, for one that died, until SIGUSR2."""
     ready_fd: int
     """Gets `ready` once the worker serves, or the reason why it cannot; closed by its death."""
     parent_pid: int

@@ -25,6 +25,7 @@ from gateway import __version__
 from gateway.core.ids import Instant
 from gateway.declared_settings import makes_row
 from gateway.listening import CannotListen, Listeners, bind, shown_address
+from gateway.neighbours import Neighbours
 from gateway.relay.clock import SystemClock
 from gateway.relay.ports import Clock
 from gateway.settings import OpenAIEnvironment, Settings, WorkerContext, WorkerOrder
@@ -88,6 +89,7 @@ class Supervisor:
         self._stopping = asyncio.Event()
         self._hurrying = asyncio.Event()
         self._slots: list[WorkerSlot] = []
+        self._neighbours = Neighbours()
         self._started_at: datetime = clock.wall_now()
 
     def stop(self, reason: str = "stop") -> None:
@@ -163,6 +165,7 @@ class Supervisor:
         server = self._settings.server
         count = len(listeners.of_worker)
         slots = []
+        fds = [tuple(each.fileno() for each in sockets) for sockets in listeners.of_worker]
         for index, sockets in enumerate(listeners.of_worker):
             context = WorkerContext(
                 index=index,
@@ -179,11 +182,13 @@ class Supervisor:
                 settings=for_workers(self._settings),
                 context=context,
                 app=self._app,
-                listen_fds=tuple(each.fileno() for each in sockets),
+                listen_fds=fds[index],
+                other_fds=tuple(fd for number, theirs in enumerate(fds) if number != index for fd in theirs),
                 ready_fd=-1,
                 parent_pid=os.getpid(),
             )
-            slots.append(WorkerSlot(order, sockets, self._clock))
+            slots.append(WorkerSlot(order, sockets, self._clock, self._neighbours.look))
+        self._neighbours.slots = slots
         return slots
 
     async def _watch(self, listeners: Listeners, postgres: EmbeddedPostgres | None) -> None:
@@ -207,6 +212,7 @@ class Supervisor:
 
     async def _drain(self, keepers: list[asyncio.Task[None]]) -> None:
         """Asks the workers to end and kills those that have not in time; their keepers end with them."""
+        self._neighbours.stop()
         for slot in self._slots:
             slot.end()
         drained = asyncio.create_task(asyncio.wait(keepers), name="drained")

@@ -75,15 +75,24 @@ class WorkerServer(uvicorn.Server):
         self._drain_s = order.settings.server.drain_s
         self._app = app
         self._hurried = asyncio.Event()
+        self._other_fds = order.other_fds
+        self._lent: list[asyncio.Server] = []
+        """Take connections of workers that died."""
+        self._helping: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         if (trim := trim_of_libc()) is not None:
             trim()  # what the start needed for a moment: measured, 4 MB
+        if self._other_fds:
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGUSR1, self._help_others)
+            loop.add_signal_handler(signal.SIGUSR2, self._mind_own)
         _say(self._ready_fd, "ready")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         deadline = asyncio.get_running_loop().time() + self._drain_s
+        self._mind_own()
         for server in self.servers:
             server.close()
         self._close_idle()
@@ -92,6 +101,32 @@ class WorkerServer(uvicorn.Server):
             await self._drained(drain)
         await self._emptied(deadline)
         await super().shutdown(sockets=sockets)
+
+    # -- queues of workers that died -----------------------------------------------------------------------------
+
+    def _help_others(self) -> None:
+        if self._helping is None:
+            self._helping = asyncio.get_running_loop().create_task(self._accept_from_others())
+
+    async def _accept_from_others(self) -> None:
+        loop = asyncio.get_running_loop()
+        for fd in self._other_fds:
+            listener = socket.socket(fileno=os.dup(fd))
+            self._lent.append(await loop.create_server(self._connection, sock=listener, backlog=self.config.backlog))
+
+    def _mind_own(self) -> None:
+        """Connections that were accepted meanwhile stay."""
+        if self._helping is not None:
+            self._helping.cancel()
+            self._helping = None
+        for server in self._lent:
+            server.close()
+        self._lent = []
+
+    def _connection(self) -> CoalescingProtocol:
+        return CoalescingProtocol(self.config, self.server_state, self.lifespan.state)
+
+    # -- the drain -----------------------------------------------------------------------------------------------
 
     async def _emptied(self, deadline: float) -> None:
         """Until nobody is connected, while there is movement and, that apart, until `deadline`; then cuts who is left.

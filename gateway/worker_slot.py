@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -19,17 +20,27 @@ from gateway.telemetry.metrics import forget_worker
 
 PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 LONG_DELAY_S = 1.0
-"""A queue nobody reads for longer is closed meanwhile: the other workers take its connections."""
+"""A queue that nobody reads for longer is closed meanwhile."""
 
 
 class WorkerSlot:
     """Worker number `index`. `keep` runs until `end`."""
 
-    def __init__(self, order: WorkerOrder, sockets: tuple[socket.socket, ...], clock: Clock) -> None:
-        """`order.ready_fd` is filled in for every process."""
+    def __init__(
+        self,
+        order: WorkerOrder,
+        sockets: tuple[socket.socket, ...],
+        clock: Clock,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`order.ready_fd` is filled in for every process; `on_change` is told when one serves, and when it is gone."""
         self.index = order.context.index
         self.ready = asyncio.Event()
         """Set once a process of this slot has served for the first time."""
+        self.is_serving = False
+        self.is_lent = False
+        """A neighbour takes its connections meanwhile."""
+        self._on_change = on_change
         self._order = order
         self._sockets = sockets
         self._clock = clock
@@ -55,6 +66,18 @@ class WorkerSlot:
                 why = f": {last_words}" if last_words else "; its words are above"
                 raise StartFailed(f"worker {self.index} ends again and again before it serves{why}")
             await self._rest(respawns.delay_s)
+
+    @property
+    def is_missed(self) -> bool:
+        """It has served before, its process is gone, and another will come."""
+        return self.ready.is_set() and not self.is_serving and not self._ending.is_set()
+
+    def help_others(self) -> None:
+        """Its process accepts from all queues, until `mind_its_own`."""
+        self._send(signal.SIGUSR1)
+
+    def mind_its_own(self) -> None:
+        self._send(signal.SIGUSR2)
 
     def end(self) -> None:
         """Asks the process to drain and end; none follows."""
@@ -82,9 +105,16 @@ class WorkerSlot:
         if is_ready:
             self._log.info(Event.WORKER_STARTED, worker=str(self.index), pid=self._process.pid)
             self.ready.set()
+            self._note(is_serving=True)
         await self._process.wait()
+        self._note(is_serving=False)
         forget_worker(self._order.context.metrics_dir, str(self.index))
         return is_ready, "" if is_ready else words.decode(errors="replace")
+
+    def _note(self, *, is_serving: bool) -> None:
+        if self.is_serving is not is_serving:
+            self.is_serving = is_serving
+            self._on_change()
 
     async def _spawn(self, ready_fd: int) -> asyncio.subprocess.Process:
         order_fd = os.memfd_create("gateway-order")
@@ -97,7 +127,7 @@ class WorkerSlot:
                 "gateway.worker",
                 str(order_fd),
                 stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=(order_fd, ready_fd, *self._order.listen_fds),
+                pass_fds=(order_fd, ready_fd, *self._order.listen_fds, *self._order.other_fds),
                 start_new_session=True,  # Ctrl-C is for the parent, which then asks the workers in its own order
                 env=_environment(self._order.context.metrics_dir),
             )
@@ -105,7 +135,7 @@ class WorkerSlot:
             os.close(order_fd)
 
     async def _rest(self, delay_s: float) -> None:
-        if delay_s > LONG_DELAY_S:
+        if delay_s > LONG_DELAY_S and not self.is_lent:
             for each in self._sockets:
                 each.shutdown(socket.SHUT_RDWR)  # leaves the group; the successor's listen() brings it back
         ending = asyncio.ensure_future(self._ending.wait())

@@ -74,6 +74,23 @@ def test_killed_worker_is_respawned_and_no_call_is_refused(service):
     assert all(len(answer.split()) == 2 for answer in answers)
 
 
+def test_a_neighbour_takes_the_connections_of_a_dead_worker_until_its_successor_serves(home, database_url):
+    with running(home, app="build_once", DATABASE_URL=database_url) as service:
+        service.event("service.started")
+        os.kill(service.event("worker.started", worker="0")["pid"], signal.SIGKILL)
+        service.event("worker.exited")
+
+        answers = {service.get().split()[0] for _ in range(30)}  # half of them come to the queue of the dead
+        assert answers == {"1"}
+
+        (home / "go").touch()
+        service.event("worker.started", worker="0", number=2)
+        until(lambda: service.get().split()[0] == "0", within_s=10, what="its own worker takes them again")
+        assert {service.get().split()[0] for _ in range(40)} == {"0", "1"}
+        service.signal(signal.SIGTERM)
+        assert service.exit_code() == 0
+
+
 def test_running_call_ends_in_peace_and_new_ones_are_refused_after_sigterm(service):
     slow, endless = service.open("/slow"), service.open("/endless")
     answers = [slow.getresponse(), endless.getresponse()]  # their heads have come: both run
