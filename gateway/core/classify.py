@@ -358,4 +358,6 @@ def _is_definite(status: int, kind: OutcomeKind, error: ErrorBody) -> bool:
     """SPEC §4: 429, 401, 403, 404, 503 with a code; and other 4xx that speak of the account."""
     if status in _REFUSING_STATUSES or (400 <= status < 500 and kind in _REFUSING_KINDS):
         return True
+    if status == 529 and error.type == "overloaded_error":
+        return True  # Anthropic says it so, and never with a code
     return status in {503, 529} and bool(error.code) and not _HTTP_ERROR.fullmatch(error.code or "")

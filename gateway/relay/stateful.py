@@ -25,7 +25,9 @@ from gateway.relay.pool import Member
 from gateway.relay.ports import Clock
 from gateway.relay.restart import RestartingRelay
 
-HOMELESS: Final = frozenset({"response", "realtime_session", "realtime_call", "live_session", "video", "character"})
+HOMELESS: Final = frozenset(
+    {"response", "realtime_session", "realtime_call", "live_session", "video", "character", "message_batch"}
+)
 """What is used by itself alone goes wherever there is room."""
 LACKS: Final = frozenset({OutcomeKind.NO_ACCESS_TO_MODEL, OutcomeKind.FORBIDDEN, OutcomeKind.MISSING_PERMISSION})
 """Refusals of an account that another one may not share."""

@@ -108,7 +108,18 @@ def created_at(value: Mapping[str, Any]) -> datetime | None:
         seconds = value.get(name)
         if isinstance(seconds, int | float) and 0 < seconds < 100_000_000_000:
             return datetime.fromtimestamp(seconds, UTC)
+        if isinstance(seconds, str):
+            return _moment(seconds)
     return None
+
+
+def _moment(text: str) -> datetime | None:
+    """RFC 3339, as Anthropic writes it."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _note_created(body: Mapping[str, Any], endpoint: Endpoint, found: dict[str, Seen]) -> None:

@@ -13,11 +13,13 @@ DEFAULT_LIMIT: Final = 20
 DEFAULT_LIMITS: Final[Mapping[str, int]] = {"files": 10_000}
 """Kind → what a page holds when the caller asks for no length."""
 LONGEST: Final = 100
-LONGEST_OF: Final[Mapping[str, int]] = {"files": 10_000}
+LONGEST_OF: Final[Mapping[str, int]] = {"files": 10_000, "messages/batches": 1000}
 """Kind → the longest page that the upstream gives."""
 OLDEST_FIRST: Final = frozenset({"chat/completions", "evals"})
 """Kinds whose lists begin with the oldest when the caller asks for no order; all others with the newest."""
-_CURSORS: Final = frozenset({"after", "before", "limit", "order"})
+CURSORS: Final = ("after", "before")
+CURSORS_OF: Final[Mapping[str, tuple[str, str]]] = {"messages/batches": ("after_id", "before_id")}
+"""Kind → how its list calls its cursors, where it is Anthropic's. Such lists have no order but the newest first."""
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -87,6 +89,9 @@ def read_list_query(query: bytes, kind: str) -> ListQuery | None:
     """None for a query that the upstream would refuse: it should say so itself."""
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
     values = dict(pairs)
+    after, before = CURSORS_OF.get(kind, CURSORS)
+    if kind in CURSORS_OF and (values.get(before) or "order" in values):
+        return None
     limit = values.get("limit", str(DEFAULT_LIMITS.get(kind, DEFAULT_LIMIT)))
     order = values.get("order", "asc" if kind in OLDEST_FIRST else "desc")
     longest = LONGEST_OF.get(kind, LONGEST)
@@ -95,9 +100,9 @@ def read_list_query(query: bytes, kind: str) -> ListQuery | None:
     return ListQuery(
         limit=int(limit),
         is_newest_first=order == "desc",
-        after=values.get("after") or None,
-        before=values.get("before") or None,
-        rest=tuple((name, value) for name, value in pairs if name not in _CURSORS),
+        after=values.get(after) or None,
+        before=values.get(before) or None,
+        rest=tuple((name, value) for name, value in pairs if name not in {after, before, "limit", "order"}),
     )
 
 
@@ -111,7 +116,7 @@ def write_list_query(
     if is_newest_first is (kind in OLDEST_FIRST):  # not the order in which the list comes by itself
         asked.append(("order", "desc" if is_newest_first else "asc"))
     if after is not None:
-        asked.append(("after", after))
+        asked.append((CURSORS_OF.get(kind, CURSORS)[0], after))
     return "&".join(f"{quote_plus(name)}={quote_plus(value)}" for name, value in asked).encode()
 
 

@@ -238,13 +238,42 @@ async def test_a_truncated_stream_of_messages_says_so(claude, api: AnthropicApi)
     assert "event: error\n" in answer.text
 
 
-async def test_tokens_are_counted_and_batches_pass(claude, api: AnthropicApi):
+async def test_tokens_are_counted(claude, api: AnthropicApi):
     counted = await messages(claude, "/v1/messages/count_tokens")
-    batch = await claude.client.post("/v1/messages/batches", json={"requests": []}, headers=VERSION)
 
     assert counted.json() == {"input_tokens": 14}
-    assert batch.json()["id"] == "msgbatch_1"
-    assert [seen.target for seen in api.seen] == ["/v1/messages/count_tokens", "/v1/messages/batches"]
+    assert api.seen[0].target == "/v1/messages/count_tokens"
+
+
+async def test_a_batch_is_found_in_the_account_that_made_it(claude, api: AnthropicApi):
+    api.script("sk-ant-a", refused(429, "rate_limit_error", "Slow", **{"retry-after": "1"}))
+    made = await claude.client.post("/v1/messages/batches", json={"requests": []}, headers=VERSION)
+    api.script("sk-ant-a")
+    claude.service.board.clear(next(iter(claude.snapshot.accounts)))
+    found = await claude.client.get(f"/v1/messages/batches/{made.json()['id']}", headers=VERSION)
+
+    assert (made.status_code, found.json()) == (200, made.json())
+    assert api.keys == ["sk-ant-a", "sk-ant-b", "sk-ant-b"]
+
+
+async def test_batches_of_all_accounts_are_one_list(claude, api: AnthropicApi):
+    for number in range(5):
+        api.script("sk-ant-a", *([refused(529, "overloaded_error", "Overloaded")] if number in {1, 4} else []))
+        await claude.client.post("/v1/messages/batches", json={"requests": []}, headers=VERSION)
+    api.script("sk-ant-a")
+    for account_id in claude.snapshot.accounts:
+        claude.service.board.clear(account_id)
+
+    shown, after = [], ""
+    while True:
+        page = (await claude.client.get(f"/v1/messages/batches?limit=2{after}", headers=VERSION)).json()
+        shown += [batch["id"] for batch in page["data"]]
+        if not page["has_more"]:
+            break
+        after = f"&after_id={page['last_id']}"
+
+    assert shown == [f"msgbatch_{number}" for number in range(5, 0, -1)]
+    assert api.keys[:7] == ["sk-ant-a", "sk-ant-a", "sk-ant-b", "sk-ant-a", "sk-ant-a", "sk-ant-a", "sk-ant-b"]
 
 
 async def test_errors_of_the_gateway_are_anthropics(claude, api: AnthropicApi):

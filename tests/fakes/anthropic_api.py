@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -38,6 +39,8 @@ class Seen(msgspec.Struct):
 class AnthropicApi:
     def __init__(self) -> None:
         self.url = ""
+        self._batches: dict[str, list[dict[str, Any]]] = {}
+        """By key, in the order in which they were made."""
         self.seen: list[Seen] = []
         """Calls; lists of models, which the gateway reads by itself, are not among them."""
         self._scripts: dict[str, deque[Script]] = {}
@@ -59,6 +62,9 @@ class AnthropicApi:
                 continue
             self.seen.append(seen)
             scripts = self._scripts.get(seen.key)
+            if "/batches" in seen.target and not scripts:
+                await peer.send(self._batch(seen))
+                continue
             answer = echoed(seen) if not scripts else scripts.popleft() if len(scripts) > 1 else scripts[0]
             if isinstance(answer, bytes):
                 await peer.send(answer)
@@ -67,6 +73,28 @@ class AnthropicApi:
                 if answer[-1] != STOP:
                     peer.close()
                     return
+
+    def _batch(self, seen: Seen) -> bytes:
+        """What the batches of that key's workspace say."""
+        mine = self._batches.setdefault(seen.key, [])
+        if seen.method == "POST":
+            count = sum(map(len, self._batches.values())) + 1
+            batch = {"id": f"msgbatch_{count}", "type": "message_batch", "created_at": f"2026-11-20T00:00:{count:02}Z"}
+            mine.append(batch)
+            return written(200, batch)
+        path, _, query = seen.target.partition("?")
+        id_ = path.partition("/batches/")[2]
+        if not id_:
+            return written(200, _page_of([*reversed(mine)], dict(parse_qsl(query))))
+        found = next((batch for batch in mine if batch["id"] == id_), None)
+        return refused(404, "not_found_error", f"No batch {id_}") if found is None else written(200, found)
+
+
+def _page_of(batches: list[dict[str, Any]], query: dict[str, str]) -> dict[str, Any]:
+    ids = [batch["id"] for batch in batches]
+    first = ids.index(query["after_id"]) + 1 if "after_id" in query else 0
+    last = first + int(query.get("limit", "20"))
+    return {"data": batches[first:last], "has_more": last < len(batches)}
 
 
 async def _stream(peer: Peer, pieces: tuple[bytes, ...]) -> None:
@@ -101,8 +129,6 @@ def echoed(seen: Seen) -> Script:
     """What a model says that repeats the last text, or asks for the first tool's help when there are tools."""
     if seen.target.partition("?")[0] == "/v1/messages/count_tokens":
         return written(200, {"input_tokens": 14})
-    if seen.target.partition("?")[0] != "/v1/messages":
-        return written(200, {"id": "msgbatch_1", "type": "message_batch", "processing_status": "in_progress"})
     if not seen.body.get("messages"):
         return refused(400, "invalid_request_error", "messages: at least one message is required")
     content = seen.body["messages"][-1]["content"]

@@ -325,6 +325,14 @@ def test_only_some_answers_are_definite_refusals(status, code, is_definite):
     assert outcome_of(status, code=code).is_definite_refusal is is_definite
 
 
+def test_anthropics_overload_is_a_definite_refusal_though_it_has_no_code():
+    said = classify(529, {}, an_error("Overloaded", "overloaded_error"), wall_now=NOW)
+
+    assert said.is_definite_refusal
+    assert not classify(529, {}, an_error("Overloaded"), wall_now=NOW).is_definite_refusal
+    assert not classify(500, {}, an_error("Overloaded", "overloaded_error"), wall_now=NOW).is_definite_refusal
+
+
 def test_message_and_code_are_masked_and_bounded():
     outcome = outcome_of(401, "sk-proj-12345678 " * 1000, code="key sk-proj-12345678" + "x" * 500)
 

@@ -155,6 +155,8 @@ def test_a_chat_is_an_object_only_when_it_is_stored() -> None:
         ({"created_at": None, "created": AT.timestamp()}, AT),
         ({}, None),
         ({"created_at": "today"}, None),
+        ({"created_at": AT.isoformat()}, AT),
+        ({"created_at": AT.replace(tzinfo=None).isoformat()}, AT),
         ({"created_at": -1}, None),
         ({"created_at": 10**15}, None),
     ],
