@@ -12,8 +12,10 @@ from typing import Final
 
 import msgspec
 
+from gateway.core.call import Call
 from gateway.core.errors import InvalidCall
-from gateway.core.ids import AccountId, ProviderId
+from gateway.core.ids import AccountId, ModelName, ProviderId
+from gateway.core.routing import targets_for
 from gateway.core.snapshot import Account, Snapshot
 
 LONGEST_ID: Final = 512
@@ -84,6 +86,8 @@ class Bound(msgspec.Struct, frozen=True):
     """Whose the objects are that the call makes in passing: the parent's owner's, else the caller's."""
     keeps_chats: bool = False
     """The chat is to be stored."""
+    is_placed: bool = False
+    """What it names decides where it goes; else a creation goes to its owner's home."""
 
 
 def encrypted_id(content: str) -> str:
@@ -144,6 +148,23 @@ def pin_of(snapshot: Snapshot, named: Sequence[tuple[Reference, Binding]]) -> Pi
         if its.account_id not in accounts and not set(accounts) & set(holders_of(snapshot, its)):
             raise _mixed(first, binding, other, its)
     return Pin(binding.provider_id, frozenset(accounts))
+
+
+def serving_all(snapshot: Snapshot, call: Call, models: Sequence[ModelName]) -> frozenset[AccountId]:
+    """The accounts that serve each of the models, as calls of them would find them.
+
+    Raises CallRefused when one has none, InvalidCall when no account serves all.
+    """
+    each = [targets_for(snapshot, msgspec.structs.replace(call, model=model)).accounts for model in models]
+    serving = frozenset.intersection(*(frozenset(account.id for account in accounts) for accounts in each))
+    if serving or not all(each):
+        return serving
+    raise InvalidCall(
+        f"No account serves all the models of this file: {', '.join(f'`{model[:100]}`' for model in models[:5])}. "
+        "Write one file for each model.",
+        param="file",
+        code="mixed_account_references",
+    )
 
 
 def _of_realm(snapshot: Snapshot, provider_id: ProviderId, realm: str) -> tuple[AccountId, ...]:

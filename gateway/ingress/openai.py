@@ -42,6 +42,7 @@ from gateway.ingress.upload import read_upload
 from gateway.providers.base import Headers
 from gateway.relay.affinity import Affinity
 from gateway.relay.answer import Answer, ComingBody
+from gateway.relay.batch_file import read_batch
 from gateway.relay.board import Board
 from gateway.relay.catalog import ModelCatalog
 from gateway.relay.gate import Gate
@@ -55,6 +56,7 @@ from gateway.relay.stateful import StatefulRelay
 from gateway.telemetry.events import CallEnd, Event
 from gateway.telemetry.log import get_logger
 from gateway.wire.acting import as_creating
+from gateway.wire.batch_lines import BatchLines
 from gateway.wire.endpoints import UNLISTED_MODEL, allowed_methods, as_head, find, other, path_values
 from gateway.wire.envelope import Envelope, form_envelope, peek_envelope, read_envelope
 from gateway.wire.errors import error_headers, write_error
@@ -214,9 +216,24 @@ class Exchange:
             return self._job(call, key, envelope, body)
         return await self._bound(call, key, envelope, body, references_of(call, envelope.fields))
 
-    async def _bound(self, call: Call, key: ClientKey | None, envelope: Envelope, body: Body, named: Named) -> Job:
-        """The job of a call that has to do with stateful objects: it may go where these are."""
-        call, bound = await self._plane.affinity.bind(call, named.path, named.others, keeps_chats=named.keeps_chats)
+    async def _bound(  # a call and what was read of it, by name
+        self,
+        call: Call,
+        key: ClientKey | None,
+        envelope: Envelope,
+        body: Body,
+        named: Named,
+        batch: BatchLines | None = None,
+    ) -> Job:
+        """The job of a call that has to do with stateful objects: it goes where these are."""
+        others, models = named.others, () if batch is None else batch.models
+        for model in models:
+            check_model(key, model)
+        if batch is not None:
+            others = others + batch.references
+        call, bound = await self._plane.affinity.bind(
+            call, named.path, others, keeps_chats=named.keeps_chats, models=models
+        )
         return self._job(call, key, envelope, body, bound)
 
     def _check_secrets(self, key: ClientKey | None) -> None:
@@ -254,7 +271,9 @@ class Exchange:
         envelope = Envelope() if body.form is None else form_envelope(body.form, endpoint)
         call = self._call(endpoint, key, envelope)
         if self._own_key is None and not endpoint.is_stateless:
-            job = await self._bound(call, key, envelope, body, references_of(call, {}, texts_of(body.form)))
+            batch = await read_batch(body) if endpoint.creates == "file" else None
+            named = references_of(call, {}, texts_of(body.form))
+            job = await self._bound(call, key, envelope, body, named, batch)
         else:
             job = self._job(call, key, envelope, body)
         return msgspec.structs.replace(job, began=plane.clock.now())

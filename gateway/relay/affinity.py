@@ -23,9 +23,11 @@ from gateway.core.affinity import (
     holders_of,
     one_of_each_realm,
     pin_of,
+    serving_all,
 )
 from gateway.core.call import Call
-from gateway.core.errors import CallRefused, InvalidCall, NoAccountAvailable, ObjectNotFound
+from gateway.core.errors import CallRefused, InvalidCall, ModelNotFound, NoAccountAvailable, ObjectNotFound
+from gateway.core.ids import ModelName
 from gateway.core.routing import provider_for
 from gateway.core.snapshot import Account, Snapshot
 from gateway.relay.board import Board
@@ -58,12 +60,19 @@ class Affinity:
         """Ids made outside of the gateway are looked for, and everybody's; else refused."""
         self.known = known
 
-    async def bind(
-        self, call: Call, path: Reference | None, named: Sequence[Reference], *, keeps_chats: bool = False
+    async def bind(  # what a call names, by name
+        self,
+        call: Call,
+        path: Reference | None,
+        named: Sequence[Reference],
+        *,
+        keeps_chats: bool = False,
+        models: Sequence[ModelName] = (),
     ) -> tuple[Call, Bound]:
         """The call, pinned to the accounts that have all it names; as it came when nothing of that is known here.
 
-        Raises GatewayError when an object is not the caller's, or cannot be had.
+        `models`: those that the lines of a batch's file ask for. Raises GatewayError when an object is not the
+        caller's, or cannot be had.
         """
         if call.endpoint.is_list:
             call = await self._listed(call)
@@ -75,6 +84,8 @@ class Affinity:
                 binding = await self._looked_for(call, reference)
                 if binding is not None:
                     found[reference.id] = binding
+        if models:
+            call = msgspec.structs.replace(call, pinned=serving_all(self._board.snapshot, call, models))
         having = [(reference, found[reference.id]) for reference in references if reference.id in found]
         if having:
             pin = pin_of(self._board.snapshot, having) or await self._gone(*having[0])
@@ -86,6 +97,7 @@ class Affinity:
             path=path,
             made_owner=call.owner if path is None else None if parent is None else parent.owner,
             keeps_chats=keeps_chats,
+            is_placed=bool(having),
         )
         return call, bound
 
@@ -159,7 +171,12 @@ class Affinity:
                 param=first.param or "x-provider",
                 code="mixed_account_references",
             )
-        return msgspec.structs.replace(call, pinned=pin.accounts)
+        accounts = pin.accounts if call.pinned is None else pin.accounts & call.pinned
+        if not accounts:
+            raise ModelNotFound(
+                f"`{first.id[:100]}` lies in an account that does not serve the models of this file.", param="file"
+            )
+        return msgspec.structs.replace(call, pinned=accounts)
 
 
 def not_found(reference: Reference) -> ObjectNotFound:

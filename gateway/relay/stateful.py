@@ -51,7 +51,8 @@ class StatefulRelay:
         endpoint = job.call.endpoint
         if endpoint.is_list:
             return await self._lists.answer(job)
-        if endpoint.is_creating and endpoint.creates not in {None, *HOMELESS} and job.call.pinned is None:
+        is_placed = job.bound is not None and job.bound.is_placed
+        if endpoint.is_creating and endpoint.creates not in {None, *HOMELESS} and not is_placed:
             answer = await self._at_home(job)
         else:
             answer = await self._relay.relay_call(job)
@@ -85,7 +86,8 @@ class StatefulRelay:
             if found:
                 key = f"{pool.provider.id}\0{job.call.owner or ''}"
                 place = choose(found, SelectionStrategy.CACHE_AFFINITY, rng=self._rng, affinity=key)
-                return frozenset(siblings_of(self._board.snapshot, found[place].account))
+                siblings = frozenset(siblings_of(self._board.snapshot, found[place].account))
+                return siblings if job.call.pinned is None else siblings & job.call.pinned
         return None
 
     def _pinned(self, job: Job, home: frozenset[AccountId]) -> Job:

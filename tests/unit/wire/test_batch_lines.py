@@ -1,0 +1,91 @@
+from itertools import pairwise
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.wire import batch_lines
+from gateway.wire.batch_lines import BatchLines
+
+
+def line(**body: object) -> bytes:
+    return msgspec.json.encode({"custom_id": "c", "method": "POST", "url": "/v1/responses", "body": body})
+
+
+FILE = b"\n".join(
+    [
+        line(model="gpt-4", input="hi"),
+        b"",
+        line(model="gpt-4o", input=[{"role": "user", "content": [{"type": "input_file", "file_id": "file-1"}]}]),
+        b"not json",
+        line(model="gpt-4", previous_response_id="resp_1"),
+        line(model=7),
+        b'{"body":[]}',
+        line(model="ft:gpt-4:o::1", input='said "file_id"'),
+    ]
+)
+
+
+def read(file: bytes, cuts: list[int] | None = None) -> tuple[tuple[str, ...], list[tuple[str, str | None]], int]:
+    lines = BatchLines()
+    edges = sorted({0, len(file), *[cut % (len(file) + 1) for cut in cuts or []]})
+    for start, end in pairwise(edges):
+        lines.feed(file[start:end])
+    lines.finish()
+    return lines.models, [(one.id, one.param) for one in lines.references], lines.lines
+
+
+WHOLE = (
+    ("gpt-4", "gpt-4o", "ft:gpt-4:o::1"),
+    [
+        ("file-1", "file[1].input[0].content[0].file_id"),
+        ("resp_1", "file[3].previous_response_id"),
+        ("ft:gpt-4:o::1", "file[6].model"),
+    ],
+    7,
+)
+
+
+def test_models_and_ids_of_all_lines_are_read() -> None:
+    assert read(FILE) == WHOLE
+    assert read(FILE + b"\n") == WHOLE
+    assert read(FILE.replace(b"\n", b"\r\n")) == WHOLE
+
+
+@given(st.lists(st.integers(0, 10_000), max_size=12))
+def test_they_are_the_same_however_the_file_is_cut(cuts: list[int]) -> None:
+    assert read(FILE, cuts) == WHOLE
+
+
+def test_byte_by_byte() -> None:
+    assert read(FILE, list(range(len(FILE)))) == WHOLE
+
+
+def test_an_empty_file_asks_for_nothing() -> None:
+    assert read(b"") == ((), [], 0)
+    assert read(b"\n\n  \n") == ((), [], 0)
+
+
+def test_a_line_too_long_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_lines, "MAX_LINE_BYTES", 500)
+    file = line(model="gpt-4", input="x" * 1000) + b"\n" + line(model="gpt-4o")
+
+    assert read(file, list(range(0, len(file), 100))) == (("gpt-4o",), [], 2)
+
+
+def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_lines, "MAX_MODELS", 2)
+    monkeypatch.setattr(batch_lines, "MAX_REFERENCES", 2)
+    file = b"\n".join(line(model=f"m{number}", previous_response_id=f"r{number}") for number in range(5))
+
+    models, references, _ = read(file)
+
+    assert models == ("m0", "m1")
+    assert [id_ for id_, _ in references] == ["r0", "r1"]
+
+
+def test_an_escaped_name_is_read() -> None:
+    file = b'{"body":{"model":"gpt-4","previous\\u005fresponse_id":"resp_1"}}'
+
+    assert [id_ for id_, _ in read(file)[1]] == ["resp_1"]
