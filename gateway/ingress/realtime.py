@@ -37,6 +37,7 @@ from gateway.wire.errors import error_headers, write_error
 from gateway.wire.headers import max_wait_s, request_headers
 from gateway.wire.query import first_of, model_in, replace_model, without
 from gateway.wire.realtime import SOCKETS
+from gateway.wire.references import references_of
 from gateway.wire.sockets import REALTIME, Offer, read_offer
 
 PATIENCE_S = 8.0
@@ -112,7 +113,7 @@ class Upgrade:
             plane.gate.leave(task)
 
     async def _answered(self) -> None:
-        answer = await self._relayed(self._job())
+        answer = await self._relayed(await self._job())
         if answer is None:
             self._progress.finish(OutcomeKind.CANCELLED, CLIENT_GONE, is_complete=False)
         elif isinstance(answer.coming, OpenedSocket):
@@ -124,7 +125,7 @@ class Upgrade:
 
     # -- reading -------------------------------------------------------------------------------------------------
 
-    def _job(self) -> Job:
+    async def _job(self) -> Job:
         plane, headers = self._plane, self._headers
         endpoint = self._endpoint()
         presented = self._offer.key or first_of(self._scope["query_string"], KEY_PARAMETERS)
@@ -134,12 +135,15 @@ class Upgrade:
         self._check_origin(key)
         if plane.gate.is_draining:
             raise ShuttingDown(DRAINING, retry_after_s=1.0)
+        own_key = self._own_key = own_key_in(headers) if self._sockets.own_keys.are_taken else None
         call = self._call(endpoint, key)
         self._progress.call = call
         check_model(key, call.model)
-        sockets = self._sockets
-        own_key = self._own_key = own_key_in(headers) if sockets.own_keys.are_taken else None
-        board = plane.board
+        if own_key is None and call.query:
+            named = references_of(call, {})
+            call, _ = await plane.affinity.bind(call, named.path, named.others)
+        _check_named(key, call)
+        board, sockets = plane.board, self._sockets
         pool = board.pool_for(call) if own_key is None else sockets.own_keys.pool_for(board.snapshot, call, own_key)
         if call.query and not pool.is_model_kept:
             call = msgspec.structs.replace(call, query=replace_model(call.query, pool.model))
@@ -164,12 +168,6 @@ class Upgrade:
         headers, plane = self._headers, self._plane
         query = without(self._scope["query_string"], KEY_PARAMETERS)
         named, model = headers.get(b"x-provider"), model_in(query)
-        if model is None and key is not None and key.models:
-            raise NotAllowed(
-                "This client key may use some models alone: name one of them in the query (?model=…).",
-                param="model",
-                code="model_not_allowed",
-            )
         return Call(
             id=self._call_id,
             endpoint=endpoint,
@@ -298,3 +296,13 @@ class Upgrade:
 
 def _bare(key: str) -> str:
     return key[len("Bearer ") :] if key[: len("Bearer ")].lower() == "bearer " else key
+
+
+def _check_named(key: ClientKey | None, call: Call) -> None:
+    """A key that may use some models alone must say which one it uses. A call that exists already was checked then."""
+    if key is not None and key.models and call.model is None and call.pinned is None:
+        raise NotAllowed(
+            "This client key may use some models alone: name one of them in the query (?model=…).",
+            param="model",
+            code="model_not_allowed",
+        )

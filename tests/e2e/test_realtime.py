@@ -14,6 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
+from gateway.core.affinity import Binding
 from gateway.core.ids import Secret
 from gateway.settings import AuthMode, ServerSettings
 from tests.e2e.raw import raw
@@ -268,6 +269,22 @@ async def test_a_model_that_nobody_serves_falls_back_as_in_any_call(gateway, reg
         assert socket.response.headers["x-gateway-model"] == "gpt-realtime-mini"
 
     assert upstream.last.path == "/v1/realtime?model=gpt-realtime-mini&x=1"
+
+
+async def test_a_call_that_exists_is_met_at_its_account_alone(gateway, upstream):
+    holder = next(each for each in gateway.snapshot.accounts.values() if each.label == "sk-b")
+    now = gateway.service.clock.wall_now()
+    made = Binding("rtc_1", "realtime/calls", holder.provider_id, holder.id, None, None, now)
+    gateway.service.affinity.known.learn([made])
+
+    async with dial(gateway, "?call_id=rtc_1") as socket:
+        assert await socket.recv() == CREATED
+    upstream.refusals["sk-b"] = RATE_LIMITED
+    status, _, _ = await refused(gateway, "?call_id=rtc_1", additional_headers={"x-gateway-max-wait": "0"})
+
+    assert upstream.keys() == ["sk-b", "sk-b"]
+    assert upstream.last.path == "/v1/realtime?call_id=rtc_1"
+    assert status == 429
 
 
 async def test_a_refusal_of_the_call_passes_as_it_came_at_once(gateway, upstream):
