@@ -79,12 +79,22 @@ class Checks:
 
     async def check(self, provider: Provider, account: Account) -> Check:
         """Asks for the list of models. Never raises for what the network or the upstream does."""
-        started = self._clock.now()
         kind = self._kinds[provider.kind]
-        call = Call(id=CallId(f"check_{self._rng.getrandbits(64):016x}"), endpoint=MODELS)
-        destination = await self._destination_of(kind, provider, account)
+        if account.credential.grant is None:
+            return await self._asked(kind, provider, kind.destination_of(provider, account.credential))
+        started = self._clock.now()
+        destination = await self._credentials.destination_of(provider, account, is_check=True)
         if isinstance(destination, Outcome):
             return Check(destination, self._clock.now() - started)
+        check = await self._asked(kind, provider, destination)
+        if check.outcome.status != 401:
+            return check
+        another = await self._credentials.renewed(provider, account, destination)
+        return check if another is None else await self._asked(kind, provider, another)
+
+    async def _asked(self, kind: ProviderKind, provider: Provider, destination: Destination) -> Check:
+        started = self._clock.now()
+        call = Call(id=CallId(f"check_{self._rng.getrandbits(64):016x}"), endpoint=MODELS)
         request = kind.prepare(call, destination, model=None, headers=(), body=b"", limits=LIMITS)
         answer = await self._upstream.attempt(request)
         if isinstance(answer, Fault):
@@ -102,11 +112,6 @@ class Checks:
         outcome = classify(answer.status, headers, error, wall_now=self._clock.wall_now(), names=names)
         is_listed = outcome.kind is OutcomeKind.OK and destination.lists_models
         return Check(outcome, latency_s, _models_in(body, provider) if is_listed else ())
-
-    async def _destination_of(self, kind: ProviderKind, provider: Provider, account: Account) -> Destination | Outcome:
-        if account.credential.grant is None:
-            return kind.destination_of(provider, account.credential)
-        return await self._credentials.destination_of(provider, account, is_check=True)
 
 
 def _models_in(body: bytes, provider: Provider) -> tuple[ModelEntry, ...]:

@@ -7,8 +7,8 @@ import pytest
 
 from gateway.core.call import Schema
 from gateway.core.errors import ModelNotFound
-from gateway.core.ids import ProviderId
-from gateway.core.snapshot import AuthStrategy, Provider, build_snapshot
+from gateway.core.ids import KeyId, ProviderId
+from gateway.core.snapshot import AuthStrategy, ClientKey, Provider, ProviderSettings, Route, build_snapshot
 from gateway.providers.catalog import KINDS
 from gateway.relay.catalog import ModelCatalog
 from gateway.relay.checks import Checks
@@ -95,3 +95,94 @@ async def test_nothing_is_a_list_as_well():
         "first_id": None,
         "last_id": None,
     }
+
+
+# -- which models of which accounts ------------------------------------------------------------------------------
+
+
+def a_provider(id_="openai", models=(), **settings):
+    return Provider(
+        id=ProviderId(id_),
+        name=id_,
+        kind="openai",
+        base_url=f"https://{id_}.test/v1",
+        auth_strategy=AuthStrategy.API_KEY,
+        supported_models=models,
+        settings=ProviderSettings(**settings),
+    )
+
+
+def models_of(*ids):
+    return Reply(pieces=(json.dumps({"data": [{"id": id_} for id_ in ids]}).encode(),))
+
+
+class Kit:
+    """A catalogue over accounts that list what they are scripted to."""
+
+    def __init__(self, **scripts):
+        self.clock = FakeClock()
+        self.upstream = ScriptedUpstream(self.clock)
+        for name, reply in scripts.items():
+            self.upstream.on(f"sk-{name}", *(reply if isinstance(reply, tuple) else (reply,)))
+        self.catalog = ModelCatalog(checks=checks_of(self.upstream, self.clock))
+
+    async def names(self, snapshot, key=None, *, only_changed=True):
+        await self.catalog.refresh(snapshot, only_changed=only_changed)
+        return [entry.id for entry in self.catalog.entries(snapshot, key)]
+
+
+def rows(providers, accounts, routes=()):
+    return build_snapshot(version=1, providers=providers, accounts=accounts, routes=routes)
+
+
+async def test_names_that_are_written_out_need_no_call():
+    kit = Kit(a=models_of("never"))
+
+    assert await kit.names(rows([a_provider(models=("gpt-4", "o3"))], [account("a")])) == ["gpt-4", "o3"]
+    assert kit.upstream.attempts == []
+
+
+async def test_globs_choose_from_what_accounts_list():
+    kit = Kit(a=models_of("gpt-4", "gpt-4o", "o3"), b=models_of("o3", "o4-mini"))
+    snapshot = rows([a_provider(models=("gpt-*",))], [account("a"), account("b", supported_models=("o?-*", "o3"))])
+
+    assert await kit.names(snapshot) == ["gpt-4", "gpt-4o", "o3", "o4-mini"]
+
+
+async def test_models_behind_deployments_are_listed_as_far_as_the_allow_list_goes():
+    kit = Kit(a=models_of())
+    deployed = {"deployments": {"gpt-4o": "prod", "o3": "think"}}
+
+    assert await kit.names(rows([a_provider(**deployed)], [account("a")])) == ["gpt-4o", "o3"]
+    assert await kit.names(rows([a_provider(models=("gpt-*",), **deployed)], [account("a")])) == ["gpt-4o"]
+
+
+async def test_names_of_routes_are_models_where_an_account_may_serve_them():
+    kit = Kit()
+    routes = [
+        Route(pattern="best", provider_id=ProviderId("openai"), upstream_model="gpt-4"),
+        Route(pattern="other", provider_id=ProviderId("openai"), upstream_model="claude"),
+        Route(pattern="same", provider_id=ProviderId("openai")),
+        Route(pattern="gone", provider_id=ProviderId("nobody"), upstream_model="gpt-4"),
+    ]
+
+    assert await kit.names(rows([a_provider(models=("gpt-4",))], [account("a")], routes)) == ["best", "gpt-4"]
+
+
+async def test_a_key_lists_what_it_may_use():
+    kit = Kit()
+    key = ClientKey(id=KeyId("k"), name="", owner="", digest=b"", models=("o*",))
+
+    assert await kit.names(rows([a_provider(models=("gpt-4", "o3"))], [account("a")]), key) == ["o3"]
+
+
+async def test_lists_are_read_again_when_their_account_changes_and_kept_when_they_cannot_be():
+    kit = Kit(a=(models_of("one"), models_of("two"), Reply(500)))
+    snapshot = rows([a_provider()], [account("a")])
+
+    assert await kit.names(snapshot) == ["one"]
+    assert await kit.names(snapshot) == ["one"]
+    assert await kit.names(rows([a_provider()], [account("a", weight=2.0)])) == ["two"]
+    assert await kit.names(snapshot, only_changed=False) == ["two"]
+    assert len(kit.upstream.attempts) == 3
+    assert await kit.names(rows([a_provider()], [])) == []
