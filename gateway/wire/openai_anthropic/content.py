@@ -19,6 +19,8 @@ from gateway.wire.refusals import missing, wrong_type
 Block = dict[str, Any]
 
 _DATA_URL: Final = re.compile(r"data:([^;,]*)(?:;[^;,]+)*;base64,", re.IGNORECASE)
+_LONGEST_HEAD: Final = 500
+"""Characters of a data URL before its data."""
 _NOT_IN_AN_ID: Final = re.compile(r"[^a-zA-Z0-9_-]")
 _SYSTEM: Final = frozenset({"system", "developer"})
 
@@ -131,7 +133,7 @@ def _part(part: dict[str, Any], where: str) -> Block | None:
 
 def _source(url: str, where: str) -> Block:
     """Of an image or a document."""
-    found = _DATA_URL.match(url)
+    found = _DATA_URL.match(url, 0, _LONGEST_HEAD)
     if found is not None:
         return {"type": "base64", "media_type": found[1] or "text/plain", "data": url[found.end() :]}
     if url.lower().startswith(("https://", "http://")):

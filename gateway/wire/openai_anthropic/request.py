@@ -77,7 +77,10 @@ def write_request(fields: dict[str, Any], model: str, *, is_stream: bool) -> byt
             made[name] = _joined(made.get(name), fields[name])
     _say_sampling(fields, made, traits)
     _say_rest(fields, made)
-    return msgspec.json.encode(made)
+    try:
+        return msgspec.json.encode(made)
+    except RecursionError as error:  # decoded it could be, a little less deep
+        raise InvalidCall("The body is nested too deeply.", code="invalid_json") from error
 
 
 def _refuse(fields: dict[str, Any]) -> None:

@@ -72,9 +72,12 @@ _decode: Final = msgspec.json.Decoder(_Message).decode
 def read_answer(body: bytes, *, created: int) -> bytes | None:
     """The chat completion that says the same. `created`: epoch seconds. None when `body` is no answer of Messages."""
     try:
-        message = _decode(body)
+        return _translated(_decode(body), created)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def _translated(message: _Message, created: int) -> bytes:
     choice = {
         "index": 0,
         "message": _message(message),

@@ -472,3 +472,18 @@ def test_whatever_passes_the_checks_is_translated_or_refused(messages, fields, m
         return
     assert made["model"] == model
     assert all(turn["role"] in {"user", "assistant"} for turn in made["messages"])
+
+
+def test_what_could_be_decoded_but_not_encoded_again_is_a_400():
+    schema: dict = {}
+    for _ in range(5000):
+        schema = {"a": schema}
+
+    assert refused(tools=[{"type": "function", "function": {"name": "f", "parameters": schema}}]).code == "invalid_json"
+
+
+@pytest.mark.parametrize("url", ["data:" + ";a" * 100_000, "data:" + "a" * 100_000])
+def test_a_data_url_without_data_is_refused_at_once(url):
+    part = {"type": "image_url", "image_url": {"url": url}}
+
+    assert refused({"role": "user", "content": [part]}).code == "invalid_value"
