@@ -11,15 +11,13 @@ from random import Random
 import msgspec
 
 from gateway.core.affinity import Bound
-from gateway.core.call import BodyKind, Call, Endpoint, Schema, StreamKind
+from gateway.core.call import BodyKind, Call, Endpoint, Schema
 from gateway.core.errors import (
     AllOutOfQuota,
     AllOverloaded,
     AllRateLimited,
     CallRefused,
-    EndpointNotFound,
     GatewayError,
-    InvalidCall,
     ModelNotFound,
     NoAccountAvailable,
     NoDiskSpace,
@@ -32,6 +30,7 @@ from gateway.core.ids import CallId, ModelName, ProviderId
 from gateway.core.outcome import OutcomeKind
 from gateway.core.snapshot import ClientKey
 from gateway.ingress.asgi import HangUp, HangUpWatch, Receive, Scope, Send, send_coming, send_whole
+from gateway.ingress.asked import endpoint_of, envelope_of, is_upload, methods_of
 from gateway.ingress.body import CallerGone, read_body
 from gateway.ingress.caller import Callers, check_model
 from gateway.ingress.cors import Cors
@@ -57,21 +56,17 @@ from gateway.telemetry.events import CallEnd, Event
 from gateway.telemetry.log import get_logger
 from gateway.wire.acting import as_creating
 from gateway.wire.batch_lines import BatchLines
-from gateway.wire.endpoints import UNLISTED_MODEL, allowed_methods, as_head, find, other, path_values
-from gateway.wire.envelope import Envelope, form_envelope, peek_envelope, read_envelope
+from gateway.wire.endpoints import UNLISTED_MODEL, path_values
+from gateway.wire.envelope import Envelope, form_envelope, read_envelope
 from gateway.wire.errors import error_headers, write_error
 from gateway.wire.headers import max_wait_s, request_headers
 from gateway.wire.paths import check_path
-from gateway.wire.query import has_flag, model_in, replace_model
-from gateway.wire.realtime import SOCKETS
+from gateway.wire.query import model_in, replace_model
 from gateway.wire.references import Named, may_refer, references_of, texts_of
 
 PREFIX = b"/v1"
 UNKNOWN = Endpoint(name="unknown", method="", path="")
 """Label of calls that were refused before their endpoint was known."""
-OWN_METHODS = ("OPTIONS", "TRACE", "CONNECT")
-"""Methods that speak to the server next to the caller: they go no further."""
-JSON_TYPE = b"application/json"
 JSON = ((b"content-type", b"application/json"),)
 
 
@@ -191,7 +186,7 @@ class Exchange:
     async def _read(self) -> Job | Answer:
         """The call, checked as far as it can be without its pool, or the answer of an endpoint that is our own."""
         plane = self._plane
-        endpoint = self._endpoint()
+        endpoint = endpoint_of(self._scope["method"], self._path)
         self._schema = endpoint.schema
         key = plane.callers.caller_of(self._headers, plane.board.snapshot, plane.clock)
         if plane.gate.is_draining:
@@ -201,7 +196,7 @@ class Exchange:
             return self._own(endpoint, key)
         if endpoint.gives_secret and own_key is None:
             self._check_secrets(key)
-        if endpoint.body is not BodyKind.JSON and self._is_upload(endpoint):
+        if endpoint.body is not BodyKind.JSON and is_upload(endpoint, self._headers):
             return await self._upload(endpoint, key)
         body = await read_body(
             self._receive,
@@ -209,8 +204,10 @@ class Exchange:
             encoding=self._headers.get(b"content-encoding"),
             declared=self._headers.get(b"content-length"),
         )
-        is_json = endpoint.body is BodyKind.JSON
-        envelope = read_envelope(body, endpoint) if is_json else self._envelope(endpoint, body)
+        if endpoint.body is BodyKind.JSON:
+            envelope = read_envelope(body, endpoint)
+        else:
+            envelope = envelope_of(endpoint, self._headers, self._path, self._scope["query_string"], body)
         call = self._call(endpoint, key, envelope)
         if own_key is not None or not may_refer(call, body):
             return self._job(call, key, envelope, body)
@@ -249,13 +246,6 @@ class Exchange:
                 code="client_secrets_refused",
             )
 
-    def _is_upload(self, endpoint: Endpoint) -> bool:
-        """Whether a body comes that is neither JSON nor short by nature."""
-        headers = self._headers
-        if endpoint.body is BodyKind.NONE or headers.get(b"content-type", b"").lower().startswith(JSON_TYPE):
-            return False
-        return b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
-
     async def _upload(self, endpoint: Endpoint, key: ClientKey | None) -> Job:
         """A call whose body is a form or a file. Its patience begins when it is whole: sending it takes time."""
         plane, headers = self._plane, self._headers
@@ -277,42 +267,6 @@ class Exchange:
         else:
             job = self._job(call, key, envelope, body)
         return msgspec.structs.replace(job, began=plane.clock.now())
-
-    def _endpoint(self) -> Endpoint:
-        """The row of the request, made on the spot where the table has none."""
-        method, path = self._scope["method"], self._path
-        endpoint = find(method, path)
-        if endpoint is not None and (endpoint.path == path or endpoint.is_own):
-            return endpoint
-        if not path.strip("/"):
-            raise EndpointNotFound(f"Unknown request URL: {method} /v1{path}.")
-        check_path(path)
-        if endpoint is not None:
-            return endpoint
-        if method in OWN_METHODS:
-            allowed = ", ".join(allowed_methods(path)) or "any other method"
-            raise EndpointNotFound(
-                f"Not allowed to {method} on /v1{path}: use {allowed}.", code="method_not_allowed", status=405
-            )
-        if path in SOCKETS:
-            raise InvalidCall(
-                f"/v1{path} speaks WebSocket. If you sent an upgrade, a proxy on the way has taken it out.",
-                code="upgrade_required",
-                status=426,
-            )
-        if method == "HEAD":
-            read = find("GET", path) or other("GET")
-            return read if read.is_own else as_head(read)
-        return other(method)
-
-    def _envelope(self, endpoint: Endpoint, body: bytes) -> Envelope:
-        """What a request says that need not be JSON."""
-        content_type = self._headers.get(b"content-type", b"").lower()
-        if body and endpoint.body is not BodyKind.NONE and content_type.startswith(JSON_TYPE):
-            return read_envelope(body, endpoint) if endpoint.path else peek_envelope(body)
-        named = path_values(endpoint, self._path).get("model")
-        is_stream = endpoint.stream is not StreamKind.NONE and has_flag(self._scope["query_string"], b"stream")
-        return Envelope(model=ModelName(named) if named else None, is_stream=is_stream)
 
     def _call(self, endpoint: Endpoint, key: ClientKey | None, envelope: Envelope) -> Call:
         headers, plane = self._headers, self._plane
@@ -411,8 +365,7 @@ class Exchange:
         if self._schema is Schema.ANTHROPIC:
             headers += ((b"request-id", self._call_id.encode()),)
         if error.status == 405:  # RFC 9110 §15.5.6
-            allowed = allowed_methods(self._path) or ("GET", "POST", "PUT", "PATCH", "DELETE")
-            headers += ((b"allow", ", ".join(allowed).encode()),)
+            headers += ((b"allow", ", ".join(methods_of(self._path)).encode()),)
         elif error.status == 426:  # RFC 9110 §15.5.22
             headers += ((b"upgrade", b"websocket"),)
         await send_whole(self._scope, self._send, error.status, headers, body)

@@ -11,7 +11,7 @@ from gateway.core.call import BodyKind, Schema
 from gateway.settings import LimitSettings, Settings
 from gateway.wire.endpoints import ENDPOINTS
 from tests.e2e.raw import raw
-from tests.fakes.gateway_fixture import running_gateway
+from tests.fakes.gateway_fixture import running_gateway, until
 from tests.fakes.sandbox_fixture import running_sandbox
 
 BOUNDARY = "XX"
@@ -29,6 +29,11 @@ def form(*fields, file=AUDIO):
 
 
 WHISPER = form(("model", "whisper-1"))
+
+
+def calls(sandbox):
+    """What callers asked; the gateway's own look at the list of models, whenever it comes, is none."""
+    return [seen for seen in sandbox.log if seen.path != "/v1/models"]
 
 
 @pytest.fixture
@@ -86,7 +91,7 @@ async def test_a_form_arrives_as_it_was_sent(any_model, sandbox):
     )
 
     assert answer.status_code == 200, answer.text
-    seen = sandbox.log[-1]
+    seen = calls(sandbox)[-1]
     assert (seen.body, seen.query, seen.model) == (WHISPER, "x=%20y", "whisper-1")
     assert seen.headers["content-type"] == FORM_TYPE
     assert seen.headers["content-length"] == str(len(WHISPER))
@@ -94,18 +99,14 @@ async def test_a_form_arrives_as_it_was_sent(any_model, sandbox):
 
 async def test_the_model_of_a_form_is_routed_and_renamed(any_model, registry, sandbox):
     await registry.add_route("my-ears", upstream_model="whisper-1")
-    await any_model.serves(accounts=1)
+    await until(lambda: "my-ears" in any_model.snapshot.exact_routes, 5.0, "the route")
 
-    async def is_renamed():
-        answer = await any_model.client.post(
-            "/v1/audio/transcriptions", content=form(("model", "my-ears")), headers={"content-type": FORM_TYPE}
-        )
-        return answer.status_code == 200 and sandbox.log[-1].body == WHISPER
+    answer = await any_model.client.post(
+        "/v1/audio/transcriptions", content=form(("model", "my-ears")), headers={"content-type": FORM_TYPE}
+    )
 
-    for _ in range(100):
-        if await is_renamed():
-            break
-    assert await is_renamed()
+    assert answer.status_code == 200
+    assert calls(sandbox)[-1].body == WHISPER
 
 
 async def test_a_form_without_the_model_it_needs_is_a_400(any_model, sandbox):
@@ -114,7 +115,7 @@ async def test_a_form_without_the_model_it_needs_is_a_400(any_model, sandbox):
     )
 
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "model")
-    assert sandbox.log == []
+    assert calls(sandbox) == []
 
 
 async def test_the_default_model_is_put_into_a_form(database_url, registry, sandbox):
@@ -128,8 +129,8 @@ async def test_the_default_model_is_put_into_a_form(database_url, registry, sand
         )
 
     assert answer.status_code == 200
-    assert sandbox.log[-1].model == "whisper-1"
-    assert sandbox.log[-1].body.endswith(form())
+    assert calls(sandbox)[-1].model == "whisper-1"
+    assert calls(sandbox)[-1].body.endswith(form())
 
 
 @pytest.mark.parametrize("size", [1_000, 3_000_000], ids=["held", "filed"])
@@ -148,7 +149,7 @@ async def test_a_refused_upload_is_sent_again_to_another_account(database_url, r
             )
 
         assert (answer.status_code, answer.headers["x-gateway-attempts"]) == (200, "2")
-        assert [(seen.key, seen.body == body) for seen in sandbox.log] == [("sk-a", True), ("sk-b", True)]
+        assert [(seen.key, seen.body == body) for seen in calls(sandbox)] == [("sk-a", True), ("sk-b", True)]
 
 
 @pytest.mark.parametrize("pieces", [1, 7, 100])
@@ -168,8 +169,8 @@ async def test_forms_come_chunked_packed_and_awaited(any_model, sandbox, pieces)
         status, _ = await client.answer()
 
     assert status == 200
-    assert sandbox.log[-1].body == WHISPER
-    assert "content-encoding" not in sandbox.log[-1].headers
+    assert calls(sandbox)[-1].body == WHISPER
+    assert "content-encoding" not in calls(sandbox)[-1].headers
 
 
 async def test_bodies_are_bounded_by_kind(database_url, registry, sandbox):
@@ -199,7 +200,7 @@ async def test_unknown_paths_and_methods_are_proxied_as_they_are(any_model, sand
 
     assert answer.status_code == 404
     assert answer.json()["error"]["message"].startswith("Invalid URL (PATCH")
-    seen = sandbox.log[-1]
+    seen = calls(sandbox)[-1]
     assert (seen.method, seen.path, seen.query) == ("PATCH", "/v1/brand/new%20thing", "a=b&model=x")
     assert (seen.body, seen.headers["content-type"], seen.key) == (b"\x00raw", "x/y", "sk-a")
 
@@ -208,7 +209,7 @@ async def test_the_path_goes_upstream_with_its_ids(any_model, sandbox):
     await any_model.client.get("/v1/files/file-1%2F2")
     await any_model.client.delete("/v1/models/ft:gpt-4o:acme::1")
 
-    assert [(seen.method, seen.path) for seen in sandbox.log[-2:]] == [
+    assert [(seen.method, seen.path) for seen in calls(sandbox)[-2:]] == [
         ("GET", "/v1/files/file-1%2F2"),
         ("DELETE", "/v1/models/ft:gpt-4o:acme::1"),
     ]
@@ -222,18 +223,16 @@ async def test_the_head_of_a_file_is_asked_for_alone(any_model, sandbox):
 
     head = await any_model.client.head(path)
 
-    assert sandbox.log[-1].method == "HEAD"
+    assert calls(sandbox)[-1].method == "HEAD"
     assert (head.content, head.headers["content-type"]) == (b"", "application/octet-stream")
     assert (await any_model.client.get(path)).content == AUDIO
 
 
 async def test_calls_without_a_model_need_a_provider_that_can_be_told(any_model, registry, sandbox):
     await registry.add_provider("other", sandbox.url)
-    for _ in range(200):
-        answer = await any_model.client.get("/v1/files")
-        if answer.status_code == 400:
-            break
+    await until(lambda: len(any_model.snapshot.providers) == 2, 5.0, "the provider")
 
+    answer = await any_model.client.post("/v1/vector_stores", json={})
     named = await any_model.client.get("/v1/files", headers={"x-provider": "openai"})
 
     assert answer.json()["error"]["code"] == "provider_required"
@@ -256,17 +255,16 @@ TOLD = {BodyKind.JSON: "application/json", BodyKind.ANY: "application/json", Bod
 
 
 async def test_every_endpoint_of_the_table_arrives_as_it_was_asked(any_model, sandbox):
-    rows = [row for row in ENDPOINTS if not (row.is_own or row.gives_secret) and row.schema is Schema.OPENAI]
-    for row in rows:
+    rows = [row for row in ENDPOINTS if not (row.is_own or row.is_list or row.gives_secret)]
+    for row in (row for row in rows if row.schema is Schema.OPENAI):
         path = "/v1" + NAMES.sub("x-1", row.path)
         body = b"" if row.body is BodyKind.NONE else WHISPER if row.body is BodyKind.MULTIPART else ENCODED
         headers = {"content-type": TOLD[row.body]} if row.body in TOLD else {}
 
         answer = await any_model.client.request(row.method, f"{path}?q=%2f", content=body, headers=headers)
 
-        seen = sandbox.log[-1]
+        seen = calls(sandbox)[-1]
         assert (seen.method, seen.path, seen.query, seen.body) == (row.method, path, "q=%2f", body), row.name
         assert seen.headers.get("content-type", "") == TOLD.get(row.body, ""), row.name
         assert answer.status_code == seen.status, row.name
         assert answer.headers["x-gateway-attempts"] == "1", row.name
-    assert len(sandbox.log) == len(rows)
