@@ -112,7 +112,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """How long the call may queue for an account, from `x-gateway-max-wait` and the client's own timeout."""
 
 
-class Usage(msgspec.Struct, frozen=True):
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one call consumed, as its answer says. What is not said is 0.
 
     `cached`, `cache_write`, `audio_input` and `image_input` are parts of `input`; `reasoning`, `audio_output` and
@@ -134,3 +134,8 @@ class Usage(msgspec.Struct, frozen=True):
     """In the answer."""
     characters: int = 0
     """That were spoken, for models that charge by them."""
+
+    @property
+    def has_more(self) -> bool:
+        """It tells more than the tokens put in, put out and cached."""
+        return self != Usage(self.input_tokens, self.output_tokens, self.cached_tokens)

@@ -146,6 +146,7 @@ class Progress:
                 input_tokens=usage.input_tokens if usage else 0,
                 output_tokens=usage.output_tokens if usage else 0,
                 cached_tokens=usage.cached_tokens if usage else 0,
+                usage=usage if usage is not None and usage.has_more else msgspec.UNSET,
                 is_stream=call.is_stream or self.is_stream,
                 chunks=self.chunks,
                 bytes=self.body_bytes,

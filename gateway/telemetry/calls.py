@@ -17,6 +17,8 @@ from pathlib import Path
 
 import msgspec
 
+from gateway.core.call import Usage
+
 LINES_BYTES = 4 * 1024 * 1024
 """Of one worker: some 7,000 calls with one attempt each."""
 MOST_CALLS = 5_000
@@ -66,6 +68,7 @@ class KeptCall(msgspec.Struct, frozen=True, kw_only=True):
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
+    usage: Usage | None = None
     is_stream: bool = False
     chunks: int = 0
     bytes: int = 0

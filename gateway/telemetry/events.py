@@ -13,6 +13,7 @@ from typing import Literal
 
 import msgspec
 
+from gateway.core.call import Usage
 from gateway.core.outcome import OutcomeKind
 
 
@@ -227,6 +228,8 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field=
     output_tokens: int = 0
     cached_tokens: int = 0
     """A part of `input_tokens`."""
+    usage: Usage | msgspec.UnsetType = msgspec.UNSET
+    """All that the answer told, without what is 0. Left out when that is no more than the three counts above."""
     is_stream: bool = False
     chunks: int = 0
     """Events of a stream sent to the caller."""

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
@@ -57,7 +58,8 @@ class Metrics:
             files, "gateway_cooldowns_total", "Parks of accounts, groups or models.", ("provider", "reason")
         )
         self._tokens = Counter(
-            files, "gateway_tokens_total", "Tokens, by direction: input, cached (a part of input), output.",
+            files, "gateway_tokens_total",
+            "Tokens, by direction: input (cached, cache_write: parts of it), output (reasoning: a part of it).",
             ("provider", "model", "direction"),
         )  # fmt: skip
         self._duration = Histogram(
@@ -199,11 +201,14 @@ class Metrics:
     def _tokens_used(self, record: CallRecord, provider: str) -> None:
         family = self._providers.of(provider)
         label = family.label_of(record.model)
-        for direction, count in (
+        counts: tuple[tuple[str, int], ...] = (
             ("input", record.input_tokens),
             ("output", record.output_tokens),
             ("cached", record.cached_tokens),
-        ):
+        )
+        if record.usage is not msgspec.UNSET:
+            counts += (("reasoning", record.usage.reasoning_tokens), ("cache_write", record.usage.cache_write_tokens))
+        for direction, count in counts:
             if count > 0:
                 self._tokens.inc((provider, label, direction), count)
                 family.tokens_used(label, direction, count)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -342,3 +343,15 @@ async def test_session_in_which_nothing_happens_begins_at_once():
     assert body == typed("agent.session.idle", session_id="s")
     assert kit.meter.calls[0].outcome is OutcomeKind.OK
     kit.assert_idle()
+
+
+async def test_what_an_answer_tells_beyond_the_usual_counts_is_recorded():
+    usage = {"input_tokens": 3, "output_tokens": 9, "output_tokens_details": {"reasoning_tokens": 7}}
+    last = typed("response.completed", sequence_number=2, response={"id": "resp_1", "usage": usage})
+    kit = kit_of(CREATED, HE, last, second=stream(*WHOLE))
+
+    await body_of(kit)
+    kit.upstream.on("sk-a", stream(*WHOLE))
+    await body_of(kit)
+
+    assert [record.usage for record in kit.meter.calls] == [Usage(3, 9, reasoning_tokens=7), msgspec.UNSET]

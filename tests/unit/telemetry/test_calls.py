@@ -1,6 +1,7 @@
 import msgspec
 import pytest
 
+from gateway.core.call import Usage
 from gateway.telemetry import calls as module
 from gateway.telemetry.calls import LINES_BYTES, MOST_CALLS, CallRing, Calls
 from tests.unit.telemetry.records import record
@@ -27,10 +28,8 @@ def test_what_was_kept_is_read_again_whole(tmp_path):
 
     assert call is not None
     told = msgspec.to_builtins(record(call_id="req_1", model="gpt-4", waited_s=0.5))
-    trail = tuple(attempt | {"broke": None, "model": None} for attempt in told["trail"])
-    assert msgspec.to_builtins(call) == {
-        name: value for name, value in (told | {"trail": trail}).items() if name not in {"event", "level"}
-    }
+    told |= {"trail": tuple(attempt | {"broke": None, "model": None} for attempt in told["trail"]), "usage": None}
+    assert msgspec.to_builtins(call) == {name: value for name, value in told.items() if name not in {"event", "level"}}
 
 
 def test_the_oldest_lines_make_room_and_no_half_line_is_shown(tmp_path, small):
@@ -84,3 +83,17 @@ def test_no_worker_shows_more_than_its_share(tmp_path):
         ring.keep(short)
 
     assert len(newest(tmp_path)) == MOST_CALLS
+
+
+def test_usage_that_is_more_than_three_counts_is_kept_without_its_zeros(tmp_path):
+    ring = CallRing(tmp_path / "calls_0.ring")
+    ring.keep(line(1, usage=Usage(5, 7, reasoning_tokens=3)))
+    ring.keep(line(2))
+
+    calls = Calls(tmp_path)
+
+    assert b'"usage":{"input_tokens":5,"output_tokens":7,"reasoning_tokens":3}' in line(
+        1, usage=Usage(5, 7, reasoning_tokens=3)
+    )
+    assert calls.find("req_1").usage == Usage(5, 7, reasoning_tokens=3)
+    assert calls.find("req_2").usage is None

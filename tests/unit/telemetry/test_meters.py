@@ -5,6 +5,7 @@ import pytest
 
 from gateway.core.blast_radius import Lifted
 from gateway.core.breaker import CLOSED, BreakerNews, Span, opened
+from gateway.core.call import Usage
 from gateway.core.cooldown import Health, Phase, Witness
 from gateway.core.ids import FOREVER, AccountId, CallId, Instant, ProviderId, Secret
 from gateway.core.outcome import Outcome, OutcomeKind, Scope, ScopeKind
@@ -252,3 +253,18 @@ def test_stream_that_ended_well_is_told_nowhere(at_level):
 
     assert [line["event"] for line in written.lines()] == ["call.finished"]
     assert "gateway_streams_broken_total{" not in written.metrics.render()[0].decode()
+
+
+def test_parts_of_tokens_are_counted_where_they_are_told(at_level):
+    written = at_level("info")
+
+    written.meters.call_started()
+    usage = Usage(50, 40, 8, reasoning_tokens=30, cache_write_tokens=20)
+    written.meters.call_finished(record(input_tokens=50, output_tokens=40, cached_tokens=8, usage=usage))
+
+    text = written.metrics.render()[0].decode()
+    for direction, count in {"input": 50, "output": 40, "cached": 8, "reasoning": 30, "cache_write": 20}.items():
+        found = next(
+            row for row in text.splitlines() if f'direction="{direction}"' in row and row.startswith("gateway")
+        )
+        assert found.endswith(f" {count}.0")
