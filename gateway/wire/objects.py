@@ -11,7 +11,8 @@ from typing import Any, Final
 import msgspec
 
 from gateway.core.affinity import AUDIO, CHATS, ENCRYPTED, FILES, ITEMS, LONGEST_ID, MODELS, RESPONSES, encrypted_id
-from gateway.core.call import Endpoint
+from gateway.core.call import Endpoint, Schema
+from gateway.wire.message_ids import read_message_ids
 
 OBJECT_KINDS: Final[Mapping[str, str]] = {
     "file": FILES,
@@ -76,6 +77,10 @@ def read_objects(body: object, endpoint: Endpoint, *, keeps_chats: bool = False)
     found: dict[str, Seen] = {}
     if isinstance(body, dict):
         _note_created(body, endpoint, found)
+    if endpoint.schema is Schema.ANTHROPIC:
+        for id_, kind in (read_message_ids(body) if isinstance(body, dict) else {}).items():
+            _note(Seen(id_, kind), found)
+        return list(found.values())
     left = [body] if isinstance(body, dict | list) else []
     while left and len(found) < _MOST:
         value = left.pop()

@@ -21,9 +21,10 @@ from gateway.core.affinity import (
     Reference,
     encrypted_id,
 )
-from gateway.core.call import Call, Endpoint, StreamKind
+from gateway.core.call import Call, Endpoint, ModelUse, Schema, StreamKind
 from gateway.core.ids import ModelName
 from gateway.wire.endpoints import path_values
+from gateway.wire.message_ids import NEEDLES, read_message_references
 from gateway.wire.multipart import Form
 
 MEMBERS: Final[Mapping[str, str]] = {
@@ -90,9 +91,10 @@ def may_refer(call: Call, body: bytes) -> bool:
     endpoint = call.endpoint
     if endpoint.is_stateless:
         return call.model is not None and call.model.startswith(FINE_TUNED)
-    if endpoint.stream is not StreamKind.CHAT:
+    is_message = endpoint.schema is Schema.ANTHROPIC and endpoint.model is ModelUse.REQUIRED
+    if endpoint.stream is not StreamKind.CHAT and not is_message:
         return True
-    for needle in _CHAT_NEEDLES:
+    for needle in NEEDLES if is_message else _CHAT_NEEDLES:
         if needle in body:
             return True
     if _ESCAPE in body and _ESCAPED_LETTER.search(body) is not None:
@@ -103,6 +105,8 @@ def may_refer(call: Call, body: bytes) -> bool:
 def references_of(call: Call, fields: Mapping[str, Any], form: Iterable[tuple[str, str]] = ()) -> Named:
     """Every object that the call names: `fields` is its decoded body, `form` the texts of its form."""
     endpoint, query = call.endpoint, call.query
+    if endpoint.schema is Schema.ANTHROPIC:
+        return Named(path_reference(endpoint, call.path), read_message_references(fields), keeps_chats=False)
     others = [] if endpoint.is_stateless else [*read_references(fields), *read_form_references(form)]
     if query and not endpoint.is_list:
         others += read_query_references(query)

@@ -7,7 +7,7 @@ import pytest
 from openai import AsyncOpenAI
 
 from gateway.settings import AuthMode, Settings
-from tests.fakes.anthropic_api import STOP, AnthropicApi, anthropic_api, refused
+from tests.fakes.anthropic_api import STOP, AnthropicApi, anthropic_api, refused, written
 from tests.fakes.gateway_fixture import Gateway, connected, running_gateway, until
 from tests.unit.wire.openai_anthropic.samples import begin, event, start, text
 
@@ -254,6 +254,40 @@ async def test_a_batch_is_found_in_the_account_that_made_it(claude, api: Anthrop
 
     assert (made.status_code, found.json()) == (200, made.json())
     assert api.keys == ["sk-ant-a", "sk-ant-b", "sk-ant-b"]
+
+
+async def test_what_tools_are_called_with_names_nothing(claude, registry, sandbox, api: AnthropicApi):
+    await registry.add_provider("openai", sandbox.url)
+    await registry.add_account("sk-o", "openai")
+    await claude.serves(accounts=3)
+    made = await claude.client.post("/v1/threads", json={}, headers={"x-provider": "openai"})
+    called = {
+        "type": "tool_use",
+        "id": "toolu_1",
+        "name": "f",
+        "input": {"thread_id": made.json()["id"], "file_id": "f"},
+    }
+    result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "ok"}
+    talk = [*HI, {"role": "assistant", "content": [called]}, {"role": "user", "content": [result]}]
+
+    answer = await messages(claude, messages=talk)
+
+    assert (made.status_code, answer.status_code) == (200, 200)
+    assert api.keys == ["sk-ant-a"]
+
+
+async def test_a_container_leads_back_to_its_account(claude, api: AnthropicApi):
+    message = {"id": "msg_1", "type": "message", "content": [], "container": {"id": "container_1"}}
+    api.script("sk-ant-a", refused(529, "overloaded_error"))
+    api.script("sk-ant-b", written(200, message))
+    tools = [{"type": "code_execution_20250825", "name": "code_execution"}]
+    await messages(claude, tools=tools)
+    api.script("sk-ant-a")
+
+    answers = [await messages(claude, tools=tools, container="container_1") for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert api.keys == ["sk-ant-a", "sk-ant-b", "sk-ant-b", "sk-ant-b"]
 
 
 async def test_batches_of_all_accounts_are_one_list(claude, api: AnthropicApi):

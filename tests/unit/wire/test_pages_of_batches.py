@@ -1,4 +1,4 @@
-"""Lists of Anthropic's batches, whose cursors have names of their own. Lists of OpenAI's kinds: test_lists.py."""
+"""Lists of Anthropic's batches, whose cursors have names of their own."""
 
 import pytest
 

@@ -1,0 +1,48 @@
+"""Ids in calls and answers of Anthropic's API: files and containers, at the places where its own objects stand.
+
+Rules of this file: what a tool is called with (`input`) holds the caller's own names, and is never looked into; ids are
+soft, for Anthropic's files and containers cannot be looked for without its betas.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from gateway.core.affinity import FILES, LONGEST_ID, Reference
+
+CONTAINERS: Final = "containers"
+NEEDLES: Final = (b'"file_id"', b'"container"', b"code_execution", b'"skills"')
+"""Without one of them a message names nothing, and its answer makes nothing known."""
+_IN_CALLS: Final = frozenset({"messages", "content", "source", "requests", "params", "system"})
+_IN_ANSWERS: Final = frozenset({"content", "content_block", "message", "delta"})
+"""Members that may hold objects with ids."""
+_MOST: Final = 1_000
+
+
+def read_message_references(fields: Mapping[str, Any]) -> list[Reference]:
+    """What a decoded body names, each once."""
+    return [Reference(id_, kind, param, is_soft=True) for id_, (kind, param) in _ids_in(fields, _IN_CALLS).items()]
+
+
+def read_message_ids(body: Mapping[str, Any]) -> dict[str, str]:
+    """Ids that an answer, or an event of one, makes known → kind."""
+    return {id_: kind for id_, (kind, _) in _ids_in(body, _IN_ANSWERS).items()}
+
+
+def _ids_in(value: Mapping[str, Any], looked_into: frozenset[str]) -> dict[str, tuple[str, str]]:
+    """Id → its kind and its place."""
+    found: dict[str, tuple[str, str]] = {}
+    left: list[tuple[Any, str]] = [(value, "")]
+    while left and len(found) < _MOST:
+        held, path = left.pop()
+        if isinstance(held, list):
+            left += [(one, f"{path}[{place}]") for place, one in enumerate(held) if isinstance(one, dict | list)]
+            continue
+        prefix = f"{path}." if path else ""
+        for name, member in held.items():
+            if name in {"file_id", "container"}:
+                id_ = member.get("id") if isinstance(member, dict) else member
+                if isinstance(id_, str) and 0 < len(id_) <= LONGEST_ID:
+                    found.setdefault(id_, (FILES if name == "file_id" else CONTAINERS, prefix + name))
+            elif name in looked_into and isinstance(member, dict | list):
+                left.append((member, prefix + name))
+    return found

@@ -1,0 +1,104 @@
+import pytest
+
+from gateway.core.affinity import LONGEST_ID, Reference
+from gateway.core.call import Call
+from gateway.core.ids import CallId, ModelName
+from gateway.wire.endpoints import find
+from gateway.wire.message_ids import read_message_ids, read_message_references
+from gateway.wire.objects import read_objects
+from gateway.wire.references import may_refer, references_of
+
+MESSAGES = find("POST", "/messages")
+DOCUMENT = {"type": "document", "source": {"type": "file", "file_id": "file_1"}}
+USE = {
+    "type": "tool_use",
+    "id": "toolu_1",
+    "name": "f",
+    "input": {"file_id": "file_x", "thread_id": "t", "audio": {"id": "a"}},
+}
+
+
+def turns(*blocks):
+    return {"messages": [{"role": "user", "content": list(blocks)}]}
+
+
+def test_files_and_containers_are_named_where_they_stand():
+    result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": [DOCUMENT]}
+    fields = {**turns(result, {"type": "container_upload", "file_id": "file_2"}), "container": {"id": "container_1"}}
+
+    assert read_message_references(fields) == [
+        Reference("container_1", "containers", "container", is_soft=True),
+        Reference("file_2", "files", "messages[0].content[1].file_id", is_soft=True),
+        Reference("file_1", "files", "messages[0].content[0].content[0].source.file_id", is_soft=True),
+    ]
+
+
+def test_calls_of_a_batch_name_what_they_would_name_alone():
+    fields = {"requests": [{"custom_id": "a", "params": {**turns(DOCUMENT), "container": "container_1"}}]}
+
+    assert {reference.id for reference in read_message_references(fields)} == {"file_1", "container_1"}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param(turns(USE), id="a-tools-input"),
+        pytest.param({"tools": [{"input_schema": {"properties": {"file_id": {"id": "x"}}}}]}, id="a-tools-schema"),
+        pytest.param({"metadata": {"user_id": "u", "file_id": "x"}}, id="metadata"),
+        pytest.param({"container": "x" * (LONGEST_ID + 1)}, id="too-long"),
+        pytest.param({"container": 5, **turns({"file_id": None}, "text", [["x"]])}, id="no-ids"),
+    ],
+)
+def test_what_is_the_callers_own_names_nothing(fields):
+    assert read_message_references(fields) == []
+
+
+def test_answers_make_files_and_containers_known():
+    output = {"type": "code_execution_result", "content": [{"type": "code_execution_output", "file_id": "file_3"}]}
+    content = [USE, {"type": "code_execution_tool_result", "content": output}]
+    answer = {
+        "id": "msg_1",
+        "type": "message",
+        "content": content,
+        "container": {"id": "container_1", "expires_at": "x"},
+    }
+
+    assert read_message_ids(answer) == {"container_1": "containers", "file_3": "files"}
+    assert {(seen.id, seen.kind, seen.is_created) for seen in read_objects(answer, MESSAGES)} == {
+        ("container_1", "containers", False),
+        ("file_3", "files", False),
+    }
+    assert read_message_ids({"type": "message_start", "message": answer}) == read_message_ids(answer)
+    assert read_objects([answer], MESSAGES) == []
+
+
+def test_a_batch_is_an_object_of_its_own():
+    (made,) = read_objects({"id": "msgbatch_1", "type": "message_batch"}, find("POST", "/messages/batches"))
+
+    assert (made.id, made.kind, made.is_created) == ("msgbatch_1", "messages/batches", True)
+
+
+@pytest.mark.parametrize(
+    ("body", "may"),
+    [
+        (b'{"messages":[{"input":{"thread_id":"t","conversation":"c","audio":{"id":"a"}}}]}', False),
+        (b'{"container":"c"}', True),
+        (b'{"tools":[{"type":"code_execution_20250825"}]}', True),
+        (b'{"source":{"file_id":"f"}}', True),
+        (rb'{"fil\u0065_id":"f"}', True),
+    ],
+)
+def test_most_messages_are_not_looked_into(body, may):
+    call = Call(id=CallId("c"), endpoint=MESSAGES, model=ModelName("claude-x"))
+
+    assert may_refer(call, body) is may
+
+
+def test_the_path_of_a_batch_names_it():
+    endpoint = find("GET", "/messages/batches/b_1/results")
+    call = Call(id=CallId("c"), endpoint=endpoint, path="/messages/batches/b_1/results")
+
+    named = references_of(call, {})
+
+    assert (named.path, named.others) == (Reference("b_1", "messages/batches"), [])
+    assert may_refer(call, b"")
