@@ -14,6 +14,7 @@ import logging
 from typing import Any
 
 from uvicorn.config import Config
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.http11 import Response
@@ -21,6 +22,7 @@ from websockets.server import ServerProtocol
 
 from gateway.core.errors import InvalidCall
 from gateway.wire.errors import write_error
+from gateway.wire.sockets import LOST
 
 CLOSE_S = 5.0
 """For the answer to our close frame, and for what is still unsent."""
@@ -86,6 +88,14 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.transport.write(output)
         self.transport.close()
 
+    def handle_parser_exception(self) -> None:
+        """Who sends what is no frame before it was answered gets no close frame: there is no WebSocket yet."""
+        if self.conn.close_sent is not None:
+            super().handle_parser_exception()
+            return
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": LOST})
+        self.transport.abort()
+
     def shutdown(self) -> None:
         """The app ends its sessions itself, when the drain's time is up."""
 
@@ -122,6 +132,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     # -- the end -------------------------------------------------------------------------------------------------
 
     async def send(self, message: Any) -> None:  # noqa: ANN401  # an ASGI message
+        if self.transport.is_closing():  # the peer has closed, though the app was not told yet
+            raise ClientDisconnected
         await super().send(message)
         if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
             self.handshake_complete = True  # else uvicorn takes it for an app that forgot to answer

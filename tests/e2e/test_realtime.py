@@ -742,6 +742,39 @@ async def test_frames_that_are_none_end_the_session_with_1002(gateway, upstream)
     await asyncio.wait_for(upstream.last.ended.wait(), 1)
 
 
+@pytest.mark.parametrize("early", [b"\x8f\x80\x00\x00\x00\x00", b"\x88\x80\x00\x00\x00\x00"], ids=["garbage", "close"])
+async def test_a_caller_that_ends_before_it_is_answered_frees_the_upstream(gateway, upstream, early, caplog):
+    async def script(socket, seen):
+        await socket.wait_closed()
+
+    upstream.script = script
+    async with raw(gateway.port) as client:
+        await client.send(handshake(*UPGRADE, "sec-websocket-version: 13"))
+        await until(lambda: upstream.seen, 2, "the upgrade upstream")
+        await client.send(early)
+        await asyncio.wait_for(upstream.last.ended.wait(), 1)
+
+    assert (await ended_call(gateway))["outcome"] == "cancelled"
+    assert caplog.records == []
+
+
+async def test_a_caller_may_speak_before_it_is_answered(gateway, upstream):
+    async def slow(socket, seen):
+        seen.received.append(await socket.recv())
+        await socket.send("heard")
+        await socket.wait_closed()
+
+    upstream.script = slow
+    async with raw(gateway.port) as client:
+        await client.send(handshake(*UPGRADE, "sec-websocket-version: 13"))
+        await until(lambda: upstream.seen, 2, "the upgrade upstream")
+        await client.send(b"\x81\x85\x00\x00\x00\x00early")
+        assert b" 101 " in await client.head()
+        assert await client.until(b"heard") == b"\x81\x05heard"
+
+    assert upstream.last.received == ["early"]
+
+
 async def test_a_caller_that_sends_pings_and_reads_no_pongs_is_read_no_further(gateway, upstream):
     pings = (b"\x89\xfd\x00\x00\x00\x00" + bytes(125)) * 1000
     sent = 0
