@@ -25,7 +25,8 @@ async def read_body(receive: Receive, *, max_bytes: int, encoding: bytes | None,
 
     `declared` is the `content-length`: one that is too large is refused before a byte of the body is read.
     """
-    check_declared(declared, max_bytes)
+    if is_declared_over(max_bytes, declared):
+        raise too_large(max_bytes)
     message = await receive()
     if message["type"] == "http.disconnect":
         raise CallerGone
@@ -71,10 +72,9 @@ def unpacked(body: bytes, encoding: bytes, max_bytes: int) -> bytes:
     return plain
 
 
-def check_declared(declared: bytes | None, max_bytes: int) -> None:
-    """Raises InvalidCall (413) for a `content-length` that is too large."""
-    if declared is not None and declared.isdigit() and int(declared) > max_bytes:
-        raise too_large(max_bytes)
+def is_declared_over(bound: int, declared: bytes | None) -> bool:
+    """Whether a `content-length` says more than `bound`."""
+    return declared is not None and declared.isdigit() and int(declared) > bound
 
 
 def unknown_coding() -> InvalidCall:

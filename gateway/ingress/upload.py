@@ -5,7 +5,15 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 
 from gateway.core.errors import InvalidCall
-from gateway.ingress.body import UNPACKED_BY, CallerGone, Receive, check_declared, not_packed, too_large, unknown_coding
+from gateway.ingress.body import (
+    UNPACKED_BY,
+    CallerGone,
+    Receive,
+    is_declared_over,
+    not_packed,
+    too_large,
+    unknown_coding,
+)
 from gateway.relay.spooled import PIECE_BYTES, Spool, SpooledBody
 from gateway.wire.multipart import Form, FormReader, read_boundary
 
@@ -27,12 +35,14 @@ async def read_upload(
     `max_bytes` is for a file: a form around one may add a little. `spool` is the caller's to close.
     """
     reader = _form_reader(content_type)
-    if reader is not None:
-        max_bytes += max_bytes // SHARE_OF_FORM
-    check_declared(declared, max_bytes)
-    async with aclosing(_plain_pieces(receive, max_bytes, encoding)) as pieces:
+    bound = max_bytes if reader is None else max_bytes + max_bytes // SHARE_OF_FORM
+    if is_declared_over(bound, declared):
+        raise too_large(max_bytes)
+    received = 0
+    async with aclosing(_plain_pieces(receive, bound, encoding)) as pieces:
         async for piece in pieces:
-            if spool.size + len(piece) > max_bytes:
+            received += len(piece)
+            if received > bound:
                 raise too_large(max_bytes)
             if reader is not None:
                 reader.feed(piece)
@@ -60,8 +70,8 @@ def _checked(form: Form) -> Form:
     return form
 
 
-async def _plain_pieces(receive: Receive, max_bytes: int, encoding: bytes | None) -> AsyncGenerator[bytes, None]:
-    """The body as it came, without its content coding."""
+async def _plain_pieces(receive: Receive, bound: int, encoding: bytes | None) -> AsyncGenerator[bytes, None]:
+    """The body as it came, without its content coding; of one that is packed no more than `bound` bytes are read."""
     unpacker = None if encoding is None or encoding == b"identity" else _Unpacker(encoding.strip().lower())
     received = 0
     while True:
@@ -70,8 +80,8 @@ async def _plain_pieces(receive: Receive, max_bytes: int, encoding: bytes | None
             raise CallerGone
         piece: bytes = message.get("body", b"")
         received += len(piece)
-        if received > max_bytes:
-            raise too_large(max_bytes)
+        if unpacker is not None and received > bound:
+            raise too_large(bound)
         if unpacker is None:
             if piece:
                 yield piece
