@@ -130,6 +130,7 @@ class Service:
         self.catalog = ModelCatalog(checks=self.checks)
         self.catalog_upkeep = CatalogUpkeep(catalog=self.catalog, snapshot=lambda: self.board.snapshot)
         self.waiting = Waiting(clock=clock, max_calls=settings.waiting.max_calls, max_bytes=settings.waiting.max_bytes)
+        self.board.headrooms.process = sender
         self.board.on_change = self.waiting.ring_heads
         self.board.on_cooled = self.meters.cooled
         self.board.on_recovered = self.meters.recovered

@@ -23,7 +23,9 @@ ROOMY = 0.5
 ROOMY_S = 0.02
 """…headers are read so often only: what is sent is counted anyway."""
 SHARER_S = 3.0
-"""Another process that used the scope so lately shares its rate."""
+"""Another process that used the scope so lately shares its rate…"""
+PERIODS, LONGEST_SHARER_S = 1.5, 100.0
+"""…of windows, within so many periods; never longer than 100 s."""
 
 
 class Sent(NamedTuple):
@@ -40,13 +42,18 @@ class Headroom:
     """All that is known of a scope's limits, and what this process has sent on it. Unknown = everything fits."""
 
     __slots__ = (
-        "_freed", "_levels", "_names", "_order", "_others", "_pace", "_quiet_until", "_refusals", "_refused_at",
-        "_requests", "_tokens", "learn_from", "used_at",
+        "_freed", "_levels", "_names", "_order", "_others", "_own_name", "_pace", "_place", "_quiet_until", "_refusals",
+        "_refused_at", "_requests", "_tokens", "learn_from", "offset", "used_at",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.learn_from = Instant(float("-inf"))
         """Headers of an answer before this moment need not be read."""
+        self.offset = 0
+        """So that not the same process is the first on every scope."""
+        self._own_name = ""
+        self._place = 0
+        """This process' among those that share the scope, in the order of their names."""
         self.used_at = Instant(float("-inf"))
         """When the last call was sent."""
         self._names: dict[str, Level] = {}
@@ -170,7 +177,7 @@ class Headroom:
             if level.left >= needed and sharers == 1:
                 level.sharers = 1
                 continue  # the usual case: what was left at the last change is still there, and more
-            level.sharers = sharers
+            level.divide(sharers, (self._place + self.offset) % sharers)
             wait_s = level.wait_s(needed, now)
             longest = max(longest, wait_s)
         if self._pace is not None:
@@ -186,19 +193,31 @@ class Headroom:
 
     # -- other processes -----------------------------------------------------------------------------------------
 
-    def heard(self, process: str, now: Instant) -> None:
-        """Another process uses the scope, and is near its limit."""
+    def heard(self, process: str, now: Instant, *, own: str = "") -> None:
+        """Another process uses the scope, and is near its limit. `own`: this process' name among them."""
         self._others[process] = now
+        self._own_name = own
+        self._place = sum(name < own for name in self._others)
 
     def is_near(self, now: Instant) -> bool:
         """In use, and not roomy: who else uses the scope should know of it."""
-        if now - self.used_at > SHARER_S:
+        if now - self.used_at > self._remembered_s():
             return False
         is_paced = self._pace is not None and self._pace.rate > 0
-        return is_paced or any(level.left <= ROOMY * level.limit for level, _ in self._levels)
+        return is_paced or any(level.is_near(ROOMY) for level, _ in self._levels)
 
     def sharers(self, now: Instant) -> int:
         """How many processes share the scope now, this one included."""
         if self._others:
-            self._others = {name: at for name, at in self._others.items() if now - at < SHARER_S}
+            lasts_s, before = self._remembered_s(), len(self._others)
+            self._others = {name: at for name, at in self._others.items() if now - at < lasts_s}
+            if len(self._others) != before:
+                self._place = sum(name < self._own_name for name in self._others)
         return 1 + len(self._others)
+
+    def _remembered_s(self) -> float:
+        """What was taken from a window is missing for a whole period."""
+        longest = SHARER_S
+        for level, _ in self._levels:
+            longest = max(longest, PERIODS * level.window_s)
+        return min(longest, LONGEST_SHARER_S)

@@ -52,8 +52,8 @@ class Level:
     """Starts unknown: `limit` is that of the first answer."""
 
     __slots__ = (
-        "_at", "_began", "_end", "_high", "_log", "_longest_s", "_low", "_misses", "_opened", "_own", "_period_s",
-        "freed", "kind", "left", "limit", "sharers",
+        "_at", "_began", "_end", "_high", "_log", "_longest_s", "_low", "_mine", "_mine_at", "_misses", "_opened",
+        "_own", "_period_s", "_told_at", "freed", "kind", "left", "limit", "place", "sharers",
     )  # fmt: skip
 
     def __init__(self, limit: float, now: Instant) -> None:
@@ -62,10 +62,16 @@ class Level:
         """At the last change."""
         self.kind = Freeing.BUCKET
         self.sharers = 1
-        """Processes that use the limit: what is left, and what comes, is divided among them."""
+        """Processes that use the limit: it is divided among them."""
+        self.place = 0
+        """This one's among them: the first ones have one call more where the limit cannot be divided evenly."""
+        self._mine = 0.0
+        """What is left of this process' part of a bucket, at `_mine_at`."""
+        self._mine_at: float = now
         self.freed = 0.0
         """All that a sliding window ever gave back: whoever learns counts what it did while the answer was coming."""
         self._at: float = now
+        self._told_at: float = now
         self._began = float("-inf")
         self._opened = 0.0
         """Sent since `_began`."""
@@ -107,6 +113,8 @@ class Level:
         if self.kind is Freeing.FIXED and now >= self._end + GUARD_S - ROUNDING_S:
             self._began, self._end, self._opened = now, now + self._longest_s, 0.0
         self._opened += amount
+        if self.sharers > 1:
+            self._mine, self._mine_at = max(self._mine_at_most(now) - amount, -self.limit), now
         # Never more than once the limit below zero: calls that ended without an answer must not hold a scope for ever.
         self.left = max(level - amount, -self.limit)
         self._at = max(self._at, now)
@@ -144,15 +152,13 @@ class Level:
             self.left = min(self.left, self.limit - self._own)
         elif self.kind is Freeing.FIXED and self._began > float("-inf"):
             self.left = min(self.left, self.limit - self._opened)  # calls overtake each other on their way
-        self._at = sent_at
+        self._at = self._told_at = sent_at
 
     def wait_s(self, needed: float, now: Instant) -> float:
         """Seconds until so much fits."""
-        level, sharers = self.level(now), self.sharers
-        if sharers > 1:
-            level = level / sharers if level > 0 else level
-        needed = min(needed, self.limit / sharers)  # more than the limit fits when it is full
-        missing = needed - level - 1e-9
+        if self.sharers > 1:
+            return self._wait_for_part_s(min(needed, max(self.part, 1.0)), now)
+        missing = min(needed, self.limit) - self.level(now) - 1e-9  # more than the limit fits when it is full
         if missing <= 0:
             return 0.0
         if self.kind is Freeing.FIXED:
@@ -160,7 +166,63 @@ class Level:
         if self.kind is Freeing.SLIDING:
             return self._slid(missing, now)
         rate = self.rate
-        return missing * sharers * sharers / rate if rate else 0.0
+        return missing / rate if rate else 0.0
+
+    # -- with other processes ------------------------------------------------------------------------------------
+
+    @property
+    def part(self) -> float:
+        """Of the limit, this process': all parts together are the limit."""
+        whole, rest = divmod(self.limit, self.sharers)
+        return whole + (self.place < rest)
+
+    @property
+    def window_s(self) -> float:
+        """How long a window holds what was taken; 0.0 for a bucket."""
+        if self.kind is Freeing.BUCKET:
+            return 0.0
+        return self._period_s if self.kind is Freeing.SLIDING else self._longest_s
+
+    def is_near(self, roomy: float) -> bool:
+        """Less than that share is left, of all or of this process' part."""
+        if self.left <= roomy * self.limit:
+            return True
+        own = self._opened if self.kind is Freeing.FIXED else self._own if self.kind is Freeing.SLIDING else 0.0
+        return self.sharers > 1 and own >= (1 - roomy) ** 2 * self.part
+
+    def divide(self, sharers: int, place: int) -> None:
+        """So many processes use the limit from now on."""
+        if sharers != self.sharers or place != self.place:
+            self.sharers, self.place = sharers, place
+            self._mine = min(self._mine if self._mine_at > self._at else self.left / sharers, self.part)
+
+    def _mine_at_most(self, now: Instant) -> float:
+        grown = self._mine + self.rate / self.sharers * max(0.0, now - self._mine_at)
+        return min(max(self.limit / self.sharers, 1.0), grown)
+
+    def _wait_for_part_s(self, needed: float, now: Instant) -> float:
+        """Its own part is each process' own; of what others leave it takes as much as cannot be theirs."""
+        level = self.level(now) - needed + 1e-9
+        if self.kind is Freeing.BUCKET:
+            return self._wait_for_bucket_s(needed, level, now)
+        others = self.limit - self.part
+        if self.kind is Freeing.SLIDING:
+            over = self._own + needed - self.part - 1e-9
+            if level >= 0 and (over <= 0 or level >= others / 2 + self.sharers):
+                return 0.0
+            return max(self._slid(max(over, 1e-9), now), self._slid(-level, now) if level < 0 else 0.0)
+        over_s = max(0.0, self._end + GUARD_S - now)
+        if over_s <= ROUNDING_S or (level >= 0 and self._opened + needed <= self.part + 1e-9):
+            return 0.0
+        # What others had not taken so late in the window they will hardly take any more.
+        late = max(0.0, self._end - self._told_at) / self._longest_s if self._longest_s else 1.0
+        return 0.0 if level >= others * late + self.sharers - 1 else over_s
+
+    def _wait_for_bucket_s(self, needed: float, level: float, now: Instant) -> float:
+        mine, rate = self._mine_at_most(now) - needed + 1e-9, self.rate / self.sharers
+        if level >= self.sharers or (level >= 0 and mine >= 0):
+            return 0.0
+        return max(-level, -mine) / rate if rate else 0.0
 
     def _slid(self, missing: float, now: Instant) -> float:
         for at, amount in self._log:

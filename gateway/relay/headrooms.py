@@ -5,6 +5,7 @@ since this runs for every answer.
 """
 
 from collections.abc import Iterable
+from zlib import crc32
 
 from gateway.core.headroom import Headroom
 from gateway.core.hints import OPENAI_NAMES, RateLimits, read_rate_limits
@@ -25,7 +26,9 @@ IDLE_S = 900.0
 class Headrooms:
     """One per board. One `Headroom` for each holder × model, or limit family."""
 
-    def __init__(self) -> None:
+    def __init__(self, process: str = "") -> None:
+        """`process`: this one's name, by which the others know it."""
+        self.process = process
         self._by_scope: dict[Scope, Headroom] = {}
 
     def of(self, scopes: Iterable[Scope]) -> tuple[Headroom, ...]:
@@ -59,7 +62,8 @@ class Headrooms:
         for scope in scopes:
             headroom = self._by_scope.get(scope)
             if headroom is not None:
-                headroom.heard(process, now)
+                headroom.offset = crc32(f"{scope.holder} {scope.what}".encode())
+                headroom.heard(process, now, own=self.process)
 
     def near(self, now: Instant) -> list[Scope]:
         """Scopes that this process uses, near their limits: what the others should hear."""

@@ -117,13 +117,37 @@ def test_without_headers_nobody_is_refused_while_there_is_room(algorithm, seed):
     assert result.waste <= MOST_WASTE
 
 
-def test_processes_that_hear_of_each_other_share_the_limits():
-    world = World(rules(), processes=2)
+@pytest.mark.parametrize("processes", [2, 3, 4, 8])
+@pytest.mark.parametrize("algorithm", [Algorithm.BUCKET, Algorithm.SLIDING])
+def test_processes_that_hear_of_each_other_share_the_limits(processes, algorithm):
+    world = World(rules(algorithm), processes=processes)
     world.tell_uses()
 
-    result = world.run(rate=1.5 * 8 * EACH, capacity=8 * EACH, seconds=150)
+    result = world.run(rate=1.5 * 8 * EACH, capacity=8 * EACH, seconds=100)
 
     assert result.goodput >= 0.99
+    assert result.waste <= MOST_WASTE
+
+
+@pytest.mark.parametrize(("processes", "most_waste"), [(2, MOST_WASTE), (3, 0.06), (4, 0.06), (8, MOST_WASTE)])
+def test_processes_share_fixed_windows_whose_beginnings_they_must_guess(processes, most_waste):
+    world = World(rules(Algorithm.FIXED), processes=processes)
+    world.tell_uses()
+
+    result = world.run(rate=1.5 * 8 * EACH, capacity=8 * EACH, seconds=100)
+
+    assert result.goodput >= 0.97
+    assert result.waste <= most_waste
+
+
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+def test_processes_refuse_nobody_while_there_is_room(algorithm):
+    world = World(rules(algorithm), processes=3)
+    world.tell_uses()
+
+    result = world.run(rate=0.9 * 8 * EACH, capacity=8 * EACH, seconds=100)
+
+    assert result.refused == 0
     assert result.waste <= MOST_WASTE
 
 

@@ -65,6 +65,7 @@ class Process:
         self.name = name
         self.rng = Random(f"{name}{world.seed}")
         self.board = Board(clock=world.clock, rng=self.rng, kinds=KINDS)
+        self.board.headrooms.process = name
         self.board.replace_snapshot(snapshot_of(*world.accounts))
         self.line: deque[tuple[float, int]] = deque()
         """(arrived, tokens)."""

@@ -195,7 +195,7 @@ def test_processes_that_share_a_scope_share_what_is_left_and_what_comes():
     assert headroom.wait_s(1, Instant(0.0)) == 0.0
     sent_once(headroom)
     sent_once(headroom)
-    assert headroom.wait_s(1, Instant(0.0)) == pytest.approx(2.0, rel=0.1)
+    assert headroom.wait_s(1, Instant(0.0)) == pytest.approx(3.2, rel=0.1)  # half a call too many, at half of the rate
     assert headroom.sharers(Instant(SHARER_S)) == 1
 
 
