@@ -27,6 +27,12 @@ def connect_fault(error: BaseException, *, is_tls: bool) -> Fault:
     return Fault(FaultKind.CONNECT, str(error) or type(error).__name__)
 
 
+def proxy_refused(said: str) -> Fault:
+    """The proxy passed nothing on: it wants another login (407), or does not reach the upstream (502)."""
+    hint = " (settings.proxy needs a user and password that it takes)" if said.startswith("407") else ""
+    return Fault(FaultKind.CONNECT, f"the proxy refused: {said}{hint}")
+
+
 def connect_timeout(limit_s: float) -> Fault:
     return Fault(FaultKind.CONNECT, f"no connection within {limit_s:g} s")
 

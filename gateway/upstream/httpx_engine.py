@@ -11,7 +11,7 @@ import ssl
 from collections.abc import AsyncIterator
 from typing import Any
 
-from gateway.core.outcome import Fault, FaultKind
+from gateway.core.outcome import Fault
 from gateway.providers.base import BodySource, Headers, Limits, UpstreamRequest, size_of
 from gateway.upstream import faults
 from gateway.upstream.request_head import check_request, host_of
@@ -64,6 +64,7 @@ class HttpxEngine:
         )
         self.errors: tuple[type[Exception], ...] = (httpx2.TransportError, httpx2.StreamError, OSError)
         """What sending and reading may raise."""
+        self._has_proxy = proxy is not None
         self._hang_ups: set[asyncio.Task[None]] = set()
         self.in_use = 0
         """Attempts under way and answers that nobody has closed yet."""
@@ -92,6 +93,9 @@ class HttpxEngine:
         if response.status_code == 101:
             await response.stream.aclose()
             return faults.switched_protocols()
+        if response.status_code == 407 and self._has_proxy:  # only a proxy says so: nobody else saw the call
+            await response.stream.aclose()
+            return faults.proxy_refused("407 Proxy Authentication Required")
         return HttpxAnswer(self, response, request)
 
     def hang_up(self, stream: Any) -> None:  # noqa: ANN401  # httpx2 is imported late, so its types have no name here
@@ -150,7 +154,7 @@ class HttpxEngine:
         if not progress.is_sent:
             detail = faults.connect_fault(error, is_tls=progress.is_tls)
             is_proxy = isinstance(error, self._httpx.ProxyError)
-            return Fault(FaultKind.CONNECT, f"the proxy refused: {error}") if is_proxy else detail
+            return faults.proxy_refused(str(error)) if is_proxy else detail
         if isinstance(error, self._httpx.RemoteProtocolError) and not _is_ending(error):
             return faults.garbage(str(error))
         return faults.reset_before_head(_os_error(error))

@@ -17,6 +17,11 @@ from tests.integration.upstream.calls import fetch, get, post
 
 pytestmark = pytest.mark.asyncio(loop_scope="function")
 
+REFUSED = Fault(
+    FaultKind.CONNECT,
+    "the proxy refused: 407 Proxy Authentication Required (settings.proxy needs a user and password that it takes)",
+)
+
 
 async def _forwarding_proxy(peer: Peer) -> None:
     """Serves CONNECT with a tunnel and answers anything else itself with what it was asked for."""
@@ -68,7 +73,29 @@ async def test_proxy_that_refuses_is_a_connect_fault() -> None:
         fault = await engine.attempt(get(Origin("https", "far.example", 443)))
         await engine.aclose()
 
-    assert fault == Fault(FaultKind.CONNECT, "the proxy refused: 407 Proxy Authentication Required")
+    assert fault == REFUSED
+
+
+async def test_proxy_that_refuses_a_plain_call_is_the_same_and_the_upstream_is_not_blamed() -> None:
+    async with raw_server(
+        answering(b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n")
+    ) as proxy:
+        engine = HttpxEngine(proxy=f"http://127.0.0.1:{proxy.origin.port}")
+        fault = await engine.attempt(get(Origin("http", "api.example", 80)))
+        assert engine.in_use == 0
+        await engine.aclose()
+
+    assert fault == REFUSED
+
+
+async def test_407_without_a_proxy_is_an_answer() -> None:
+    async with raw_server(answering(b"HTTP/1.1 407 Odd\r\ncontent-length: 0\r\n\r\n")) as server:
+        engine = HttpxEngine()
+        answer = await engine.attempt(get(server.origin))
+        assert not isinstance(answer, Fault)
+        assert answer.status == 407
+        answer.close()
+        await engine.aclose()
 
 
 async def http2_echo(peer: Peer) -> None:
