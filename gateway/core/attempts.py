@@ -212,5 +212,5 @@ def why_none(resting: Sequence[Resting], now: Instant) -> GatewayError:
         return ModelNotFound("No account of this gateway has access to this model.", param="model")
     return NoAccountAvailable(
         "No account can serve this model now. Tell the operator of this gateway.",
-        retry_after_s=retry_after_s if broken else None,
+        retry_after_s=retry_after_s if broken or OutcomeKind.NO_TOKEN in reasons else None,
     )

@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 PATIENCE_S = 2.0
 """A call may wait for it: beyond this Postgres counts as gone, and the token is fetched without it."""
+AWAY_S = 5.0
+"""How long after that it is not asked: one fetch is not to wait for it several times."""
 _TABLE = AccountTokenRow.__table__.c
 
 
@@ -41,6 +43,8 @@ class TokenTable:
     def __init__(self, engine: AsyncEngine, cipher: Cipher) -> None:
         self._engine = engine
         self._cipher = cipher
+        self._away_until = 0.0
+        """Monotonic seconds: until then Postgres is not asked again."""
 
     async def load(self, account: Account) -> AccessToken | None:
         left_s = func.extract("epoch", _TABLE.expires_at - func.clock_timestamp())
@@ -109,13 +113,19 @@ class TokenTable:
 
     async def _done(self, work: Callable[[AsyncConnection], Awaitable[T]], otherwise: T) -> T:
         """`otherwise` where Postgres is away or slow, or the account has just been deleted."""
+        now = asyncio.get_running_loop().time
+        if now() < self._away_until:
+            return otherwise
         try:
             async with asyncio.timeout(PATIENCE_S):
                 with store_errors():
                     async with self._engine.begin() as connection:
                         return await work(connection)
-        except (StoreUnavailable, TimeoutError, DBAPIError):
-            return otherwise
+        except (StoreUnavailable, TimeoutError):
+            self._away_until = now() + AWAY_S
+        except DBAPIError:
+            pass  # its account is gone
+        return otherwise
 
 
 def _place(account_id: AccountId) -> str:

@@ -103,6 +103,19 @@ async def test_a_token_goes_with_its_account(tokens: TokenTable, account: Accoun
     assert await tokens.claim(gone.id, 1.0)
 
 
+async def test_a_server_that_hangs_is_waited_for_once(
+    tokens: TokenTable, account: Account, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.store.tokens.PATIENCE_S", 0.05)
+    async with engine.begin() as holder:
+        await holder.execute(text("LOCK TABLE account_tokens IN ACCESS EXCLUSIVE MODE"))
+
+        began = asyncio.get_running_loop().time()
+        assert [await tokens.claim(account.id, 30.0) for _ in range(20)] == [True] * 20
+
+        assert asyncio.get_running_loop().time() - began < 0.5
+
+
 async def test_without_postgres_everybody_may_fetch(account: Account, cipher: Cipher) -> None:
     engine = make_engine("postgresql://nobody@127.0.0.1:1/none", 1)
     tokens = TokenTable(engine, cipher)

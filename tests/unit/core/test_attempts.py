@@ -224,6 +224,7 @@ def test_recovery_lets_parked_accounts_be_tried_again_but_no_others():
         ([OutcomeKind.NO_ACCESS_TO_MODEL, OutcomeKind.CREDENTIAL_REJECTED], NoAccountAvailable),
         ([OutcomeKind.CREDENTIAL_REJECTED], NoAccountAvailable),
         ([OutcomeKind.MISSING_PERMISSION, OutcomeKind.FORBIDDEN], NoAccountAvailable),
+        ([OutcomeKind.NO_TOKEN, OutcomeKind.CREDENTIAL_REJECTED], NoAccountAvailable),
         ([], NoAccountAvailable),
     ],
 )
@@ -236,6 +237,13 @@ def test_error_names_the_reason_that_the_caller_can_use_best(reasons, error):
 def test_retry_after_is_the_time_of_the_soonest_recovery():
     assert why_none([rests(LIMITED, 90.0), rests(LIMITED, 33.0)], NOW).retry_after_s == pytest.approx(33.0)
     assert why_none([rests(OutcomeKind.OVERLOADED, 12.0)], NOW).retry_after_s == pytest.approx(12.0)
+
+
+def test_a_token_that_could_not_be_fetched_is_worth_coming_back_for():
+    rejected = rests(OutcomeKind.CREDENTIAL_REJECTED, 60.0)
+
+    assert why_none([rests(OutcomeKind.NO_TOKEN, 4.0), rejected], NOW).retry_after_s == pytest.approx(4.0)
+    assert why_none([rejected], NOW).retry_after_s is None
 
 
 def test_retry_after_counts_the_recovery_and_not_the_probe():
