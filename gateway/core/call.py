@@ -79,6 +79,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """The answer holds a secret with which its reader goes to the upstream directly, on the account's money."""
     is_own: bool = False
     """Answered by the gateway itself: no account, no attempt."""
+    places: tuple[str, ...] = ()
+    """Members of its answers that hold URLs at the upstream, which SDKs follow."""
     schema: Schema = Schema.OPENAI
     goes_with: str = ""
     """A model by whose route a call without one goes; "" where no route tells more than the defaults."""

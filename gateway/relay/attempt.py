@@ -13,7 +13,7 @@ from gateway.core.ids import Instant
 from gateway.core.masking import masked_identifiers_in_bytes
 from gateway.core.outcome import ErrorBody, Fault, Outcome, OutcomeKind
 from gateway.providers.base import Destination, Headers
-from gateway.providers.location import with_our_location
+from gateway.providers.location import with_our_location, with_our_places
 from gateway.relay.answer import Answer
 from gateway.relay.credentials import Credentials
 from gateway.relay.headrooms import note_head
@@ -229,6 +229,8 @@ class Attempts:
             if translated is None:
                 return Failed(NOT_JSON, UpstreamFailed("The upstream's answer was none to this call."))
             body = translated
+        if job.call.endpoint.places:
+            body = with_our_places(body, job.call.endpoint.places, lease.member.destination)
         job.progress.usage = read_usage(body, job.call.endpoint)
         ok = Outcome(OutcomeKind.OK, answer.status)
         headers = self._passed_headers(answer.headers, is_body_new=True)

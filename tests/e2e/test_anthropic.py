@@ -252,8 +252,11 @@ async def test_a_batch_is_found_in_the_account_that_made_it(claude, api: Anthrop
     claude.service.board.clear(next(iter(claude.snapshot.accounts)))
     found = await claude.client.get(f"/v1/messages/batches/{made.json()['id']}", headers=VERSION)
 
+    results = await claude.client.get(found.json()["results_url"], headers=VERSION)
+
     assert (made.status_code, found.json()) == (200, made.json())
-    assert api.keys == ["sk-ant-a", "sk-ant-b", "sk-ant-b"]
+    assert results.json()["custom_id"] == "a"
+    assert api.keys == ["sk-ant-a", "sk-ant-b", "sk-ant-b", "sk-ant-b"]
 
 
 async def test_what_tools_are_called_with_names_nothing(claude, registry, sandbox, api: AnthropicApi):

@@ -80,14 +80,20 @@ class AnthropicApi:
         if seen.method == "POST":
             count = sum(map(len, self._batches.values())) + 1
             batch = {"id": f"msgbatch_{count}", "type": "message_batch", "created_at": f"2026-11-20T00:00:{count:02}Z"}
+            batch |= {
+                "processing_status": "ended",
+                "results_url": f"{self.url}/v1/messages/batches/{batch['id']}/results",
+            }
             mine.append(batch)
             return written(200, batch)
         path, _, query = seen.target.partition("?")
-        id_ = path.partition("/batches/")[2]
+        id_, _, is_results = path.partition("/batches/")[2].partition("/")
         if not id_:
             return written(200, _page_of([*reversed(mine)], dict(parse_qsl(query))))
         found = next((batch for batch in mine if batch["id"] == id_), None)
-        return refused(404, "not_found_error", f"No batch {id_}") if found is None else written(200, found)
+        if found is None:
+            return refused(404, "not_found_error", f"No batch {id_}")
+        return written(200, {"custom_id": "a", "result": {"type": "canceled"}} if is_results else found)
 
 
 def _page_of(batches: list[dict[str, Any]], query: dict[str, str]) -> dict[str, Any]:

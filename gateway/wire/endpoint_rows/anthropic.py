@@ -21,5 +21,11 @@ _ROWS: Final = (
 )
 
 ROWS: Final[tuple[Endpoint, ...]] = tuple(
-    msgspec.structs.replace(row, schema=Schema.ANTHROPIC, goes_with="claude-") for row in _ROWS
+    msgspec.structs.replace(
+        row,
+        schema=Schema.ANTHROPIC,
+        goes_with="claude-",
+        places=("results_url",) if row.path.startswith("/messages/batches") else (),
+    )
+    for row in _ROWS
 )

@@ -1,7 +1,7 @@
 import pytest
 
 from gateway.providers.base import Destination, Origin
-from gateway.providers.location import with_our_location
+from gateway.providers.location import with_our_location, with_our_places
 
 
 def destination(host="api.openai.com", port=443, prefix=b"/v1"):
@@ -31,3 +31,15 @@ def test_what_leads_back_leads_through_us(value, prefix, expected):
     headers = ((b"x", b"/v1/y"), (b"location", value))
 
     assert with_our_location(headers, destination(prefix=prefix)) == ((b"x", b"/v1/y"), (b"location", expected))
+
+
+def test_urls_in_bodies_lead_through_us_where_they_are_named():
+    body = (
+        b'{"data": [{"results_url" : "https://api.openai.com/v1/b/1/results", "url": "https://api.openai.com/v1/x"},'
+        b' {"results_url":null,"note":"\\"results_url\\":\\"https://api.openai.com/v1/y\\""}]}'
+    )
+
+    assert with_our_places(body, ("results_url",), destination()) == body.replace(
+        b"https://api.openai.com/v1/b/1/results", b"/v1/b/1/results"
+    )
+    assert with_our_places(body, (), destination()) == body
