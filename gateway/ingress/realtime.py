@@ -8,6 +8,7 @@ read and never said again.
 """
 
 import asyncio
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import msgspec
@@ -128,6 +129,7 @@ class Upgrade:
     async def _job(self) -> Job:
         plane, headers = self._plane, self._headers
         endpoint = self._endpoint()
+        self._progress.call = Call(id=self._call_id, endpoint=endpoint)
         presented = self._offer.key or first_of(self._scope["query_string"], KEY_PARAMETERS)
         if presented is not None and b"authorization" not in headers:
             headers[b"authorization"] = b"Bearer " + _bare(presented).encode("latin-1", "replace")
@@ -186,7 +188,7 @@ class Upgrade:
         origin = self._headers.get(b"origin")
         if key is not None or origin is None or self._plane.cors.allows(origin):
             return
-        if urlsplit(origin.decode("latin-1")).netloc.encode("latin-1") == self._headers.get(b"host"):
+        if _is_own_page(origin.decode("latin-1"), self._headers.get(b"host", b"").decode("latin-1")):
             return
         raise NotAllowed(
             "This page may not open a session here without a client key. Operator: name it in `cors_origins`.",
@@ -292,6 +294,16 @@ class Upgrade:
         elif not self._caller.is_accepted:
             await self._refuse_with(ShuttingDown(DRAINING, retry_after_s=1.0))
         self._progress.finish(CallEnd.SHUTTING_DOWN, 503, code=ShuttingDown.code, is_complete=False)
+
+
+def _is_own_page(origin: str, host: str) -> bool:
+    """A page of the gateway itself, at an address that no foreign name can be made to lead to (DNS rebinding)."""
+    try:
+        page = urlsplit(origin)
+        name = page.hostname or ""
+        return page.netloc == host and (name == "localhost" or ip_address(name) is not None)
+    except ValueError:  # no URL, or a name that anybody may own
+        return False
 
 
 def _bare(key: str) -> str:

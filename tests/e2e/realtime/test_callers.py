@@ -53,6 +53,7 @@ async def test_headers_of_the_caller_pass_but_for_its_credentials(gateway, upstr
     [
         pytest.param("https://evil.example", False, id="another-page"),
         pytest.param("http://{host}", True, id="the-gateways-own"),
+        pytest.param("http://[::1", False, id="no-url"),
         pytest.param("null", False, id="a-file"),
     ],
 )
