@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from gateway.core.call import BodyKind, Endpoint, StreamKind
+from gateway.core.call import BodyKind, Endpoint, Schema, StreamKind
 from gateway.core.errors import EndpointNotFound, InvalidCall
 from gateway.core.ids import ModelName
-from gateway.wire.endpoints import allowed_methods, as_head, find, other, path_values
+from gateway.wire.endpoints import allowed_methods, as_anthropics, as_head, find, other, path_values
 from gateway.wire.envelope import Envelope, peek_envelope, read_envelope
 from gateway.wire.paths import check_path
 from gateway.wire.query import has_flag
@@ -14,6 +14,7 @@ from gateway.wire.realtime import SOCKETS
 OWN_METHODS = ("OPTIONS", "TRACE", "CONNECT")
 """Methods that speak to the server next to the caller: they go no further."""
 USUAL_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+ANTHROPIC_VERSION = b"anthropic-version"
 JSON_TYPE = b"application/json"
 
 
@@ -45,6 +46,13 @@ def endpoint_of(method: str, path: str) -> Endpoint:
         read = find("GET", path) or other("GET")
         return read if read.is_own else as_head(read)
     return other(method)
+
+
+def as_spoken(endpoint: Endpoint, headers: Mapping[bytes, bytes]) -> Endpoint:
+    """The row in the form that its caller speaks: at paths that both APIs have, a header tells Anthropic's callers."""
+    if endpoint.stream is StreamKind.CHAT or endpoint.is_own or ANTHROPIC_VERSION not in headers:
+        return endpoint
+    return endpoint if endpoint.schema is Schema.ANTHROPIC else as_anthropics(endpoint)
 
 
 def methods_of(path: str) -> tuple[str, ...]:

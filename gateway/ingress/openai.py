@@ -30,7 +30,7 @@ from gateway.core.ids import CallId, ModelName, ProviderId
 from gateway.core.outcome import OutcomeKind
 from gateway.core.snapshot import ClientKey
 from gateway.ingress.asgi import HangUp, HangUpWatch, Receive, Scope, Send, send_coming, send_whole
-from gateway.ingress.asked import endpoint_of, envelope_of, is_upload, methods_of
+from gateway.ingress.asked import ANTHROPIC_VERSION, as_spoken, endpoint_of, envelope_of, is_upload, methods_of
 from gateway.ingress.body import CallerGone, read_body
 from gateway.ingress.caller import Callers, check_model
 from gateway.ingress.cors import Cors
@@ -186,7 +186,7 @@ class Exchange:
     async def _read(self) -> Job | Answer:
         """The call, checked as far as it can be without its pool, or the answer of an endpoint that is our own."""
         plane = self._plane
-        endpoint = endpoint_of(self._scope["method"], self._path)
+        endpoint = as_spoken(endpoint_of(self._scope["method"], self._path), self._headers)
         self._schema = endpoint.schema
         key = plane.callers.caller_of(self._headers, plane.board.snapshot, plane.clock)
         if plane.gate.is_draining:
@@ -308,7 +308,7 @@ class Exchange:
 
     def _own(self, endpoint: Endpoint, key: ClientKey | None) -> Job | Answer:
         self._progress.call = Call(id=self._call_id, endpoint=endpoint, key_id=None if key is None else key.id)
-        if b"anthropic-version" in self._headers:  # both APIs list models at the same path
+        if ANTHROPIC_VERSION in self._headers:  # both APIs list models at the same path
             self._schema = Schema.ANTHROPIC
         name = path_values(endpoint, self._path).get("model", "")
         try:
@@ -320,15 +320,14 @@ class Exchange:
     def _asked_upstream(self, model: ModelName, key: ClientKey | None, unlisted: ModelNotFound) -> Job:
         """Whether there is a model that no list has: lists are read now and then, and some leave names out."""
         check_path(self._path)
+        endpoint = as_spoken(UNLISTED_MODEL, self._headers)
         try:
             envelope = Envelope(model=model)
-            job = self._job(self._call(UNLISTED_MODEL, key, envelope), key, envelope, b"")
+            job = self._job(self._call(endpoint, key, envelope), key, envelope, b"")
         except CallRefused:
             raise unlisted from None
         members = job.pool.members
-        if self._schema is not Schema.OPENAI or not (job.pool.is_model_kept and members):
-            raise unlisted
-        if not members[0].destination.lists_models:
+        if not (job.pool.is_model_kept and members and members[0].destination.lists_models):
             raise unlisted
         return job
 

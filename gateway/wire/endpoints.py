@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from gateway.core.call import BodyKind, Endpoint, ModelUse
+from gateway.core.call import BodyKind, Endpoint, ModelUse, Schema
 from gateway.wire.endpoint_rows import anthropic, assistants, generation, storage
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
@@ -102,6 +102,13 @@ def other(method: str) -> Endpoint:
         model=ModelUse.OPTIONAL,
         is_creating=method in _UNSAFE_METHODS,
         is_download=True,
+    )
+
+
+def as_anthropics(endpoint: Endpoint) -> Endpoint:
+    """The row for callers who speak Anthropic's API at a path that both APIs have (files, agents), or no row has."""
+    return msgspec.structs.replace(
+        endpoint, schema=Schema.ANTHROPIC, goes_with=anthropic.GOES_WITH, model=ModelUse.NONE
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 from openai import AsyncOpenAI
 
 from gateway.settings import AuthMode, Settings
-from tests.fakes.anthropic_api import STOP, AnthropicApi, anthropic_api, refused, written
+from tests.fakes.anthropic_api import STOP, UNLISTED, AnthropicApi, anthropic_api, refused, written
 from tests.fakes.gateway_fixture import Gateway, connected, running_gateway, until
 from tests.unit.wire.openai_anthropic.samples import begin, event, start, text
 
@@ -236,6 +236,34 @@ async def test_a_truncated_stream_of_messages_says_so(claude, api: AnthropicApi)
     last = events_of(answer)[-1]
     assert (last["type"], last["error"]["type"]) == ("error", "api_error")
     assert "event: error\n" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        pytest.param("/v1/agents", {"model": {"id": MODEL}, "name": "a"}, id="a-path-that-both-have"),
+        pytest.param("/v1/vaults", {"name": "a"}, id="another"),
+        pytest.param("/v1/memory_stores", {"name": "a"}, id="a-path-of-anthropics-alone"),
+    ],
+)
+async def test_other_paths_of_its_api_go_to_claude_whatever_else_there_is(
+    claude, registry, sandbox, api: AnthropicApi, path, body
+):
+    await registry.add_provider("openai", sandbox.url)
+    await registry.add_account("sk-a", "openai")
+    await claude.serves(accounts=3)
+    api.script("sk-ant-a", written(200, {"id": "x"}))
+
+    answer = await claude.client.post(path, json=body, headers=VERSION)
+
+    assert (answer.status_code, answer.json()) == (200, {"id": "x"})
+    assert answer.headers["x-gateway-provider"] == "anthropic"
+
+
+async def test_of_a_model_that_no_list_has_claude_is_asked(claude):
+    answer = await claude.client.get(f"/v1/models/{UNLISTED}", headers=VERSION)
+
+    assert (answer.status_code, answer.json()["id"]) == (200, UNLISTED)
 
 
 async def test_tokens_are_counted(claude, api: AnthropicApi):

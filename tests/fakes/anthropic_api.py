@@ -19,6 +19,8 @@ from tests.fakes.raw_server import Peer, SeenRequest, raw_server
 from tests.unit.wire.openai_anthropic.samples import arguments, begin, delta, end, start, stop_block, text
 
 MODELS = ["claude-opus-5-5", "claude-haiku-4-5"]
+UNLISTED = "claude-new"
+"""A model that there is, and no list has."""
 USAGE = {"input_tokens": 12, "cache_creation_input_tokens": 3, "cache_read_input_tokens": 20, "output_tokens": 9}
 STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 
@@ -57,8 +59,7 @@ class AnthropicApi:
         while (request := await peer.read_request()) is not None:
             seen = _seen(request)
             if seen.target.startswith("/v1/models"):
-                models = [{"type": "model", "id": id_, "created_at": "2026-09-22T00:00:00Z"} for id_ in MODELS]
-                await peer.send(written(200, {"data": models, "has_more": False}))
+                await peer.send(_models(seen.target.partition("?")[0].removeprefix("/v1/models").lstrip("/")))
                 continue
             self.seen.append(seen)
             scripts = self._scripts.get(seen.key)
@@ -94,6 +95,16 @@ class AnthropicApi:
         if found is None:
             return refused(404, "not_found_error", f"No batch {id_}")
         return written(200, {"custom_id": "a", "result": {"type": "canceled"}} if is_results else found)
+
+
+def _models(name: str) -> bytes:
+    """All that are listed, or one that there is."""
+    if name and name not in {*MODELS, UNLISTED}:
+        return refused(404, "not_found_error", f"model: {name}")
+    found = [
+        {"type": "model", "id": id_, "created_at": "2026-09-22T00:00:00Z"} for id_ in ((name,) if name else MODELS)
+    ]
+    return written(200, found[0] if name else {"data": found, "has_more": False})
 
 
 def _page_of(batches: list[dict[str, Any]], query: dict[str, str]) -> dict[str, Any]:

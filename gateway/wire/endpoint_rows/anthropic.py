@@ -7,6 +7,8 @@ import msgspec
 from gateway.core.call import BodyKind, Endpoint, ModelUse, Schema, StreamKind
 from gateway.wire.endpoint_rows.row import creating, delete, get, listing, post
 
+GOES_WITH: Final = "claude-"
+"""Calls without a model go where models of this name go."""
 _BATCH: Final = "/messages/batches/{message_batch_id}"
 
 _ROWS: Final = (
@@ -24,7 +26,7 @@ ROWS: Final[tuple[Endpoint, ...]] = tuple(
     msgspec.structs.replace(
         row,
         schema=Schema.ANTHROPIC,
-        goes_with="claude-",
+        goes_with=GOES_WITH,
         places=("results_url",) if row.path.startswith("/messages/batches") else (),
     )
     for row in _ROWS
