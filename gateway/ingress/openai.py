@@ -57,7 +57,7 @@ from gateway.telemetry.log import get_logger
 from gateway.wire.acting import as_creating
 from gateway.wire.batch_lines import BatchLines
 from gateway.wire.endpoints import UNLISTED_MODEL, path_values
-from gateway.wire.envelope import Envelope, form_envelope, read_envelope
+from gateway.wire.envelope import Envelope, form_envelope, peek_fields, read_envelope
 from gateway.wire.errors import error_headers, write_error
 from gateway.wire.headers import max_wait_s, request_headers
 from gateway.wire.paths import check_path
@@ -209,9 +209,10 @@ class Exchange:
         else:
             envelope = envelope_of(endpoint, self._headers, self._path, self._scope["query_string"], body)
         call = self._call(endpoint, key, envelope)
-        if own_key is not None or not may_refer(call, body):
+        if own_key is not None or not may_refer(call, envelope.fields, body):
             return self._job(call, key, envelope, body)
-        return await self._bound(call, key, envelope, body, references_of(call, envelope.fields))
+        fields = envelope.fields if endpoint.path else peek_fields(body)
+        return await self._bound(call, key, envelope, body, references_of(call, fields))
 
     async def _bound(  # a call and what was read of it, by name
         self,

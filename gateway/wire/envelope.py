@@ -110,6 +110,15 @@ def form_envelope(form: Form, endpoint: Endpoint) -> Envelope:
     )
 
 
+def peek_fields(body: bytes) -> dict[str, Any]:
+    """The members of a JSON object; none of anything else. Never raises."""
+    try:
+        fields = msgspec.json.decode(body) if body else None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
 def _is_stream(fields: dict[str, Any], endpoint: Endpoint, *, is_stream: bool) -> bool:
     kind = endpoint.stream
     if kind is StreamKind.NONE:

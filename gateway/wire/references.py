@@ -1,7 +1,7 @@
 """What a call refers to: ids of stateful objects in its path, query, body and form (reference §1.3).
 
 Rules of this file: a member's name decides, never an id's prefix, whose form OpenAI may change; what callers fill with
-names of their own (`metadata`, JSON schemas) is not looked into. The usual chat costs two searches of its bytes.
+names of their own (`metadata`, JSON schemas) is not looked into. Of the usual chat only its messages' keys are seen.
 """
 
 import re
@@ -67,13 +67,18 @@ WORDS: Final = frozenset({"auto", "none", ""})
 FINE_TUNED: Final = "ft:"
 CHECKPOINT: Final = "fine_tuned_model_checkpoint"
 
-_CHAT_NEEDLES: Final = (b'"file_id"', b'"audio"', b'"store"')
+_NAMES: Final = frozenset({*MEMBERS, "model", ENCRYPTED})
+_NESTED: Final = (dict, list)
 _ESCAPE: Final = b"\\u00"
 _ESCAPED_LETTER: Final = re.compile(rb"\\u00[4-7]")
 """An ASCII letter or underscore, written so that no search finds the name it is in."""
 _MOST: Final = 1_000
 """References of one call that are looked at; the upstream takes no call with so many."""
 _IN_BRACKETS: Final = re.compile(r"\[([a-z_]+)\]")
+
+
+_Path = tuple[Any, str | int] | None
+"""Where a value stands: in what, and under which name or index there. Written out only where somebody reads it."""
 
 
 class Named(NamedTuple):
@@ -86,19 +91,15 @@ class Named(NamedTuple):
     """A chat that is to be stored: its answer's id names an object."""
 
 
-def may_refer(call: Call, body: bytes) -> bool:
+def may_refer(call: Call, fields: Mapping[str, Any], body: bytes) -> bool:
     """Whether a call may name an object, or its answer make one known. False for nearly all chats, and cheap."""
     endpoint = call.endpoint
-    if endpoint.is_stateless:
-        return call.model is not None and call.model.startswith(FINE_TUNED)
-    is_message = endpoint.schema is Schema.ANTHROPIC and endpoint.model is ModelUse.REQUIRED
-    if endpoint.stream is not StreamKind.CHAT and not is_message:
-        return True
-    for needle in NEEDLES if is_message else _CHAT_NEEDLES:
-        if needle in body:
+    if endpoint.stream is StreamKind.CHAT:
+        if _chat_may_refer(fields):
             return True
-    if _ESCAPE in body and _ESCAPED_LETTER.search(body) is not None:
-        return True
+    elif not endpoint.is_stateless:
+        is_message = endpoint.schema is Schema.ANTHROPIC and endpoint.model is ModelUse.REQUIRED
+        return not is_message or _message_may_refer(body)
     return call.model is not None and call.model.startswith(FINE_TUNED)
 
 
@@ -123,19 +124,19 @@ def references_of(call: Call, fields: Mapping[str, Any], form: Iterable[tuple[st
 def read_references(fields: Mapping[str, Any]) -> list[Reference]:
     """Every object that a decoded JSON body names, each once, where it is named first."""
     found: dict[str, Reference] = {}
-    left: list[tuple[Any, str]] = [(fields, "")]
+    left: list[tuple[Any, _Path]] = [(fields, None)]
     while left and len(found) < _MOST:
         value, path = left.pop()
         if isinstance(value, list):
-            left += [(one, f"{path}[{place}]") for place, one in enumerate(value) if isinstance(one, dict | list)]
+            left += [(one, (path, place)) for place, one in enumerate(value) if isinstance(one, _NESTED)]
             continue
-        _note_typed(value, path, found)
-        prefix = f"{path}." if path else ""
+        if "id" in value:
+            _note_typed(value, path, found)
         for name, member in value.items():
-            if name in MEMBERS or name in {"model", ENCRYPTED}:
-                _note_member(name, member, prefix + name, found)
-            if isinstance(member, dict | list) and name not in OPAQUE_MEMBERS:
-                left.append((member, prefix + name))
+            if name in _NAMES:
+                _note_member(name, member, _written((path, name)), found)
+            if isinstance(member, _NESTED) and name not in OPAQUE_MEMBERS:
+                left.append((member, (path, name)))
     return list(found.values())
 
 
@@ -193,22 +194,59 @@ def unknown_path_references(path: str) -> list[Reference]:
     ]
 
 
+def _message_may_refer(body: bytes) -> bool:
+    if any(needle in body for needle in NEEDLES):
+        return True
+    return _ESCAPE in body and _ESCAPED_LETTER.search(body) is not None
+
+
+def _chat_may_refer(fields: Mapping[str, Any]) -> bool:
+    """Only files among the content's parts and audio replies can be named in a chat; only what is stored or spoken has
+    an id afterwards. Looks at each message, and at none of their texts.
+    """
+    if fields.get("store") or fields.get("audio"):
+        return True
+    messages = fields.get("messages")
+    for message in messages if type(messages) is list else ():
+        if type(message) is not dict:
+            continue
+        content = message.get("content")
+        if type(content) is list:
+            for part in content:
+                if type(part) is dict and ("file" in part or "file_id" in part):
+                    return True
+        if "audio" in message:
+            return True
+    return False
+
+
 def kind_of_path(path: str) -> str | None:
     """`/files/{file_id}/content` → `files`; None for a path without an id."""
     collection, brace, _ = path.partition("/{")
     return collection.removeprefix("/") if brace else None
 
 
-def _note_typed(value: Mapping[str, Any], path: str, found: dict[str, Reference]) -> None:
+def _written(path: "_Path") -> str:
+    """`input[0].content[1].file_id`."""
+    parts: list[str] = []
+    while path is not None:
+        path, name = path
+        parts.append(f"[{name}]" if isinstance(name, int) else f".{name}")
+    return "".join(reversed(parts)).removeprefix(".")
+
+
+def _note_typed(value: Mapping[str, Any], path: "_Path", found: dict[str, Reference]) -> None:
     """Objects that say by `type` what their `id` is: `{"type": "file_id", "id": …}`, items of a response."""
-    id_ = value.get("id")
+    id_ = value["id"]
     if not isinstance(id_, str):
         return
     type_ = value.get("type")
     if type_ == "file_id":
-        _note(Reference(id_, FILES, f"{path}.id"), found)
-    elif type_ in ITEM_TYPES or (type_ is None and path.startswith("input[")):
-        _note(Reference(id_, ITEMS, f"{path}.id", is_soft=True), found)
+        _note(Reference(id_, FILES, _written((path, "id"))), found)
+    elif (isinstance(type_, str) and type_ in ITEM_TYPES) or (
+        type_ is None and path is not None and path[0] == (None, "input")
+    ):
+        _note(Reference(id_, ITEMS, _written((path, "id")), is_soft=True), found)
 
 
 def _note_member(name: str, value: object, param: str, found: dict[str, Reference]) -> None:

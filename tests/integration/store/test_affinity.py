@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.core.affinity import Binding
 from gateway.core.ids import AccountId, ProviderId
+from gateway.relay.ports import IdStore
 from gateway.store.affinity import (
     IdTable,
     delete_passed,
@@ -17,6 +18,7 @@ from gateway.store.affinity import (
     save_bindings,
 )
 from gateway.store.engine import make_engine
+from tests.fakes.id_store import MemoryIds
 
 A = AccountId("00000000-0000-0000-0000-00000000000a")
 B = AccountId("00000000-0000-0000-0000-00000000000b")
@@ -134,17 +136,32 @@ async def test_an_account_that_is_inactive_is_told_from_one_that_is_gone(connect
     assert not await has_account(connection, A)
 
 
-async def test_the_table_keeps_finds_and_forgets(engine: AsyncEngine) -> None:
-    table = IdTable(engine)
+@pytest.fixture(params=["postgres", "memory"])
+def table(request: pytest.FixtureRequest, engine: AsyncEngine) -> IdStore:
+    """The table, and the fake that stands for it in unit tests: they must not differ."""
+    return IdTable(engine) if request.param == "postgres" else MemoryIds()
 
+
+async def test_the_table_keeps_finds_and_forgets(table: IdStore) -> None:
     assert await table.save([binding("file-a"), binding("file-b", owner=None)], [])
-    assert await table.save([], ["file-a", "file-none"])
+    assert await table.save([binding("file-a", B, owner="bob"), binding("file-b", B, owner="ann")], [])
+    assert await table.save([binding("resp_c", kind="responses", owner=None)], ["file-a", "file-none"])
 
     assert await table.find(["file-a", "file-b"]) == [binding("file-b", owner=None)]
     assert [one.id for one in await table.one_of_each_account(None, "files") or []] == ["file-b"]
-    assert await table.cursor("files", [A], AT, is_newest_first=True) is None
+    assert await table.one_of_each_account(None, "responses") == []
+    assert await table.one_of_each_account("ann", "files") == []
     assert await table.has_account(A) is False
-    assert await table.delete_passed() == 0
+
+
+async def test_the_table_knows_where_a_list_has_come_to(table: IdStore) -> None:
+    await table.save([binding(f"file-{number}", after_s=number) for number in range(5)], [])
+    at = AT + timedelta(seconds=2)
+
+    assert await table.cursor("files", [A], at, is_newest_first=True) == "file-3"
+    assert await table.cursor("files", [A], at, is_newest_first=False) == "file-1"
+    assert await table.cursor("files", [B], at, is_newest_first=True) is None
+    assert await table.cursor("batches", [A], at, is_newest_first=True) is None
 
 
 async def test_a_table_that_is_away_says_so() -> None:

@@ -91,7 +91,7 @@ def test_a_batch_is_an_object_of_its_own():
 def test_most_messages_are_not_looked_into(body, may):
     call = Call(id=CallId("c"), endpoint=MESSAGES, model=ModelName("claude-x"))
 
-    assert may_refer(call, body) is may
+    assert may_refer(call, {}, body) is may
 
 
 def test_the_path_of_a_batch_names_it():
@@ -101,4 +101,4 @@ def test_the_path_of_a_batch_names_it():
     named = references_of(call, {})
 
     assert (named.path, named.others) == (Reference("b_1", "messages/batches"), [])
-    assert may_refer(call, b"")
+    assert may_refer(call, {}, b"")
