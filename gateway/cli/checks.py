@@ -111,10 +111,7 @@ def _providers(snapshot: Snapshot, *, has_providers: bool) -> Iterator[Finding]:
 
 def _organizations(snapshot: Snapshot, learned: Sequence[Membership]) -> Iterator[Finding]:
     """Accounts that answers named one organisation for, and that nobody grouped."""
-    known = Organizations()
-    for one in learned:
-        if one.account_id in snapshot.accounts:
-            known.name(snapshot.accounts[one.account_id], one.organization)
+    known = Organizations.of(learned, snapshot)
     for (provider_id, name), accounts in known.siblings(snapshot.accounts.values()).items():
         labels = ", ".join(account.label for account in accounts[:MOST_NAMED])
         more = f" and {len(accounts) - MOST_NAMED} more" if len(accounts) > MOST_NAMED else ""

@@ -7,27 +7,33 @@ import click
 import msgspec
 
 from gateway.cli.parks import WHOLE, scope_text
+from gateway.cli.running import headrooms_of
 from gateway.cli.session import Session, run
 from gateway.cli.show import in_short, json_option, print_json, print_table, tell
 from gateway.core.call import BodyKind, Call, Endpoint
 from gateway.core.errors import CallRefused
 from gateway.core.ids import CallId, ModelName, ProviderId
+from gateway.core.organizations import Organizations
 from gateway.core.outcome import ScopeKind
 from gateway.core.parks import Park
 from gateway.core.routing import Targets, route_of, targets_for
 from gateway.core.snapshot import Account, Snapshot
 from gateway.providers.catalog import KINDS
+from gateway.settings_load import load_settings
 from gateway.store.accounts import AccountRecord, load_accounts
 from gateway.store.cooldowns import load_parks
+from gateway.store.organizations import load_organizations
 from gateway.store.registry import load_snapshot
 from gateway.store.rows import Span, unit_of_work
 from gateway.supervisor import living_metrics_dirs
 from gateway.telemetry.breaker_book import OpenBreaker, read_breakers
 
+MOST_ASKED = 50
+"""Accounts whose headroom is asked for: each costs a request."""
 _ENDPOINT = Endpoint(name="chat.completions", method="POST", path="/chat/completions", body=BodyKind.JSON)
 
 
-class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+class Candidate(msgspec.Struct, kw_only=True):
     """An account of the provider, and whether it could take the next call."""
 
     account: str
@@ -40,6 +46,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """What rests: `account`, `quota group`, a model."""
     until_at: datetime | None = None
     strikes: int | None = None
+    headroom: str | None = None
+    """What is left of its limits for the model, as one worker of the running gateway believes; None: not known."""
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +80,11 @@ def route(model: str, provider: str | None, as_json: bool) -> None:
     same GATEWAY_HOME. Exit code 1 when nobody could serve.
     """
     explanation = run(lambda session: _explain(session, model, provider))
+    candidates = explanation.candidates
+    ids = [candidate.account_id for candidate in candidates if candidate.state != "skipped"][:MOST_ASKED]
+    left = headrooms_of(load_settings(), ids, explanation.upstream_model.lower())
+    for candidate in candidates:
+        candidate.headroom = left.get(candidate.account_id) or None
     if as_json:
         print_json(explanation)
     else:
@@ -91,6 +104,9 @@ async def _explain(session: Session, model: str, named: str | None) -> Explanati
         targets = _targets(snapshot, model, named)
         rows = (await load_accounts(connection, Span(limit=100_000), provider_id=targets.provider.id)).data
         parks = await load_parks(connection)
+        learned = await load_organizations(connection)
+    snapshot = Organizations.of(learned, snapshot).applied_to(snapshot)
+    targets = _targets(snapshot, model, named)
     found = route_of(snapshot, model)
     is_by_route = found is not None and found.provider_id == targets.provider.id
     names = frozenset({model.lower(), targets.upstream_model.lower()})
@@ -184,7 +200,7 @@ def _print(explanation: Explanation) -> None:
         {**msgspec.structs.asdict(found), "until": in_short(found.until_at, now) if found.until_at else None}
         for found in explanation.candidates
     ]
-    columns = ("tier", "account", "state", "reason", "scope", "until", "strikes")
+    columns = ("tier", "account", "state", "reason", "scope", "until", "strikes", "headroom")
     print_table(rows, columns, none=f"Provider {explanation.provider} has no account: gateway accounts add --help")
     for each in explanation.breakers:
         click.echo(f"{each}, {_until_probe(each, now)}")

@@ -16,15 +16,14 @@ import httpx2
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.cli.running import url_of
 from gateway.cli.show import in_short, json_option, print_json, print_table
 from gateway.core.outcome import OutcomeKind
-from gateway.settings import Settings
 from gateway.settings_load import load_settings
 
 REFRESH_S = 1.0
 MOST_ACCOUNTS = 50
 """Each costs a request a second; the others are counted."""
-ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  # what a gateway listens on, not this command
 _OPEN, _CLEAR, _CLOSE = "\x1b[?1049h\x1b[?25l", "\x1b[H\x1b[2J", "\x1b[?25h\x1b[?1049l"
 
 
@@ -75,7 +74,7 @@ class Top(msgspec.Struct, frozen=True, kw_only=True):
 def top(url: str | None, token: str | None, once: bool, as_json: bool) -> None:
     """Show accounts, rests, rates and what providers answer, each second anew; q or Ctrl-C ends it."""
     settings = load_settings()
-    url = (url or _url_of(settings)).rstrip("/")
+    url = (url or url_of(settings)).rstrip("/")
     token = token or (settings.admin_token.reveal() if settings.admin_token else None)
     headers = {"authorization": f"Bearer {token}"} if token else {}
     with httpx2.Client(base_url=url, headers=headers, timeout=5.0, trust_env=False) as client:
@@ -124,11 +123,6 @@ def show(found: Top) -> None:
     print_table(rows, ("provider", "account", "state", "in_flight", "rests"), none="There is no account.")
     if found.more_accounts:
         click.echo(f"and {found.more_accounts} more")
-
-
-def _url_of(settings: Settings) -> str:
-    host = ANYWHERE.get(settings.server.host, settings.server.host)
-    return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{settings.server.port}"
 
 
 def _get(client: httpx2.Client, path: str) -> bytes:

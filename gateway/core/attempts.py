@@ -35,13 +35,13 @@ WORTH_WAITING = ACCOUNT_FAULTS | {OutcomeKind.OVERLOADED}
 MAX_ATTEMPTS: Mapping[OutcomeKind, int] = {
     OutcomeKind.TOO_LARGE: 2,  # one more account may have a larger limit
     OutcomeKind.FORBIDDEN: 3,  # at most two other accounts
-    OutcomeKind.NO_ACCESS_TO_MODEL: 3,  # three agree: the model does not exist
+    OutcomeKind.NO_ACCESS_TO_MODEL: 3,  # three scopes agree: the model does not exist
     OutcomeKind.TIMED_OUT: 2,  # at most one other account
     OutcomeKind.OVERLOADED: 4,  # three further attempts, all upstream faults counted together
     OutcomeKind.UPSTREAM_ERROR: 4,
     OutcomeKind.UNREACHABLE: 4,
 }
-"""How many attempts of a call may come to this before it ends as the last one came."""
+"""How many attempts of a call may come to this before it ends as the last one came; for no access: how many holders."""
 
 BACKOFF_BASE_S = 0.1
 BACKOFF_CAP_S = 2.0
@@ -77,15 +77,23 @@ class Plan(msgspec.Struct, frozen=True):
     """Met a fault of the upstream: may be tried again after a backoff."""
     parked: frozenset[AccountId] = frozenset()
     """Those of `tried` that were at fault themselves: once their rest is over they may be tried again."""
+    lacking: frozenset[str] = frozenset()
+    """Holders (quota groups, or accounts without one) without the model: keys of one organisation count once."""
     counts: dict[OutcomeKind, int] = {}
     last: Outcome | None = None
     is_over: bool = False
     """The last outcome is the caller's answer, whatever accounts are left."""
 
-    def after(self, account_id: AccountId, outcome: Outcome, *, is_creating: bool = False) -> "Plan":
-        """The plan once an attempt on `account_id` came to `outcome`."""
+    def after(
+        self, account_id: AccountId, outcome: Outcome, *, holder: str | None = None, is_creating: bool = False
+    ) -> "Plan":
+        """The plan once an attempt on `account_id` came to `outcome`. `holder`: of its limits; None: the account."""
         group = OutcomeKind.UPSTREAM_ERROR if outcome.kind in UPSTREAM_FAULTS else outcome.kind
         counts = {**self.counts, group: self.counts.get(group, 0) + 1}
+        lacking = self.lacking
+        if outcome.kind is OutcomeKind.NO_ACCESS_TO_MODEL:
+            lacking |= {holder or str(account_id)}
+            counts[group] = len(lacking)
         retryable = outcome.kind in ACCOUNT_FAULTS or counts[group] < MAX_ATTEMPTS.get(group, 1)
         is_safe = outcome.is_definite_refusal or not is_creating
         is_upstream_fault = outcome.kind in UPSTREAM_FAULTS
@@ -93,6 +101,7 @@ class Plan(msgspec.Struct, frozen=True):
             tried=self.tried if is_upstream_fault else self.tried | {account_id},
             failed=self.failed | {account_id} if is_upstream_fault else self.failed,
             parked=self.parked | {account_id} if outcome.kind in ACCOUNT_FAULTS else self.parked,
+            lacking=lacking,
             counts=counts,
             last=outcome,
             is_over=not (retryable and is_safe),

@@ -35,6 +35,18 @@ class Membership(msgspec.Struct, frozen=True):
 class Organizations:
     """Mutable; one per board."""
 
+    @classmethod
+    def of(cls, memberships: Iterable[Membership], snapshot: Snapshot) -> "Organizations":
+        """What is known of a snapshot's accounts by what was kept."""
+        known = cls()
+        for one in memberships:
+            account = snapshot.accounts.get(one.account_id)
+            if account is not None:
+                known.name(account, one.organization)
+                if one.is_shared:
+                    known.share((account.provider_id, one.organization))
+        return known
+
     def __init__(self) -> None:
         self.names: dict[AccountId, str] = {}
         self._scores: dict[Organization, int] = {}

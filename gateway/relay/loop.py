@@ -162,7 +162,12 @@ class Relay:
         run.failed = result
         run.is_owed = result.outcome.kind in UPSTREAM_FAULTS
         self._owed += run.is_owed
-        run.plan = run.plan.after(member.account_id, result.outcome, is_creating=job.call.endpoint.is_creating)
+        run.plan = run.plan.after(
+            member.account_id,
+            result.outcome,
+            holder=member.account.holder,
+            is_creating=job.call.endpoint.is_creating,
+        )
         now = self._clock.now()
         run.refusals = self.blast.weigh(run.refusals, job, member, result.outcome, now)
         run.is_at_fault = self.blast.is_call_at_fault(run.refusals, job.pool, member)

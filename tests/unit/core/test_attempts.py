@@ -91,6 +91,18 @@ def test_other_faults_end_it_after_so_many_attempts_as_the_last_one_came(kind, m
     assert step(plan_of(*[kind] * most)) == Stop()
 
 
+def test_keys_of_one_organisation_that_lack_the_model_count_once():
+    plan = Plan()
+    for number in range(6):
+        plan = plan.after(AccountId(f"a{number}"), outcome(OutcomeKind.NO_ACCESS_TO_MODEL), holder="group:openai:g")
+    assert step(plan) == Try()
+
+    for holder in ("b", "c"):
+        plan = plan.after(AccountId(holder), outcome(OutcomeKind.NO_ACCESS_TO_MODEL), holder=holder)
+
+    assert step(plan) == Stop()
+
+
 def test_faults_of_the_upstream_are_counted_together():
     kinds = [OutcomeKind.OVERLOADED, OutcomeKind.UNREACHABLE, OutcomeKind.UPSTREAM_ERROR]
 
