@@ -163,7 +163,7 @@ def read_query_references(query: bytes) -> list[Reference]:
     """The same of a query."""
     if b"id" not in query and b"model" not in query:
         return []
-    return read_form_references(parse_qsl(query.decode("latin-1"), max_num_fields=_MOST + 1))
+    return read_form_references(parse_qsl(b"&".join(query.split(b"&", _MOST)[:_MOST]).decode("latin-1")))
 
 
 def model_reference(model: ModelName | None) -> Reference | None:

@@ -117,6 +117,16 @@ async def test_what_is_packed_wrongly_is_refused(encoding, packed, status, code)
     assert (refused.value.status, refused.value.code) == (status, code)
 
 
+async def test_a_packed_body_that_holds_nothing_is_bounded_too():
+    packer = zlib.compressobj(wbits=31)
+    packed = b"".join(packer.compress(b"") + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(30_000))
+
+    with pytest.raises(InvalidCall) as refused:
+        await upload(parts(*[packed[at : at + 1000] for at in range(0, len(packed), 1000)]), encoding=b"gzip")
+
+    assert refused.value.code == "request_too_large"
+
+
 async def test_a_caller_who_hangs_up_is_gone():
     with pytest.raises(CallerGone):
         await upload(Wire({"type": "http.request", "body": b"a", "more_body": True}, GONE))

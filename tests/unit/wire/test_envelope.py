@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from gateway.core.errors import InvalidCall
 from gateway.core.ids import ModelName
 from gateway.wire.endpoints import find
-from gateway.wire.envelope import ask_for_usage, prompt_tokens, read_envelope, replace_model
+from gateway.wire.envelope import ask_for_usage, form_envelope, prompt_tokens, read_envelope, replace_model
+from gateway.wire.multipart import FormReader
 from tests.unit.wire.strategies import KEYS, VALUES, decoded, rendered
 
 CHAT = find("POST", "/chat/completions")
@@ -328,3 +329,62 @@ def test_a_response_is_charged_by_its_longest_output():
     body = b'{"model":"gpt-4","input":"hi","max_output_tokens":900}'
 
     assert read_envelope(body, find("POST", "/responses")).estimated_tokens == 900
+
+
+# -- forms, and bodies that may be missing -----------------------------------------------------------------------
+
+
+def form(*fields):
+    reader = FormReader(b"X")
+    for name, value in fields:
+        head = f'Content-Disposition: form-data; name="{name}"' + ("" if value is not None else '; filename="f"')
+        reader.feed(b"--X\r\n" + head.encode() + b"\r\n\r\n" + (value or "data").encode() + b"\r\n")
+    reader.feed(b"--X--\r\n")
+    return reader.form
+
+
+TRANSCRIPTIONS = find("POST", "/audio/transcriptions")
+FILES = find("POST", "/files")
+
+
+def test_a_form_says_what_a_body_says():
+    envelope = form_envelope(
+        form(("file", None), ("include[]", "a"), ("model", "whisper-1"), ("stream", "true"), ("include[]", "b")),
+        TRANSCRIPTIONS,
+    )
+
+    assert (envelope.model, envelope.is_stream) == ("whisper-1", True)
+    assert envelope.fields == {"include[]": ["a", "b"], "model": "whisper-1", "stream": "true"}
+
+
+@pytest.mark.parametrize(
+    ("text", "is_stream"), [("true", True), ("True", True), ("1", True), ("false", False), ("", False)]
+)
+def test_a_form_streams_where_it_says_so(text, is_stream):
+    assert form_envelope(form(("model", "m"), ("stream", text)), TRANSCRIPTIONS).is_stream is is_stream
+    assert not form_envelope(form(("stream", text)), FILES).is_stream
+
+
+def test_a_model_without_a_name_is_refused_where_one_is_needed():
+    with pytest.raises(InvalidCall):
+        form_envelope(form(("model", " ")), TRANSCRIPTIONS)
+    assert form_envelope(form(("model", " ")), FILES).model is None
+
+
+def test_no_body_is_needed_where_no_model_is():
+    assert read_envelope(b"", find("POST", "/conversations")).model is None
+    with pytest.raises(InvalidCall):
+        read_envelope(b"", find("POST", "/chat/completions"))
+
+
+def test_endpoints_without_a_model_or_streams_may_have_members_of_these_names():
+    envelope = read_envelope(b'{"model":{"a":1},"stream":"x"}', find("POST", "/conversations"))
+
+    assert (envelope.model, envelope.is_stream) == (None, False)
+
+
+def test_speech_streams_by_a_name_of_its_own():
+    speech = find("POST", "/audio/speech")
+
+    assert read_envelope(b'{"model":"m","stream_format":"sse"}', speech).is_stream
+    assert not read_envelope(b'{"model":"m","stream_format":"audio"}', speech).is_stream

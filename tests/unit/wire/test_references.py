@@ -150,6 +150,17 @@ def test_any_body_can_be_read(body: dict[str, object]) -> None:
     assert len({one.id for one in read_references(body)}) == len(read_references(body))
 
 
+@pytest.mark.parametrize("type_", [{}, [], 7, None])
+def test_an_item_whose_type_is_none_is_no_trouble(type_: object) -> None:
+    read_references({"input": [{"id": "a", "type": type_}]})
+
+
+def test_of_a_query_without_end_the_beginning_is_read() -> None:
+    query = b"file_id=file-1&" + b"file_id=x&" * 5_000
+
+    assert [one.id for one in read_query_references(query)] == ["file-1", "x"]
+
+
 @pytest.mark.parametrize(
     ("form", "kinds"),
     [
