@@ -240,7 +240,8 @@ def classify(
     if 200 <= status < 300:
         return _SUCCESSES.get(status) or Outcome(OK, status)
     limits = read_rate_limits(headers, wall_now=wall_now, names=names)
-    named = limit_named(error.message)
+    told = _told(error)
+    named = limit_named(told)
     kind = _refined(_kind_of(status, error), status, error, named, limits)
     if kind is OVERLOADED and _is_page(error, headers):
         kind = UPSTREAM_ERROR  # a proxy's own 503 says that nobody is there, not that somebody is busy
@@ -249,7 +250,7 @@ def classify(
         error,
         named,
         status=status,
-        retry_after_s=named_delay(headers, error.message, wall_now=wall_now),
+        retry_after_s=named_delay(headers, told, wall_now=wall_now),
         estimated_rest_s=_estimate(limits, named) if kind is RATE_LIMITED and limits is not None else None,
     )
 
@@ -260,9 +261,15 @@ def classify_stream_error(error: ErrorBody) -> Outcome:
     Never a definite refusal: the upstream had begun. A numeric code (OpenRouter) stands for the status that is missing.
     """
     status = int(error.code) if error.code is not None and _HTTP_ERROR.fullmatch(error.code) else 0
-    named = limit_named(error.message)
+    told = _told(error)
+    named = limit_named(told)
     kind = _refined(_kind_of(status, error), status, error, named, None)
-    return _outcome(kind, error, named, retry_after_s=try_again_s(error.message))
+    return _outcome(kind, error, named, retry_after_s=try_again_s(told))
+
+
+def _told(error: ErrorBody) -> str:
+    """The hints stand first: a message may be longer than what is searched."""
+    return f"{error.hints} {error.message}" if error.hints else error.message
 
 
 def classify_fault(fault: Fault) -> Outcome:

@@ -62,6 +62,8 @@ class ErrorBody(msgspec.Struct, frozen=True):
     code: str | None = None
     """Always text: numeric codes are written as digits."""
     param: str | None = None
+    hints: str = ""
+    """What it tells beside the message of limits and of when to come back, in words like a message's."""
     is_readable: bool = False
     """Whether the body was an error object of a known shape; False for HTML, empty or garbage."""
 

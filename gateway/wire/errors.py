@@ -17,6 +17,8 @@ from gateway.core.errors import AllOverloaded, GatewayError
 from gateway.core.outcome import ErrorBody
 
 _LONGEST_MESSAGE: Final = 4_000
+_MOST_DETAILS: Final = 16
+_LONGEST_HINTS: Final = 500
 _TITLE: Final = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
 _LONGEST_WAIT_S: Final = 120.0
 """Beyond it Python's SDK does not retry and node's sleeps as long as it is told (reference §5.1): we say no to both."""
@@ -149,8 +151,24 @@ def _read_object(error: Mapping[str, Any], message: str | None = None) -> ErrorB
         type=_text(error.get("type")) or _text(error.get("status")),  # Google's RESOURCE_EXHAUSTED
         code=_code(error),
         param=_text(error.get("param")),
+        hints=_hints_in(error.get("details")),
         is_readable=True,
     )
+
+
+def _hints_in(details: object) -> str:
+    """Google's details: `RetryInfo` (`retryDelay: "34s"`), `QuotaFailure` (`quotaId: "GenerateRequestsPerDay…"`)."""
+    if not isinstance(details, list):
+        return ""
+    hints: list[str] = []
+    for detail in (detail for detail in details[:_MOST_DETAILS] if isinstance(detail, dict)):
+        if isinstance(delay := detail.get("retryDelay"), str):
+            hints.append(f"retry in {delay}")
+        violations = detail.get("violations")
+        found = violations[:_MOST_DETAILS] if isinstance(violations, list) else []
+        quotas = [violation.get("quotaId") for violation in found if isinstance(violation, dict)]
+        hints += [quota for quota in quotas if isinstance(quota, str)]
+    return " ".join(hints)[:_LONGEST_HINTS]
 
 
 def _code(error: Mapping[str, Any]) -> str | None:

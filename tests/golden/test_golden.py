@@ -1,12 +1,14 @@
 """What the gateway makes of the golden bodies (README.md says where they come from)."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from gateway.core.call import Endpoint, StreamKind, Usage
-from gateway.core.outcome import ErrorBody
+from gateway.core.classify import classify
+from gateway.core.outcome import ErrorBody, LimitSpan, OutcomeKind
 from gateway.wire.endpoints import find
 from gateway.wire.errors import read_error
 from gateway.wire.openai_anthropic.reader import TranslatedReader
@@ -195,3 +197,16 @@ def test_a_page_is_no_readable_error():
     error = read_error(golden("cloudflare/error_502.html"), "text/html; charset=UTF-8")
 
     assert error == ErrorBody("api.openai.com | 502: Bad gateway")
+
+
+@pytest.mark.parametrize(
+    ("name", "delay_s", "span"),
+    [
+        pytest.param("gemini/error_exhausted.json", 34.0, LimitSpan.MINUTE, id="a-minute"),
+        pytest.param("gemini/error_day.json", 43_200.0, LimitSpan.DAY, id="a-day"),
+    ],
+)
+def test_googles_delay_is_found_in_its_details(name, delay_s, span):
+    outcome = classify(429, {}, read_error(golden(name), "application/json"), wall_now=datetime.now(UTC))
+
+    assert (outcome.kind, outcome.retry_after_s, outcome.span) == (OutcomeKind.RATE_LIMITED, delay_s, span)

@@ -44,6 +44,7 @@ async def test_documented_commands_do_what_they_are_said_to(admin: Admin):
             last_id = response.json()["id"]
     assert answers == [
         ("POST", "providers", 201),
+        ("POST", "providers", 201),
         ("POST", "accounts", 201),
         ("PATCH", "accounts/$ID", 200),
         ("POST", "accounts/$ID/verify", 200),

@@ -1,5 +1,6 @@
 import json
 
+import msgspec
 import pytest
 
 from gateway.core.call import Schema
@@ -248,3 +249,20 @@ def test_an_error_of_anthropics_form_needs_neither_code_nor_call():
     body = json.loads(anthropic_error_body("Overloaded", "overloaded_error", None))
 
     assert body == {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+
+
+@pytest.mark.parametrize(
+    ("details", "hints"),
+    [
+        pytest.param([{"retryDelay": "34s"}], "retry in 34s", id="delay"),
+        pytest.param([{"violations": [{"quotaId": "PerDay"}, {"quotaId": 5}, "x"]}], "PerDay", id="quota"),
+        pytest.param([{"retryDelay": 34}, {"violations": {}}, "x", None], "", id="other-types"),
+        pytest.param({"retryDelay": "34s"}, "", id="no-list"),
+        pytest.param(None, "", id="none"),
+        pytest.param([{"retryDelay": "9" * 9000}] * 99, "retry in " + "9" * 491, id="bounded"),
+    ],
+)
+def test_details_tell_of_limits_and_delays(details, hints):
+    body = msgspec.json.encode({"error": {"message": "m", "details": details}})
+
+    assert read_error(body, "application/json").hints == hints

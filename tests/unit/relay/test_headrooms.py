@@ -1,0 +1,74 @@
+"""What the heads of answers teach, under whichever names a vendor has for them."""
+
+import msgspec
+import pytest
+
+from gateway.core.snapshot import ProviderSettings
+from tests.fakes.relay_kit import ANSWER, RelayKit
+from tests.fakes.scripted_upstream import JSON_HEADERS, Reply
+
+CEREBRAS = {"requests_limit": "x-limit-day", "requests_remaining": "x-left-day", "requests_reset": "x-reset-day"}
+
+
+async def after_an_answer(headers, *, kind="openai", **settings):
+    """What is known of the account's limits: dimension → (limit, left), and until a call of one token fits."""
+    kit = RelayKit("a", **settings)
+    for id_, provider in kit.board.snapshot.providers.items():
+        kit.board.snapshot.providers[id_] = msgspec.structs.replace(
+            provider, kind=kind, settings=ProviderSettings(**settings)
+        )
+    kit.upstream.on("sk-a", Reply(headers=(*JSON_HEADERS, *headers), pieces=(ANSWER,)))
+    kit.upstream.on("", Reply(headers=(*JSON_HEADERS, *headers), pieces=(ANSWER,)))
+    await kit.answer()
+    (headroom,) = kit.member("a").headrooms
+    now = kit.clock.now()
+    known = {
+        name: (level.limit, level.left)
+        for name in ("requests", "tokens")
+        if (level := headroom.level_of(name)) is not None
+    }
+    return known, headroom.wait_s(1, now)
+
+
+async def test_openais_names_are_read_without_a_word():
+    headers = ((b"x-ratelimit-limit-requests", b"60"), (b"x-ratelimit-remaining-requests", b"59"))
+
+    assert (await after_an_answer(headers))[0] == {"requests": (60, 59)}
+
+
+async def test_a_rows_own_names_are_read_and_openais_are_not():
+    headers = (
+        (b"x-limit-day", b"100"),
+        (b"x-left-day", b"0"),
+        (b"x-reset-day", b"86400"),
+        (b"x-ratelimit-limit-tokens", b"5"),
+        (b"x-ratelimit-remaining-tokens", b"5"),
+    )
+
+    known, wait_s = await after_an_answer(headers, limit_headers=CEREBRAS)
+
+    assert known == {"requests": (100, 0)}
+    assert wait_s == pytest.approx(864.0, rel=0.02)  # the slow end of what the answer allows
+
+
+@pytest.mark.parametrize(
+    "reset",
+    [
+        pytest.param(b"2026-11-21T12:01:40Z", id="rfc-3339"),
+        pytest.param(b"1795262500", id="epoch-seconds"),
+        pytest.param(b"1795262500000", id="epoch-milliseconds"),
+        pytest.param(b"1m40s", id="duration"),
+    ],
+)
+async def test_a_reset_may_be_a_moment(reset):
+    headers = ((b"x-limit-day", b"10"), (b"x-left-day", b"0"), (b"x-reset-day", reset))
+
+    _, wait_s = await after_an_answer(headers, limit_headers=CEREBRAS)
+
+    assert wait_s == pytest.approx(10.0, rel=0.15)
+
+
+async def test_azures_minus_one_is_unknown():
+    headers = ((b"x-ratelimit-limit-requests", b"-1"), (b"x-ratelimit-remaining-requests", b"-1"))
+
+    assert await after_an_answer(headers) == ({}, 0.0)
