@@ -146,6 +146,8 @@ def echoed(seen: Seen) -> Script:
     """What a model says that repeats the last text, or asks for the first tool's help when there are tools."""
     if seen.target.partition("?")[0] == "/v1/messages/count_tokens":
         return written(200, {"input_tokens": 14})
+    if seen.target.partition("?")[0] != "/v1/messages":
+        return refused(404, "not_found_error", "Not found")
     if not seen.body.get("messages"):
         return refused(400, "invalid_request_error", "messages: at least one message is required")
     content = seen.body["messages"][-1]["content"]
