@@ -224,7 +224,7 @@ class Exchange:
         batch: BatchLines | None = None,
     ) -> Job:
         """The job of a call that has to do with stateful objects: it goes where these are."""
-        others, models = named.others, () if batch is None else batch.models
+        others, models = named.others, named.models if batch is None else batch.models
         for model in models:
             check_model(key, model)
         if batch is not None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from gateway.core.affinity import FILES, LONGEST_ID, Reference
+from gateway.core.ids import ModelName
 
 CONTAINERS: Final = "containers"
 NEEDLES: Final = (b'"file_id"', b'"container"', b"code_execution", b'"skills"')
@@ -21,6 +22,18 @@ _MOST: Final = 1_000
 def read_message_references(fields: Mapping[str, Any]) -> list[Reference]:
     """What a decoded body names, each once."""
     return [Reference(id_, kind, param, is_soft=True) for id_, (kind, param) in _ids_in(fields, _IN_CALLS).items()]
+
+
+def read_batch_models(fields: Mapping[str, Any]) -> tuple[ModelName, ...]:
+    """The models that the calls of a batch ask for, each once; none for what is no batch."""
+    found: dict[ModelName, None] = {}
+    requests = fields.get("requests")
+    for request in requests if isinstance(requests, list) else ():
+        params = request.get("params") if isinstance(request, dict) else None
+        model = params.get("model") if isinstance(params, dict) else None
+        if isinstance(model, str) and model.strip():
+            found.setdefault(ModelName(model))
+    return tuple(found)
 
 
 def read_message_ids(body: Mapping[str, Any]) -> dict[str, str]:

@@ -24,7 +24,7 @@ from gateway.core.affinity import (
 from gateway.core.call import Call, Endpoint, ModelUse, Schema, StreamKind
 from gateway.core.ids import ModelName
 from gateway.wire.endpoints import path_values
-from gateway.wire.message_ids import NEEDLES, read_message_references
+from gateway.wire.message_ids import NEEDLES, read_batch_models, read_message_references
 from gateway.wire.multipart import Form
 
 MEMBERS: Final[Mapping[str, str]] = {
@@ -89,6 +89,8 @@ class Named(NamedTuple):
     others: list[Reference]
     keeps_chats: bool
     """A chat that is to be stored: its answer's id names an object."""
+    models: tuple[ModelName, ...] = ()
+    """Those that the calls inside of it ask for: a batch of messages."""
 
 
 def may_refer(call: Call, fields: Mapping[str, Any], body: bytes) -> bool:
@@ -107,7 +109,8 @@ def references_of(call: Call, fields: Mapping[str, Any], form: Iterable[tuple[st
     """Every object that the call names: `fields` is its decoded body, `form` the texts of its form."""
     endpoint, query = call.endpoint, call.query
     if endpoint.schema is Schema.ANTHROPIC:
-        return Named(path_reference(endpoint, call.path), read_message_references(fields), keeps_chats=False)
+        path, models = path_reference(endpoint, call.path), read_batch_models(fields)
+        return Named(path, read_message_references(fields), keeps_chats=False, models=models)
     others = [] if endpoint.is_stateless else [*read_references(fields), *read_form_references(form)]
     if query and not endpoint.is_list:
         others += read_query_references(query)

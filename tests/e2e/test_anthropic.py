@@ -372,12 +372,16 @@ async def test_a_client_key_goes_where_anthropics_sdk_puts_it(database_url, api)
         await registry.add_provider("anthropic", api.url, kind="anthropic", supported_models=[])
         await registry.add_account("sk-ant-a", "anthropic")
         await gateway.serves(accounts=1)
-        key = (await gateway.client.post("/api/v1/keys", json={"name": "app"})).json()["key"]
+        asked = {"name": "app", "models": ["claude-opus-*"]}
+        key = (await gateway.client.post("/api/v1/keys", json=asked)).json()["key"]
         await until(lambda: gateway.snapshot.keys, 1.0, "a key")
 
         refused_ = await messages(gateway)
         answered = await messages(gateway, headers={**VERSION, "x-api-key": key})
+        batch = {"requests": [{"custom_id": "a", "params": {**NATIVE, "model": "claude-haiku-4-5"}}]}
+        forbidden = await gateway.client.post("/v1/messages/batches", json=batch, headers={**VERSION, "x-api-key": key})
 
     assert (refused_.status_code, refused_.json()["error"]["type"]) == (401, "authentication_error")
     assert answered.status_code == 200
+    assert (forbidden.status_code, forbidden.json()["error"]["type"]) == (403, "permission_error")
     assert api.keys == ["sk-ant-a"]

@@ -4,7 +4,7 @@ from gateway.core.affinity import LONGEST_ID, Reference
 from gateway.core.call import Call
 from gateway.core.ids import CallId, ModelName
 from gateway.wire.endpoints import find
-from gateway.wire.message_ids import read_message_ids, read_message_references
+from gateway.wire.message_ids import read_batch_models, read_message_ids, read_message_references
 from gateway.wire.objects import read_objects
 from gateway.wire.references import may_refer, references_of
 
@@ -37,6 +37,13 @@ def test_calls_of_a_batch_name_what_they_would_name_alone():
     fields = {"requests": [{"custom_id": "a", "params": {**turns(DOCUMENT), "container": "container_1"}}]}
 
     assert {reference.id for reference in read_message_references(fields)} == {"file_1", "container_1"}
+
+
+def test_the_models_of_a_batchs_calls_are_read():
+    requests = [{"params": {"model": name}} for name in ("claude-b", "claude-a", "claude-b", 5, " ")]
+
+    assert read_batch_models({"requests": [*requests, "x", {"params": 5}]}) == ("claude-b", "claude-a")
+    assert read_batch_models({"requests": 5}) == read_batch_models({"model": "x"}) == ()
 
 
 @pytest.mark.parametrize(
