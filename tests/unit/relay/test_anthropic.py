@@ -1,109 +1,18 @@
-"""Calls to Anthropic: chat completions translated, messages as they are, through the whole relay on fakes."""
+"""Calls to Anthropic: chat completions translated, through the whole relay on fakes."""
 
 import json
-from datetime import timedelta
 
 import msgspec
 import pytest
 
-from gateway.core.call import Call
 from gateway.core.errors import AllRateLimited, InvalidCall, UpstreamFailed
-from gateway.core.ids import CallId, ModelName, ProviderId
-from gateway.core.outcome import Fault, FaultKind, OutcomeKind
-from gateway.core.snapshot import AuthStrategy, Provider, Route, Validation
-from gateway.relay.job import Job, charged, fitted
-from gateway.relay.metering import Progress
-from gateway.wire.endpoints import find
-from gateway.wire.envelope import read_envelope
+from gateway.core.ids import ModelName, ProviderId
+from gateway.core.outcome import Fault, FaultKind
+from gateway.core.snapshot import Route, Validation
+from tests.fakes.anthropic_kit import ANTHROPIC, MODEL, OK, ROUTE, Kit, data_of, refusal, stream
 from tests.fakes.relay_kit import RelayKit, account
-from tests.fakes.scripted_upstream import EVENT_HEADERS, JSON_HEADERS, Reply
-from tests.unit.wire.openai_anthropic.samples import BEGIN_TEXT, HELLO, STOP, event, start, text
-
-ANTHROPIC = Provider(
-    id=ProviderId("anthropic"),
-    name="Anthropic",
-    kind="anthropic",
-    base_url="https://api.anthropic.com/v1",
-    auth_strategy=AuthStrategy.API_KEY,
-)
-ROUTE = Route(pattern="claude-*", provider_id=ANTHROPIC.id)
-MODEL = "claude-opus-5-5"
-CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
-NATIVE = {**CHAT, "max_tokens": 5}
-MESSAGE = {
-    "id": "msg_1",
-    "type": "message",
-    "role": "assistant",
-    "model": "claude-opus-5-5-20260922",
-    "content": [{"type": "text", "text": "Hello"}],
-    "stop_reason": "end_turn",
-    "usage": {"input_tokens": 5, "cache_read_input_tokens": 10, "output_tokens": 7},
-}
-OK = Reply(pieces=(json.dumps(MESSAGE).encode(),))
-
-
-def refusal(status, type_, message="No", *headers):
-    body = {"type": "error", "error": {"type": type_, "message": message}, "request_id": "req_011"}
-    return Reply(status, JSON_HEADERS + headers, (json.dumps(body).encode(),))
-
-
-def stream(*pieces):
-    return Reply(200, EVENT_HEADERS, pieces)
-
-
-class Kit(RelayKit):
-    """With a provider `anthropic` and its accounts `a` and `b`; its upstream hears keys in `x-api-key`."""
-
-    def __init__(self, *replies, provider=ANTHROPIC, route=ROUTE):
-        names = [account(name, provider_id=ANTHROPIC.id, tier=tier) for tier, name in enumerate("ab")]
-        super().__init__(*names, "o", others=[provider], routes=[route])
-        heard = self.upstream.attempt
-
-        async def attempt(request):
-            keys = {value for name, value in request.headers if name == b"x-api-key"}
-            shown = request
-            if keys:
-                shown = msgspec.structs.replace(request, headers=((b"authorization", b"Bearer " + keys.pop()),))
-            answer = await heard(shown)
-            self.upstream.attempts[-1].request = request
-            return answer
-
-        self.upstream.attempt = attempt
-        for name, reply in zip("ab", replies, strict=False):
-            self.upstream.on(f"sk-{name}", reply)
-
-    def made(self, path="/chat/completions", **fields) -> Job:
-        """A job, read and fitted as the ingress does it."""
-        written = json.dumps({**(CHAT if path == "/chat/completions" else NATIVE), **fields}).encode()
-        endpoint = find("POST", path)
-        assert endpoint is not None
-        envelope = read_envelope(written, endpoint)
-        call = Call(
-            id=CallId("req_1"), endpoint=endpoint, model=envelope.model, is_stream=envelope.is_stream,
-            asks_usage=envelope.asks_usage, estimated_tokens=envelope.estimated_tokens,
-        )  # fmt: skip
-        pool = self.board.pool_for(call)
-        body = fitted(call, pool, envelope, written)
-        if not pool.charges_answers:
-            call = charged(call, pool, written)
-        return Job(call, pool, (), body, Progress(call, self.meter, self.clock, self.clock.now()), written)
-
-    async def said(self, path="/chat/completions", **fields):
-        """The answer, and the job it belongs to."""
-        job = self.made(path, **fields)
-        return await self.finished(self.relay.relay_call(job)), job
-
-    async def text(self, path="/chat/completions", **fields):
-        answer, _ = await self.said(path, stream=True, **fields)
-        return await self.streamed(answer)
-
-
-def data_of(stream_text: bytes) -> list:
-    lines = [line[6:] for line in stream_text.split(b"\n") if line.startswith(b"data: ")]
-    return [line if line == b"[DONE]" else json.loads(line) for line in lines]
-
-
-# -- chat completions --------------------------------------------------------------------------------------------
+from tests.fakes.scripted_upstream import Reply
+from tests.unit.wire.openai_anthropic.samples import BEGIN_TEXT, HELLO, event, start, text
 
 
 async def test_a_chat_is_asked_and_answered_in_the_callers_words():
@@ -311,107 +220,3 @@ async def test_a_fallback_from_openai_to_anthropic_is_translated_and_charged_ane
 
     assert json.loads(answer.body)["choices"][0]["message"]["content"] == "Hello"
     assert json.loads(kit.upstream.attempts[-1].request.body)["messages"][0]["content"][0]["text"] == "hi"
-
-
-# -- messages ----------------------------------------------------------------------------------------------------
-
-
-async def test_a_message_passes_byte_for_byte_with_its_usage_counted():
-    kit = Kit(OK)
-
-    answer, job = await kit.said("/messages")
-
-    assert answer.body == json.dumps(MESSAGE).encode()
-    assert kit.upstream.attempts[0].request.body == json.dumps(NATIVE).encode()
-    assert (job.progress.usage.input_tokens, job.progress.usage.cached_tokens) == (15, 10)
-
-
-async def test_a_stream_of_messages_passes_byte_for_byte():
-    kit = Kit(stream(*HELLO))
-    job = kit.made("/messages", stream=True)
-
-    sent = await kit.streamed(await kit.finished(kit.relay.relay_call(job)))
-
-    assert sent == b"".join(HELLO)
-    assert (job.progress.usage.input_tokens, job.progress.usage.output_tokens) == (35, 9)
-    kit.assert_idle()
-
-
-async def test_a_stream_of_messages_that_fails_before_content_moves_on_unseen():
-    overloaded = event("error", error={"type": "overloaded_error", "message": "Overloaded"})
-    kit = Kit(stream(start(), overloaded), stream(*HELLO))
-
-    assert await kit.text("/messages") == b"".join(HELLO)
-    assert kit.upstream.keys == ["sk-a", "sk-b"]
-
-
-@pytest.mark.parametrize("tail", [[], [Fault(FaultKind.RESET, "gone", is_body_sent=True)]], ids=["ended", "reset"])
-async def test_a_truncated_stream_of_messages_never_ends_cleanly(tail):
-    kit = Kit(stream(start(), BEGIN_TEXT, text("Hel"), *tail), stream(*HELLO))
-
-    sent = await kit.text("/messages")
-
-    assert kit.upstream.keys == ["sk-a"]
-    last = data_of(sent)[-1]
-    assert (last["type"], last["error"]["type"]) == ("error", "api_error")
-    assert b"event: error\n" in sent
-
-
-async def test_an_error_in_the_middle_reaches_the_caller_in_anthropics_form():
-    overloaded = event("error", error={"type": "overloaded_error", "message": "Overloaded"})
-    kit = Kit(stream(start(), BEGIN_TEXT, text("Hel"), overloaded))
-
-    sent = await kit.text("/messages")
-
-    assert data_of(sent)[-1]["error"] == {"type": "overloaded_error", "message": "Overloaded"}
-    assert STOP not in sent
-
-
-async def test_an_error_in_place_of_an_answer_is_anthropics_too():
-    wrong = Reply(pieces=(b'{"type":"error","error":{"type":"invalid_request_error","message":"No"}}',))
-    kit = Kit(wrong, wrong)
-
-    answer, _ = await kit.said("/messages")
-
-    assert answer.status == 400
-    assert json.loads(answer.body) == {"type": "error", "error": {"type": "invalid_request_error", "message": "No"}}
-
-
-def test_a_model_of_openais_has_no_messages():
-    kit = Kit()
-
-    with pytest.raises(InvalidCall) as caught:
-        kit.made("/messages", model="gpt-4")
-
-    assert caught.value.code == "endpoint_not_supported"
-
-
-def test_calls_without_a_model_go_where_claude_goes():
-    kit = Kit()
-    endpoint = find("GET", "/messages/batches")
-
-    pool = kit.board.pool_for(Call(id=CallId("req_1"), endpoint=endpoint))
-
-    assert pool.provider.id == "anthropic"
-
-
-async def test_limits_are_learned_from_anthropics_headers():
-    kit = Kit()
-    full_at = kit.clock.wall_now() + timedelta(seconds=50)
-    headers = (
-        (b"anthropic-ratelimit-requests-limit", b"50"),
-        (b"anthropic-ratelimit-requests-remaining", b"0"),
-        (b"anthropic-ratelimit-requests-reset", full_at.isoformat().encode()),
-        (b"anthropic-ratelimit-input-tokens-limit", b"30000"),
-        (b"anthropic-ratelimit-input-tokens-remaining", b"29000"),
-    )
-    kit.upstream.on("sk-a", Reply(200, JSON_HEADERS + headers, OK.pieces))
-    kit.upstream.on("sk-b", OK)
-
-    _, job = await kit.said()
-    answer, _ = await kit.said()
-
-    levels = job.pool.members[0].headrooms[0]
-    assert (levels.level_of("requests").limit, levels.level_of("tokens").limit) == (50, 30_000)
-    assert answer.outcome is OutcomeKind.OK
-    assert kit.upstream.keys == ["sk-a", "sk-b"]
