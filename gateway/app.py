@@ -381,9 +381,8 @@ class Service:
             known=self.known_ids,
             store=self.ids,
             relay=self.relay.relay_call,
-            clock=self.clock,
         )
-        learning = Learning(board=self.board, known=self.known_ids, clock=self.clock)
+        learning = Learning(board=self.board, known=self.known_ids)
         return StatefulRelay(
             relay=self.relay, lists=lists, learning=learning, board=self.board, clock=self.clock, rng=self.rng
         )

@@ -62,8 +62,8 @@ class Binding(msgspec.Struct, frozen=True, gc=False):
     """Of the client key that made it; None: everybody's (made outside of the gateway, or where calls are open)."""
     realm: str | None
     """Of its account, when that was known: its siblings serve it when the account itself is gone."""
-    created_at: datetime
-    """As the upstream says, else when the gateway first saw it."""
+    created_at: datetime | None
+    """As the upstream says; None: it has not said so yet. Lists need it, and nothing else."""
 
 
 class Pin(msgspec.Struct, frozen=True):

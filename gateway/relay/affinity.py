@@ -89,7 +89,7 @@ class Affinity:
         having = [(reference, found[reference.id]) for reference in references if reference.id in found]
         if having:
             pin = pin_of(self._board.snapshot, having) or await self._gone(*having[0])
-            call = self._pinned(call, pin, having[0][0])
+            call = self._pinned(call, pin, having[0][0], is_bounded=bool(models))
         parent = None if path is None else found.get(path.id)
         bound = Bound(
             ids=frozenset(reference.id for reference in references),
@@ -145,6 +145,18 @@ class Affinity:
             await self.known.stored(saved)
         return binding
 
+    async def dated(self, binding: Binding, reference: Reference, call: Call) -> Binding:
+        """The binding with the time at which its object was made: read once, where the upstream has not said it yet."""
+        if binding.created_at is not None:
+            return binding
+        snapshot = self._board.snapshot
+        read = await self._search.find(reference, snapshot, [holders_of(snapshot, binding)], call.owner or "")
+        if read is None or read.created_at is None:
+            return binding
+        dated = msgspec.structs.replace(binding, created_at=read.created_at)
+        self.known.learn([dated])
+        return dated
+
     async def _gone(self, reference: Reference, binding: Binding) -> Pin:
         is_there = await self._store.has_account(binding.account_id)
         shown = "The encrypted content" if reference.kind == ENCRYPTED else f"`{reference.id[:100]}`"
@@ -162,7 +174,8 @@ class Affinity:
             status=409,
         )
 
-    def _pinned(self, call: Call, pin: Pin, first: Reference) -> Call:
+    def _pinned(self, call: Call, pin: Pin, first: Reference, *, is_bounded: bool) -> Call:
+        """`is_bounded`: only the accounts to which the call is pinned already may take it."""
         named = call.named_provider
         if named is not None and named.lower() != pin.provider_id.lower():
             raise InvalidCall(
@@ -171,7 +184,7 @@ class Affinity:
                 param=first.param or "x-provider",
                 code="mixed_account_references",
             )
-        accounts = pin.accounts if call.pinned is None else pin.accounts & call.pinned
+        accounts = pin.accounts & call.pinned if is_bounded and call.pinned is not None else pin.accounts
         if not accounts:
             raise ModelNotFound(
                 f"`{first.id[:100]}` lies in an account that does not serve the models of this file.", param="file"

@@ -180,7 +180,7 @@ class IdSearch:
             account_id=account.id,
             owner=None,
             realm=realm_of(account),
-            created_at=made_at or self._clock.wall_now(),
+            created_at=made_at,
         )
 
     async def _destination_of(self, kind: ProviderKind, provider: Provider, account: Account) -> Destination:

@@ -28,6 +28,11 @@ RETRY_S = 1.0
 _log = get_logger()
 
 
+def _says_no_more(binding: Binding, known: Binding) -> bool:
+    is_known_time = binding.created_at in {None, known.created_at}
+    return is_known_time and binding.account_id == known.account_id and binding.kind == known.kind
+
+
 class KnownIds:
     """One per worker. `run()` as a background task, `close()` after it has ended."""
 
@@ -83,7 +88,7 @@ class KnownIds:
         is_new = False
         for binding in bindings:
             known = self.get(binding.id)
-            if known == binding or (known is not None and known.owner != binding.owner):
+            if known is not None and (known.owner != binding.owner or _says_no_more(binding, known)):
                 continue
             self._remember(binding)
             self._hold(binding.id, binding)

@@ -19,7 +19,6 @@ from gateway.relay.answer import Answer, ComingBody
 from gateway.relay.board import Board
 from gateway.relay.known_ids import KnownIds
 from gateway.relay.metering import Progress
-from gateway.relay.ports import Clock
 from gateway.wire.objects import LOCATED, Seen, read_objects
 from gateway.wire.references import kind_of_path
 from gateway.wire.sse import EventSplitter, read_event
@@ -33,10 +32,9 @@ MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 class Learning:
     """One per worker."""
 
-    def __init__(self, *, board: Board, known: KnownIds, clock: Clock) -> None:
+    def __init__(self, *, board: Board, known: KnownIds) -> None:
         self._board = board
         self._known = known
-        self._clock = clock
 
     async def learned(self, answer: Answer, call: Call, bound: Bound | None, progress: Progress) -> Answer:
         """`answer`, once what it makes known is stored; one that is still coming learns on its way."""
@@ -55,7 +53,7 @@ class Learning:
 
     def learn(self, seen: Sequence[Seen], call: Call, bound: Bound, account: Account) -> asyncio.Event | None:
         """Takes what is new of it; what to wait for."""
-        now, realm = self._clock.wall_now(), realm_of(account)
+        realm = realm_of(account)
         unknown = {reference.id: reference for reference in bound.unknown}
         return self._known.learn(
             Binding(
@@ -65,7 +63,7 @@ class Learning:
                 account_id=account.id,
                 owner=None if one.id in unknown else call.owner if one.is_created else bound.made_owner,
                 realm=realm,
-                created_at=one.created_at or now,
+                created_at=one.created_at,
             )
             for one in seen
             if one.id not in bound.ids or one.id in unknown

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-import msgspec
+from msgspec import structs
 
 from gateway.core.affinity import Binding, Reference, holders_of, may_use, one_of_each_realm, realm_of
 from gateway.core.errors import CallRefused, GatewayError, NoAccountAvailable, UpstreamFailed
@@ -23,7 +23,7 @@ from gateway.relay.answer import Answer
 from gateway.relay.board import Board
 from gateway.relay.job import Job
 from gateway.relay.known_ids import KnownIds
-from gateway.relay.ports import Clock, IdStore
+from gateway.relay.ports import IdStore
 from gateway.wire.pages import Item, ListQuery, Page, read_list_query, read_page, write_list_query, write_page
 
 AT_A_TIME: Final = 8
@@ -41,11 +41,8 @@ RelayCall = Callable[[Job], Awaitable[Answer]]
 class Lists:
     """One per worker."""
 
-    def __init__(  # the parts it works with, by name
-        self, *, board: Board, affinity: Affinity, known: KnownIds, store: IdStore, relay: RelayCall, clock: Clock
-    ) -> None:
+    def __init__(self, *, board: Board, affinity: Affinity, known: KnownIds, store: IdStore, relay: RelayCall) -> None:
         self._board = board
-        self._clock = clock
         self._affinity = affinity
         self._known = known
         self._store = store
@@ -88,26 +85,28 @@ class Lists:
 
     async def page_of(self, job: Job, group: Group, query: bytes) -> Answer:
         """One page of one account, by the loop of attempts: it waits, and takes turns among the group's accounts."""
-        call = msgspec.structs.replace(job.call, pinned=frozenset(group), query=query)
-        return await self._relay(msgspec.structs.replace(job, call=call, pool=self._board.pool_for(call)))
+        call = structs.replace(job.call, pinned=frozenset(group), query=query)
+        return await self._relay(structs.replace(job, call=call, pool=self._board.pool_for(call)))
 
     def learn(self, items: Sequence[Item], kind: str, group: Group) -> asyncio.Event | None:
-        """Where objects are that nobody here made: everybody's, for calls are open."""
-        account, now = self._board.snapshot.accounts.get(group[0]), self._clock.wall_now()
+        """Where objects are, and when they were made. Whom nobody here knows is everybody's, for calls are open."""
+        account = self._board.snapshot.accounts.get(group[0])
         if account is None:
             return None
-        return self._known.learn(
-            Binding(
+        bindings: list[Binding] = []
+        for item in items:
+            known = self._known.get(item.id)
+            found = Binding(
                 id=item.id,
                 kind=kind,
                 provider_id=account.provider_id,
                 account_id=account.id,
                 owner=None,
                 realm=realm_of(account),
-                created_at=item.made_at or now,
+                created_at=item.made_at,
             )
-            for item in items
-        )
+            bindings.append(found if known is None else structs.replace(known, created_at=item.made_at))
+        return self._known.learn(bindings)
 
     async def stored(self, saved: asyncio.Event) -> None:
         await self._known.stored(saved)
@@ -120,10 +119,14 @@ class Lists:
 
     async def cursor_binding(self, job: Job, id_: str, param: str, kind: str) -> Binding | None:
         """Where the object is that a cursor names; None when nobody has it. Raises ObjectNotFound for another's."""
-        await self._affinity.bind(job.call, None, [Reference(id_, kind, param)])
-        return self._known.get(id_)
+        reference = Reference(id_, kind, param)
+        await self._affinity.bind(job.call, None, [reference])
+        binding = self._known.get(id_)
+        return binding if binding is None else await self._affinity.dated(binding, reference, job.call)
 
     async def cursor(self, kind: str, group: Group, place: Binding, *, is_newest_first: bool) -> str | None:
+        if place.created_at is None:
+            return None
         return await self._store.cursor(kind, group, place.created_at, is_newest_first=is_newest_first)
 
 
@@ -140,8 +143,8 @@ class _Reading:
         self._place: Place | None = None
         self._cursors: dict[int, str] = {}
         """Rank → an `after` of ours, which the caller has not named: when it is gone, we begin at the beginning."""
-        self._new: dict[str, int] = {}
-        """Shown ids that nobody here knew → rank of their account."""
+        self._shown: dict[str, int] = {}
+        """Id → rank of its account."""
         self._pages = 0
         self._room = asyncio.Semaphore(AT_A_TIME)
         is_backwards = query.after is None and query.before is not None
@@ -167,7 +170,7 @@ class _Reading:
         """What the caller may name next, the cursor among it: all replicas know where it is."""
         saved: asyncio.Event | None = None
         for rank, group in enumerate(self._groups):
-            items = [entry.item for entry in page if self._new.get(entry.id) == rank]
+            items = [entry.item for entry in page if self._shown.get(entry.id) == rank]
             saved = self._lists.learn(items, self._kind, group) or saved
         if saved is not None:
             await self._lists.stored(saved)
@@ -182,7 +185,7 @@ class _Reading:
         if place is None:  # nobody's: an upstream says so in its own words
             return [Source(0, after=cursor)] if self._groups else []
         own = next((rank for rank, group in enumerate(self._groups) if place.account_id in group), -1)
-        self._place = Place(place.created_at.timestamp(), own)
+        self._place = Place(0.0 if place.created_at is None else place.created_at.timestamp(), own)
         sources: list[Source[Item]] = []
         for rank, group in enumerate(self._groups):
             after: str | None = cursor
@@ -243,8 +246,7 @@ class _Reading:
                 continue
             if binding is not None and not may_use(binding, self._owner):
                 continue
-            if binding is None:
-                self._new[item.id] = source.rank
+            self._shown[item.id] = source.rank
             made_at = item.made_at or (None if binding is None else binding.created_at)
             at = 0.0 if made_at is None else made_at.timestamp()
             place = self._place

@@ -68,12 +68,13 @@ async def save_bindings(connection: AsyncConnection, bindings: Collection[Bindin
     for start in range(0, len(ordered), BATCH):
         statement = insert(StatefulIdRow).values([_values_of(binding) for binding in ordered[start : start + BATCH]])
         new = statement.excluded
-        changed = tuple_(new.account_id, new.created_at).is_distinct_from(tuple_(_TABLE.account_id, _TABLE.created_at))
-        names = ("kind", "provider_id", "account_id", "realm", "created_at", "is_listed")
+        made_at = func.coalesce(new.created_at, _TABLE.created_at)
+        changed = tuple_(new.account_id, made_at).is_distinct_from(tuple_(_TABLE.account_id, _TABLE.created_at))
+        names = ("kind", "provider_id", "account_id", "realm", "is_listed")
         await connection.execute(
             statement.on_conflict_do_update(
                 index_elements=[_TABLE.id],
-                set_={name: new[name] for name in names},
+                set_={**{name: new[name] for name in names}, "created_at": made_at},
                 where=_TABLE.owner.is_not_distinct_from(new.owner) & changed,
             )
         )

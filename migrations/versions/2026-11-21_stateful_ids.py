@@ -15,7 +15,7 @@ CREATE TABLE stateful_ids (
     account_id uuid NOT NULL,
     realm text,
     owner text,
-    created_at timestamptz NOT NULL,
+    created_at timestamptz,
     is_listed boolean NOT NULL,
     stored_at timestamptz NOT NULL DEFAULT now()
 )

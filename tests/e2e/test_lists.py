@@ -53,6 +53,29 @@ async def test_the_sdk_pages_through_all_accounts(
     assert len(listed) == len(ids), "none twice"
 
 
+@pytest.mark.parametrize("limit", [1, 3])
+async def test_an_id_that_was_learned_in_passing_hides_nothing(
+    spread: tuple[Gateway, AsyncOpenAI, list[str]], limit: int
+) -> None:
+    """A batch names its output file, but not when that was made."""
+    _, client, ids = spread
+    for _ in range(2):
+        file = await client.files.create(file=("b.jsonl", b'{"custom_id":"1"}'), purpose="batch")
+        batch = await client.batches.create(
+            input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+        )
+        done = await client.batches.retrieve(batch.id)
+        ids = [*ids, file.id, str(done.output_file_id)]
+
+    newest = [one.id async for one in client.files.list(limit=limit)]
+    oldest = [one.id async for one in client.files.list(limit=limit, order="asc")]
+
+    assert sorted(newest) == sorted(ids)
+    assert oldest == newest[::-1]
+    page = await client.files.list(after=ids[-1], limit=100)
+    assert [one.id for one in page.data] == newest[newest.index(ids[-1]) + 1 :]
+
+
 async def test_pages_have_what_openais_have(spread: tuple[Gateway, AsyncOpenAI, list[str]]) -> None:
     gateway, _, ids = spread
 

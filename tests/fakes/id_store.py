@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
+import msgspec
+
 from gateway.core.affinity import UNLISTED_KINDS, Binding
 from gateway.core.ids import AccountId
 
@@ -32,7 +34,8 @@ class MemoryIds:
         for binding in bindings:
             known = self.rows.get(binding.id)
             if known is None or known.owner == binding.owner:
-                self.rows[binding.id] = binding
+                made_at = binding.created_at or (None if known is None else known.created_at)
+                self.rows[binding.id] = msgspec.structs.replace(binding, created_at=made_at)
         for id_ in forgotten:
             self.rows.pop(id_, None)
         return True
@@ -46,9 +49,9 @@ class MemoryIds:
         self, kind: str, accounts: Collection[AccountId], at: datetime, *, is_newest_first: bool
     ) -> str | None:
         rows = [row for row in self.rows.values() if row.kind == kind and row.account_id in accounts]
-        before = [row for row in rows if (row.created_at > at if is_newest_first else row.created_at < at)]
-        before.sort(key=lambda row: row.created_at, reverse=not is_newest_first)
-        return before[0].id if before and not self.is_away else None
+        dated = [(row.created_at, row.id) for row in rows if row.created_at is not None]
+        before = sorted(one for one in dated if (one[0] > at if is_newest_first else one[0] < at))
+        return before[0 if is_newest_first else -1][1] if before and not self.is_away else None
 
     async def has_account(self, account_id: AccountId) -> bool | None:
         return None if self.is_away else account_id in self.accounts

@@ -28,8 +28,8 @@ class StatefulIdRow(Base):
     """Provider, organisation and project of the account, when the project was known."""
     owner: Mapped[str | None] = mapped_column(Text)
     """Of the client key that made it. NULL: everybody's."""
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
-    """As the upstream says, else when it was first seen: lists are merged by it."""
+    created_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """As the upstream says, never a guess: cursors of lists are chosen by it. NULL: it has not said so yet."""
     is_listed: Mapped[bool]
     """Some list shows objects of its kind."""
     stored_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=text("now()"))

@@ -108,6 +108,19 @@ async def test_the_cursor_is_the_last_object_before_the_place(
     assert await load_cursor(connection, "files", [A], at, is_newest_first=is_newest_first) == cursor
 
 
+async def test_an_object_whose_time_is_not_known_marks_no_place_until_it_is(connection: AsyncConnection) -> None:
+    undated = msgspec.structs.replace(binding("file-a"), created_at=None)
+    await save_bindings(connection, [undated])
+    assert await load_bindings(connection, ["file-a"]) == [undated]
+    assert await load_cursor(connection, "files", [A], AT, is_newest_first=False) is None
+
+    await save_bindings(connection, [binding("file-a", after_s=-5.0)])
+    await save_bindings(connection, [undated])
+
+    assert await load_bindings(connection, ["file-a"]) == [binding("file-a", after_s=-5.0)]
+    assert await load_cursor(connection, "files", [A], AT, is_newest_first=False) == "file-a"
+
+
 async def test_at_the_beginning_there_is_no_cursor(connection: AsyncConnection) -> None:
     await save_bindings(connection, [binding("file-a")])
 
