@@ -47,6 +47,19 @@ def test_many_accounts_are_used_to_their_limits():
     assert result.waste <= MOST_WASTE
 
 
+@pytest.mark.parametrize("load", [0.9, 1.5])
+def test_a_thousand_accounts_are_used_to_their_limits(load):
+    limit, period_s = 4, 1.6
+    capacity = 1000 * limit / period_s
+
+    world = World(rules(requests=limit, period_s=period_s), accounts=1000)
+    result = world.run(rate=load * capacity, capacity=capacity, seconds=4.0, warm_up_s=4.0)
+
+    assert result.served >= 0.99 * min(result.offered, result.capacity)
+    assert result.waste <= MOST_WASTE
+    assert result.refused == 0 or load > 1
+
+
 def test_one_account_is_used_to_its_limit():
     result = World(rules(), accounts=1).run(rate=1.5 * EACH, capacity=EACH, seconds=400)
 
