@@ -10,6 +10,7 @@ from http import HTTPStatus
 import msgspec
 
 from gateway.sandbox.errors import ErrorKind, write_error_event
+from gateway.sandbox.realtime import Talk
 
 
 class Pause(msgspec.Struct, frozen=True):
@@ -29,7 +30,14 @@ class Ending(StrEnum):
     """A TCP reset."""
 
 
-Step = bytes | Pause | Ending
+class Upgrade(msgspec.Struct, frozen=True):
+    """The connection is a WebSocket from here on."""
+
+    talk: Talk
+    headers: list[tuple[str, str]]
+
+
+Step = bytes | Pause | Ending | Upgrade
 Events = Iterable[bytes | Pause]
 
 
@@ -44,6 +52,8 @@ class Answer(msgspec.Struct, kw_only=True):
     """Bytes of the body, sent as `content-length`; None: chunked."""
     delay_s: float = 0.0
     """Before the head."""
+    talk: Talk | None = None
+    """In place of a body, with status 101: who speaks in the session that begins."""
     write_error: Callable[[ErrorKind, str], bytes] = write_error_event
     """How its stream tells an error, with these words."""
 
@@ -78,6 +88,9 @@ def perform(
     if answer.delay_s > 0:
         yield Pause(answer.delay_s)
     on_head(answer.status)
+    if answer.talk is not None:
+        yield Upgrade(answer.talk, answer.headers)
+        return
     head = write_head(answer)
     for event in answer.events:
         if isinstance(event, Pause):

@@ -13,8 +13,9 @@ from typing import cast
 
 import httptools
 
-from gateway.sandbox.answer import Ending, Pause, Step
+from gateway.sandbox.answer import Ending, Pause, Step, Upgrade
 from gateway.sandbox.journal import Seen
+from gateway.sandbox.realtime import is_upgrade
 from gateway.sandbox.request import Request
 
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -52,6 +53,8 @@ class Connection(asyncio.Protocol):
         self._headers: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
         self._waiting: deque[Request] = deque()
+        self._request: Request | None = None
+        """The last one that came whole."""
         self._seen: Seen | None = None
         self._steps: Iterator[Step] | None = None
         self._keeps_alive = True
@@ -78,7 +81,10 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserCallbackError:
             self._transport.abort()  # a bug of ours, or a script that cannot be sent: loud, never a 400
             raise
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+        except httptools.HttpParserUpgrade:
+            if self._request is None or not is_upgrade(self._request):
+                self._refuse()
+        except httptools.HttpParserError:
             self._refuse()
 
     def pause_writing(self) -> None:
@@ -122,16 +128,17 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         path, _, query = self._target.decode("latin-1").partition("?")
-        self._waiting.append(
-            Request(
-                method=self._parser.get_method().decode(),
-                path=path,
-                query=query,
-                headers=self._headers,
-                body=b"".join(self._body),
-                keeps_alive=self._parser.should_keep_alive(),
-            )
+        request = self._request = Request(
+            method=self._parser.get_method().decode(),
+            path=path,
+            query=query,
+            headers=self._headers,
+            body=b"".join(self._body),
+            keeps_alive=self._parser.should_keep_alive(),
         )
+        if is_upgrade(request):  # refused or not, no request comes behind it
+            request.keeps_alive = False
+        self._waiting.append(request)
         if self._steps is None:
             self._serve_next()
 
@@ -161,6 +168,9 @@ class Connection(asyncio.Protocol):
                 case Ending():
                     self._end(step)
                     return
+                case Upgrade():
+                    self._upgrade(step)
+                    return
 
     def _end(self, ending: Ending) -> None:
         if ending is Ending.RESET and self._transport.get_write_buffer_size():
@@ -177,6 +187,20 @@ class Connection(asyncio.Protocol):
                 self._transport.close()
             case Ending.RESET:
                 self._reset()
+
+    def _upgrade(self, upgrade: Upgrade) -> None:
+        from gateway.sandbox.talking import Talking  # noqa: PLC0415  # the library behind it, for who needs it
+
+        assert self._request is not None  # noqa: S101  # it is being answered
+        talking = Talking(self._transport, upgrade.talk, self._talked)
+        self._transport.set_protocol(talking)
+        talking.begin(self._request, upgrade.headers)
+
+    def _talked(self, is_closed: bool) -> None:  # what `Talking` tells
+        if is_closed and self._seen is not None:
+            self._listener.on_close(self._seen)
+            self._seen = None
+        self.connection_lost(None)
 
     def _reset(self) -> None:
         connected = self._transport.get_extra_info("socket")

@@ -5,11 +5,12 @@ from functools import lru_cache
 
 import msgspec
 
-from gateway.sandbox import bodies, media, streams
+from gateway.sandbox import bodies, media, realtime, streams
 from gateway.sandbox.answer import Answer, Events, streamed, whole
 from gateway.sandbox.bodies import Identity
 from gateway.sandbox.config import Behaviour, matches
 from gateway.sandbox.errors import ERRORS, ErrorKind, Names, worded, write_error
+from gateway.sandbox.limits import Verdict
 from gateway.sandbox.request import Asked, Request
 from gateway.sandbox.typed_streams import pace, write_typed_error
 
@@ -41,6 +42,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     models: list[str]
     """Those the key has access to."""
     obfuscates: bool
+    admit: Callable[[int], Verdict]
+    """Charges the call's key and model so many tokens more."""
 
     @property
     def who(self) -> Identity:
@@ -173,6 +176,16 @@ def _delayed(question: Question, body: bytes) -> Answer:
     return answer
 
 
+def _realtime(question: Question) -> Answer:
+    if not realtime.is_upgrade(question.request):
+        return whole(400, question.headers, write_error(_NO_UPGRADE, _NO_UPGRADE.message))
+    headers = [pair for pair in question.headers if pair[0] not in {"content-type", "date"}]
+    model = question.asked.model or realtime.DEFAULT_MODEL
+    talk = realtime.Talk(model=model, number=question.number, admit=question.admit)
+    return Answer(status=101, headers=headers, events=(), length=None, delay_s=question.behaviour.delay_s, talk=talk)
+
+
+_NO_UPGRADE = ErrorKind(400, "This endpoint speaks WebSocket.", code="invalid_request")
 ENDPOINTS: dict[str, Endpoint] = {
     "/v1/chat/completions": Endpoint(method="POST", answer=_chat, required="messages"),
     "/v1/completions": Endpoint(method="POST", answer=_completion, required="prompt"),
@@ -186,6 +199,7 @@ ENDPOINTS: dict[str, Endpoint] = {
     "/v1/audio/speech": Endpoint(method="POST", answer=_speech, required="input"),
     "/v1/audio/transcriptions": Endpoint(method="POST", answer=_transcript),
     "/v1/audio/translations": Endpoint(method="POST", answer=_transcript),
+    realtime.PATH: Endpoint(method="GET", answer=_realtime, default_model=realtime.DEFAULT_MODEL),
     _MODELS: Endpoint(method="GET", answer=_models, needs_body=False),
 }
 _ONE_MODEL = Endpoint(method="GET", answer=_model, needs_body=False)

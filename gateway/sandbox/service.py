@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
+from urllib.parse import parse_qs
 
 import msgspec
 
-from gateway.sandbox import bodies, endpoints
+from gateway.sandbox import bodies, endpoints, realtime
 from gateway.sandbox.answer import Answer, Ending, Step, joined, perform, whole
 from gateway.sandbox.config import KeyConfig, SandboxConfig, matches, own_organisation
 from gateway.sandbox.endpoints import Endpoint, Question
@@ -167,6 +168,7 @@ class Service:
             headers=headers,
             models=[name for name in endpoints.listed(self.config.models) if self._has_access(visit.key, name)],
             obfuscates=self.config.sends_obfuscation and visit.asked.wants_obfuscation,
+            admit=lambda tokens: self._limits.admit(visit.key, endpoints.base_model(seen.model), tokens, self.clock()),
         )
 
     def _has_access(self, key: KeyConfig, model: str) -> bool:
@@ -238,7 +240,7 @@ class Service:
 def _asked_of(request: Request) -> Asked | ErrorKind:
     """What the body asks for, or the 400 it deserves."""
     if request.method != "POST":
-        return Asked()
+        return Asked(model=_model_in(request.query)) if request.path == realtime.PATH else Asked()
     content_type = request.header(b"content-type")
     try:
         if content_type.startswith("multipart/form-data"):
@@ -252,6 +254,10 @@ def _asked_of(request: Request) -> Asked | ErrorKind:
             "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP "
             "library correctly. The OpenAI API expects a JSON payload, but what was sent was not valid JSON.)",
         )
+
+
+def _model_in(query: str) -> str | None:
+    return next(iter(parse_qs(query).get("model", [])), None)
 
 
 def _scripted(seen: Seen, fault: Fault, headers: list[tuple[str, str]]) -> Answer:
