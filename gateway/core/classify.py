@@ -164,6 +164,7 @@ MESSAGES: Final[tuple[tuple[frozenset[int], re.Pattern[str], OutcomeKind], ...]]
     (_OVERLOADS, _text(r"\boverloaded\b|experiencing high demand"), OVERLOADED),  # OpenAI's engines, Google, Azure
     # Accounts that are no more, or keys that never were.
     (frozenset({400, 403}), _text(r"^organization has been restricted"), CREDENTIAL_REJECTED),  # Groq
+    (frozenset({400, 403}), _text(r"^this organization has been disabled"), CREDENTIAL_REJECTED),  # Anthropic, 400
     (
         frozenset({400, 403}),
         _text(r"^(?:incorrect api key provided|api key (?:not valid|expired))"),  # xAI, Google: as 400

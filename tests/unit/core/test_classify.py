@@ -101,6 +101,7 @@ VENDORS = [
     (429, "rate_limit_error", None, "Your organization has reached its monthly spend limit", Kind.OUT_OF_QUOTA),
     (429, "rate_limit_error", "enforced_spend_limit_reached", "Limit", Kind.OUT_OF_QUOTA),
     (400, INVALID, None, "Your credit balance is too low to access the Anthropic API.", Kind.OUT_OF_QUOTA),
+    (400, INVALID, None, "This organization has been disabled.", Kind.CREDENTIAL_REJECTED),
     (400, INVALID, None, "You have reached your specified API usage limits.", Kind.OUT_OF_QUOTA),
     (401, "authentication_error", None, "invalid x-api-key", Kind.CREDENTIAL_REJECTED),
     (403, "permission_error", None, "Your API key does not have permission", Kind.MISSING_PERMISSION),
