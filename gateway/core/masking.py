@@ -13,6 +13,10 @@ _TOKENS = (
     r"|(proj_)[A-Za-z0-9]{6,}"
     r"|(sk-)[A-Za-z0-9_*-]{8,}"  # also `sk-ab***xyz`, as OpenAI repeats a wrong key
     r"|(gsk_)[A-Za-z0-9*]{8,}"  # Groq's keys
+    r"|((?:csk|nvapi)-)[A-Za-z0-9_*-]{12,}"  # keys of Cerebras, NVIDIA
+    r"|((?:hf|fw)_)[A-Za-z0-9*]{16,}"  # of Hugging Face, Fireworks
+    r"|(AIza)[A-Za-z0-9_*-]{12,}"  # Google's
+    r"|(eyJ)[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_.-]{4,}"  # access tokens
     r"|(xai-)[A-Za-z0-9_*-]{8,})"
 )
 _START = r"(?<![A-Za-z0-9])"  # not inside a word: `task-12345678` stays
