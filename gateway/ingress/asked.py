@@ -7,7 +7,7 @@ from gateway.core.errors import EndpointNotFound, InvalidCall
 from gateway.core.ids import ModelName
 from gateway.wire.endpoints import allowed_methods, as_anthropics, as_head, find, other, path_values
 from gateway.wire.envelope import Envelope, peek_envelope, read_envelope
-from gateway.wire.paths import check_path
+from gateway.wire.paths import check_path, usual_path
 from gateway.wire.query import has_flag
 from gateway.wire.realtime import SOCKETS
 
@@ -42,10 +42,22 @@ def endpoint_of(method: str, path: str) -> Endpoint:
             code="upgrade_required",
             status=426,
         )
+    _check_spelling(method, path)
     if method == "HEAD":
         read = find("GET", path) or other("GET")
         return read if read.is_own else as_head(read)
     return other(method)
+
+
+def _check_spelling(method: str, path: str) -> None:
+    """Sent on, an upstream might take another spelling for the endpoint of objects, and these have owners here."""
+    usual = usual_path(path)
+    for spelled in (usual, usual.lower()):
+        endpoint = None if spelled == path else find("GET" if method == "HEAD" else method, spelled)
+        if endpoint is not None and (endpoint.is_list or "{" in endpoint.path):
+            raise EndpointNotFound(
+                f"Unknown request URL: {method} /v1{path}. Write it in lower case, without empty or encoded parts."
+            )
 
 
 def as_spoken(endpoint: Endpoint, headers: Mapping[bytes, bytes]) -> Endpoint:

@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import structs
 
 from gateway.core.affinity import Binding, Reference, holders_of, may_use, one_of_each_realm, realm_of
-from gateway.core.errors import CallRefused, GatewayError, NoAccountAvailable, UpstreamFailed
+from gateway.core.errors import CallRefused, GatewayError, InvalidCall, NoAccountAvailable, UpstreamFailed
 from gateway.core.ids import AccountId, ProviderId
 from gateway.core.paging import Entry, Merge, Place, Source, comes_after
 from gateway.core.routing import provider_for
@@ -55,9 +55,19 @@ class Lists:
         query = read_list_query(call.query, kind)
         groups = await self._groups(job, kind)
         if query is None:
-            return await self._relay(job)
+            return await self._left_to_upstream(job)
         reading = _Reading(self, job, kind, query, groups)
         return await reading.run()
+
+    async def _left_to_upstream(self, job: Job) -> Answer:
+        """A query that an upstream should refuse; one that answers it all the same would show objects of others."""
+        if self._board.snapshot.keys:
+            raise InvalidCall(
+                "Invalid list query: `limit` is a number from 1 to 100 (of files 10,000), `order` is `asc` or `desc`.",
+                param="limit",
+                code="invalid_value",
+            )
+        return await self._relay(job)
 
     async def _groups(self, job: Job, kind: str) -> list[Group]:
         """Who may have something to show, each project once, in an order that stays."""

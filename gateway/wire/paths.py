@@ -33,5 +33,10 @@ def check_path(path: str) -> None:
         raise NotAllowed("Organization administration does not go through this gateway.", code="admin_path_refused")
 
 
+def usual_path(path: str) -> str:
+    """The path as it is usually written: nothing encoded, no empty segments. Upstreams may take both for the same."""
+    return "/" + "/".join(segment for segment in unquote(path).replace("\\", "/").split("/") if segment)
+
+
 def _unreadable(why: str) -> InvalidCall:
     return InvalidCall(f"The path of the request is not taken: {why}.", code="invalid_path")

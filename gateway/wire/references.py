@@ -7,7 +7,7 @@ names of their own (`metadata`, JSON schemas) is not looked into. Of the usual c
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from gateway.core.affinity import (
     AUDIO,
@@ -189,7 +189,7 @@ def path_reference(endpoint: Endpoint, path: str) -> Reference | None:
 
 def unknown_path_references(path: str) -> list[Reference]:
     """Of a path that no row has: any segment may be an id."""
-    segments = [segment for segment in path.split("/") if segment]
+    segments = [unquote(segment) for segment in path.split("/") if segment]
     return [
         Reference(segment, "/".join(segments[:place]), is_soft=True)
         for place, segment in enumerate(segments[:8])

@@ -207,3 +207,30 @@ async def test_stored_chats_are_listed(world: World) -> None:
 
     ids = {chat.id for chat in said}
     assert {one.id async for one in world.ann_too.chat.completions.list(limit=2)} <= ids
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/v1/files/", 404),
+        ("/v1//files", 404),
+        ("/v1/%66iles", 404),
+        ("/v1/Files", 404),
+        ("/v1/%66iles/{id}", 404),
+        ("/v1/files/{id}/", 404),
+        ("/v1/files/{id}/more", 404),
+        ("/v1/files?limit=none", 400),
+        ("/v1/files?order=up", 400),
+    ],
+)
+async def test_no_spelling_of_a_path_shows_what_is_anothers(world: World, path: str, status: int) -> None:
+    theirs = await upload(world.ann)
+    asked = len(world.sandbox.log)
+
+    answer = await world.gateways[0].client.get(
+        path.format(id=theirs), headers={"authorization": f"Bearer {world.bob.api_key}"}
+    )
+
+    assert answer.status_code == status
+    assert '"filename"' not in answer.text
+    assert len(world.sandbox.log) == asked

@@ -18,7 +18,7 @@ FORM = {b"content-type": b"multipart/form-data; boundary=x", b"content-length": 
         ("HEAD", "/brand/new", "other", "HEAD"),
         ("PUT", "/chat/completions", "other", "PUT"),
         ("POST", "/models", "other", "POST"),
-        ("GET", "/chat/completions/", "other", "GET"),
+        ("GET", "/embeddings/", "other", "GET"),
         ("POST", "//chat/completions", "other", "POST"),
         ("GET", "/models/a%00b", "models.get", "GET"),
     ],
@@ -39,6 +39,9 @@ def test_every_request_has_a_row(method, path, name, sent):
         ("GET", "/files/..", InvalidCall, "invalid_path"),
         ("GET", "/realtime", InvalidCall, "upgrade_required"),
         ("GET", "/projects", NotAllowed, "admin_path_refused"),
+        ("GET", "/files/", EndpointNotFound, "unknown_url"),
+        ("GET", "/%66iles/file-1", EndpointNotFound, "unknown_url"),
+        ("HEAD", "/Files", EndpointNotFound, "unknown_url"),
     ],
 )
 def test_some_requests_go_no_further(method, path, error, code):

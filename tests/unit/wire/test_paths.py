@@ -1,7 +1,7 @@
 import pytest
 
 from gateway.core.errors import InvalidCall, NotAllowed
-from gateway.wire.paths import check_path
+from gateway.wire.paths import check_path, usual_path
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,18 @@ def test_paths_that_could_be_read_as_others_do_not(path):
 def test_administration_is_refused_however_it_is_written(path):
     with pytest.raises(NotAllowed):
         check_path(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "usual"),
+    [
+        ("/files", "/files"),
+        ("/files/", "/files"),
+        ("//files//file-1", "/files/file-1"),
+        ("/%66iles/file%2D1", "/files/file-1"),
+        ("/files\\file-1", "/files/file-1"),
+        ("/", "/"),
+    ],
+)
+def test_a_path_has_one_usual_form(path, usual):
+    assert usual_path(path) == usual
