@@ -10,6 +10,7 @@ from gateway.core.blast_radius import Lifted
 from gateway.core.breaker import BreakerNews, Span
 from gateway.core.cooldown import Health, Phase, Witness
 from gateway.core.ids import AccountId, CallId, Instant, ProviderId
+from gateway.core.masking import masked_identifiers
 from gateway.core.organizations import Organization
 from gateway.core.outcome import Outcome, OutcomeKind, Scope
 from gateway.core.snapshot import Account
@@ -140,7 +141,7 @@ class Meters:
         )
 
     def organization_learned(self, organization: Organization, accounts: int, *, is_shared: bool | None) -> None:
-        """Once for each thing there is to say, not for each account."""
+        """Once for each thing there is to say, not for each account. Its accounts' status names it whole."""
         news = (organization, is_shared)
         if accounts > 1 and news not in self._said_of_organizations:
             self._said_of_organizations.add(news)
@@ -148,7 +149,7 @@ class Meters:
             _log.info(
                 Event.ORGANIZATION_LEARNED,
                 provider=provider_id,
-                organization=name,
+                organization=masked_identifiers(name),
                 accounts=accounts,
                 is_shared=is_shared,
             )
