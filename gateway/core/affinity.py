@@ -147,7 +147,7 @@ def pin_of(snapshot: Snapshot, named: Sequence[tuple[Reference, Binding]]) -> Pi
     for other, its in named[1:]:
         if its.account_id not in accounts and not set(accounts) & set(holders_of(snapshot, its)):
             raise _mixed(first, binding, other, its)
-    return Pin(binding.provider_id, frozenset(accounts))
+    return Pin(snapshot.accounts[accounts[0]].provider_id, frozenset(accounts))
 
 
 def serving_all(snapshot: Snapshot, call: Call, models: Sequence[ModelName]) -> frozenset[AccountId]:

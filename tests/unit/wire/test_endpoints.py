@@ -176,3 +176,12 @@ def test_values_of_two_names_are_told_apart():
 def test_a_path_of_a_hundred_thousand_segments_is_refused_at_once():
     assert find("GET", "/" * 100_000) is None
     assert find("GET", "/chat" * 100_000) is None
+
+
+def test_what_makes_an_object_is_never_repeated_blindly():
+    """But for responses: those that only answer may be asked for again, and those that act are told by their body."""
+    repeated = {row.name for row in ENDPOINTS if row.creates is not None and not row.is_creating}
+
+    assert repeated <= {"responses.create", "responses.compact"}
+    assert not [row.name for row in ENDPOINTS if row.is_creating and row.method == "GET"]
+    assert not [row.name for row in ENDPOINTS if row.is_list and (row.method != "GET" or "{" in row.path)]
