@@ -184,7 +184,9 @@ def checked_values(
         RowRefused, UnknownKey, BrokenSeal: there is nothing to try.
     """
     served_by = provider_of(msgspec.structs.asdict(provider), kinds)
-    return served_by, account_of(_row(record, None), opened_auth_data(cipher, record), served_by.auth_strategy)
+    row, auth_data = _row(record, None), opened_auth_data(cipher, record)
+    is_exact = served_by.settings.exact_base_url
+    return served_by, account_of(row, auth_data, served_by.auth_strategy, has_exact_url=is_exact)
 
 
 def _sealed(cipher: Cipher, account_id: UUID, auth_data: object) -> dict[str, object]:

@@ -36,8 +36,8 @@ class InvalidAuthData(ValueError):
     """What the field must be. Never holds a value."""
 
 
-def read_credential(strategy: AuthStrategy, auth_data: object) -> Credential:
-    """The credential that `strategy` presents.
+def read_credential(strategy: AuthStrategy, auth_data: object, *, has_exact_url: bool = False) -> Credential:
+    """The credential that `strategy` presents. `has_exact_url`: its `base_url` is taken as it is written.
 
     Raises:
         InvalidAuthData: a field is missing or cannot go into a header; the message names it.
@@ -46,7 +46,7 @@ def read_credential(strategy: AuthStrategy, auth_data: object) -> Credential:
         if strategy is AuthStrategy.NONE:
             return Credential(strategy)
         raise InvalidAuthData('auth_data must be an object, e.g. {"api_key": "sk-…"}')
-    base_url = _base_url(auth_data)
+    base_url = _base_url(auth_data, is_exact=has_exact_url)
     if strategy is AuthStrategy.NONE:
         return Credential(strategy, base_url=base_url)
     is_grant = strategy is AuthStrategy.OAUTH_CLIENT_CREDENTIALS
@@ -134,12 +134,12 @@ def _checked_token_url(url: str) -> str:
     return url
 
 
-def _base_url(auth_data: Mapping[str, object]) -> str | None:
+def _base_url(auth_data: Mapping[str, object], *, is_exact: bool) -> str | None:
     text = _text(auth_data, "base_url")
     if text is None:
         return None
     try:
-        return normalised_base_url(text)
+        return normalised_base_url(text, is_exact=is_exact)
     except ValueError as error:
         raise InvalidAuthData(f"auth_data.base_url {error}") from error
 

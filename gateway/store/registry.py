@@ -175,7 +175,10 @@ def _accounts(
                 "set is_active of the provider to true"
             )
         provider = providers.get(ProviderId(row["provider_id"]))
-        return account_of(row, auth_data, provider.auth_strategy) if provider else None
+        if provider is None:
+            return None
+        is_exact = provider.settings.exact_base_url
+        return account_of(row, auth_data, provider.auth_strategy, has_exact_url=is_exact)
 
     kept: list[Account] = []
     for row, account in reading.kept("accounts", rows, read):

@@ -159,10 +159,10 @@ def _check_proxy(proxy: str | None) -> None:
             raise RowRefused(f"settings.proxy {error}") from error
 
 
-def account_of(row: Row, auth_data: object, strategy: AuthStrategy) -> Account:
-    """`auth_data` is already opened. Raises RowRefused."""
+def account_of(row: Row, auth_data: object, strategy: AuthStrategy, *, has_exact_url: bool = False) -> Account:
+    """`auth_data` is already opened. `has_exact_url`: the provider's `settings.exact_base_url`. Raises RowRefused."""
     try:
-        credential = read_credential(strategy, auth_data)
+        credential = read_credential(strategy, auth_data, has_exact_url=has_exact_url)
     except InvalidAuthData as error:
         raise RowRefused(str(error)) from error
     weight = row["weight"]

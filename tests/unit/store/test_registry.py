@@ -259,6 +259,17 @@ def test_models_of_deployments_are_known_in_any_case() -> None:
     assert loaded.snapshot.providers["openai"].settings.deployments == {"gpt-4o": "Prod"}
 
 
+def test_an_exact_base_url_holds_for_accounts_as_well() -> None:
+    own = {"api_key": CREDENTIAL, "base_url": "https://second.example/inference"}
+    row = provider(base_url="https://first.example/inference", settings={"exact_base_url": True})
+
+    snapshot = load(providers=[row], accounts=[account(1, auth_data=own)]).snapshot
+
+    (only,) = snapshot.accounts_of["openai"]
+    assert snapshot.providers["openai"].base_url == "https://first.example/inference"
+    assert only.credential.base_url == "https://second.example/inference"
+
+
 def test_one_key_at_two_addresses_is_two_credentials() -> None:
     twice = {"api_key": CREDENTIAL, "base_url": "https://second.example"}
 
