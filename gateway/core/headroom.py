@@ -17,6 +17,7 @@ from gateway.core.hints import Quota, RateLimits
 from gateway.core.ids import Instant
 from gateway.core.level import Freeing, Level
 from gateway.core.pace import Pace
+from gateway.core.strangers import Strangers
 
 ROOMY = 0.5
 """With more than half of every limit left…"""
@@ -43,7 +44,7 @@ class Headroom:
 
     __slots__ = (
         "_freed", "_levels", "_names", "_order", "_others", "_own_name", "_pace", "_place", "_quiet_until", "_refusals",
-        "_refused_at", "_requests", "_tokens", "learn_from", "offset", "used_at",
+        "_refused_at", "_requests", "_strangers", "_tokens", "learn_from", "offset", "used_at",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -66,6 +67,8 @@ class Headroom:
         self._tokens = 0
         self._order = 0
         self._others: dict[str, Instant] = {}
+        self._strangers: Strangers | None = None
+        """None until something was refused."""
         self._refusals = 0
         """In a row, each of a call sent after the last one was known."""
         self._refused_at = Instant(float("-inf"))
@@ -101,6 +104,10 @@ class Headroom:
             return False
         self._order = sent.requests
         self._learn("requests", limits.requests, sent, is_success=is_success)
+        if limits.requests.remaining is not None and "requests" in self._names and (not is_success or self._strangers):
+            if self._strangers is None:
+                self._strangers = Strangers()
+            self._strangers.note(self._names["requests"], limits.requests.remaining, sent.at, is_success=is_success)
         self._learn("tokens", limits.tokens, sent, is_success=is_success)
         self._learn("project_requests", limits.project_requests, sent, is_success=is_success)
         self._learn("project_tokens", limits.project_tokens, sent, is_success=is_success)
@@ -162,6 +169,10 @@ class Headroom:
         """Calls of the last so many seconds, of those that the pace remembers."""
         return 0 if self._pace is None else self._pace.windows.sent_since(now - within_s)
 
+    def forget_strangers(self) -> None:
+        """Whoever seemed to use the scope as well: they are known now."""
+        self._strangers = None
+
     def forget(self) -> None:
         """Nothing is known of its limits any more."""
         self._names, self._levels, self._pace, self._freed = {}, (), None, False
@@ -172,6 +183,8 @@ class Headroom:
         """Seconds until a call of so many tokens fits; the slowest dimension counts. 0.0 where nothing is known."""
         longest = max(0.0, self._quiet_until - now) if self._refusals else 0.0
         sharers = self.sharers(now) if self._others else 1
+        if self._strangers is not None:
+            sharers = max(sharers, 1 + self._strangers.counted(now))
         for level, is_tokens in self._levels:
             needed = tokens if is_tokens else 1
             if level.left >= needed and sharers == 1:

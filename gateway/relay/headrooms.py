@@ -50,6 +50,7 @@ class Headrooms:
                 shared = Scope(scope.kind, holder, scope.what)
                 if shared not in self._by_scope or self._by_scope[shared].used_at < headroom.used_at:
                     self._by_scope[shared] = headroom
+                    headroom.forget_strangers()
 
     def forget(self, scope: Scope) -> None:
         """What was learned of the scope holds no more: another credential, or an operator's word."""
