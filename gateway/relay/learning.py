@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from gateway.core.affinity import MODELS, Binding, Bound, Reference, realm_of
-from gateway.core.call import Call
+from gateway.core.call import Call, StreamKind
 from gateway.core.errors import GatewayError
 from gateway.core.outcome import OutcomeKind
 from gateway.core.snapshot import Account
@@ -40,6 +40,8 @@ class Learning:
         """`answer`, once what it makes known is stored; one that is still coming learns on its way."""
         account = self._account_of(progress)
         if account is None or bound is None or answer.outcome is not OutcomeKind.OK or not 200 <= answer.status < 300:
+            return answer
+        if makes_nothing(call, bound):
             return answer
         if answer.coming is not None:
             await self._store(self._located(answer, call) + self._named(bound), call, bound, account)
@@ -153,6 +155,11 @@ class LearningBody:
         data = read_event(event).data
         seen = read_seen(data, self._call, self._bound) if data else []
         self._saved = self._learning.learn(seen, self._call, self._bound, self._account) or self._saved
+
+
+def makes_nothing(call: Call, bound: Bound) -> bool:
+    """Images and sounds made from nothing that lasts: their answers are large, and no object is in them."""
+    return call.endpoint.stream is StreamKind.EVENTS and call.endpoint.creates is None and not bound.ids
 
 
 def read_seen(body: bytes, call: Call, bound: Bound) -> list[Seen]:

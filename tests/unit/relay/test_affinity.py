@@ -300,6 +300,15 @@ async def test_an_unknown_id_that_serves_is_everybodys() -> None:
     assert found.owner is None
 
 
+async def test_an_image_teaches_nothing() -> None:
+    world = World("a")
+    world.kit.upstream.on("sk-a", Reply(pieces=(b'{"created":1,"data":[{"id":"file-1","object":"file"}]}',)))
+
+    await world.served(world.call("/images/edits", model=ModelName("gpt-image-1")), b'{"model":"gpt-image-1"}')
+
+    assert world.known.get("file-1") is None
+
+
 async def test_a_refused_call_teaches_nothing() -> None:
     world = World("a")
     world.kit.upstream.on("sk-a", NOT_HERE)
