@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import os
 import re
+import shutil
 import socket
 import subprocess  # pip, pytest, the gateway: with arguments of our own
 import sys
@@ -52,7 +53,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make conformance", description=__doc__)
     parser.add_argument("-k", help="only tests that fit, as pytest has it")
     parser.add_argument("--workers", type=int, default=2, help="processes that run tests (default: %(default)s)")
-    parser.add_argument("--accounts", type=int, default=1, help="of the provider (default: %(default)s)")
+    parser.add_argument("--accounts", type=int, default=1, help="default %(default)s: see docs/conformance.md")
     parser.add_argument("--mock", help="base URL of another mock that runs already, without /v1: it keeps no journal")
     parser.add_argument("--most", type=int, default=15, help="of each kind that are shown (default: %(default)s)")
     return parser.parse_args()
@@ -130,7 +131,8 @@ def _mock(running: str | None, journal: Path, models: list[str]) -> Iterator[str
 
 @contextlib.contextmanager
 def _gateway(upstream: str, accounts: int) -> Iterator[str]:
-    """With one provider, the mock; calls are open."""
+    """With one provider, the mock; calls are open. It begins with nothing: ids of a run before are not known."""
+    shutil.rmtree(HOME / "gateway", ignore_errors=True)
     port = _free_port()
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("GATEWAY_", "OPENAI_"))}
     keys = ",".join(f"sk-conformance-{number}" for number in range(accounts))
