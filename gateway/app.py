@@ -58,24 +58,20 @@ from gateway.providers.base import via_of
 from gateway.providers.catalog import KINDS
 from gateway.relay.affiliations import LearnedOrganization
 from gateway.relay.affinity import Affinity
-from gateway.relay.attempt import Attempts
 from gateway.relay.board import Board
 from gateway.relay.catalog import ModelCatalog
 from gateway.relay.checks import Checks
 from gateway.relay.clock import SystemClock
 from gateway.relay.credentials import Credentials
-from gateway.relay.fallbacks import FallbackRelay
 from gateway.relay.gate import Gate
 from gateway.relay.headroom_views import ScopeHeadroom
 from gateway.relay.id_search import IdSearch
 from gateway.relay.known_ids import KnownIds
 from gateway.relay.learning import Learning
 from gateway.relay.lists import Lists
-from gateway.relay.loop import Relay
-from gateway.relay.own_keys import OwnKeys
-from gateway.relay.restart import RestartingRelay
 from gateway.relay.stateful import StatefulRelay
 from gateway.relay.waiting import Waiting
+from gateway.relay.ways import Ways
 from gateway.settings import AuthMode, ForeignIds, Settings, WorkerContext
 from gateway.store.affinity import BATCH, IdTable
 from gateway.store.cipher import Cipher, parse_keys
@@ -146,43 +142,35 @@ class Service:
             default_provider=ProviderId(settings.default_provider) if settings.default_provider else None,
         )
         self.listener = Listener(context.listen_dsn.reveal(), self._hear, sender=sender, sleep=clock.sleep)
-        loop = Relay(
+        self.ways = Ways(
             board=self.board,
-            attempts=Attempts(board=self.board, upstream=self.upstream, credentials=self.credentials, clock=clock),
             waiting=self.waiting,
+            credentials=self.credentials,
+            upstream=self.upstream,
+            sockets=WebSocketEngine(max_bytes=settings.realtime.max_message_bytes),
+            kinds=KINDS,
             clock=clock,
             rng=self.rng,
+            takes_own_keys=settings.byok,
         )
-        loop.blast.on_lifted = self.meters.parks_lifted
-        fallbacks = FallbackRelay(relay=loop, board=self.board, clock=clock)
-        self.relay = RestartingRelay(relay=fallbacks, clock=clock)
-        socket_engine = WebSocketEngine(max_bytes=settings.realtime.max_message_bytes)
-        upgrades = Relay(
-            board=self.board,
-            attempts=Attempts(board=self.board, upstream=socket_engine, credentials=self.credentials, clock=clock),
-            waiting=self.waiting,
-            clock=clock,
-            rng=self.rng,
-        )
-        upgrades.blast = loop.blast
-        self.socket_relay = FallbackRelay(relay=upgrades, board=self.board, clock=clock)
-        self.own_keys, self.own_socket_keys = (
-            OwnKeys(upstream=way, credentials=self.credentials, kinds=KINDS, clock=clock, are_taken=settings.byok)
-            for way in (self.upstream, socket_engine)
-        )
+        self.ways.blast.on_lifted = self.meters.parks_lifted
+        self._connect_ids()
+        self.background = Background(clock)
+        self._resynced = asyncio.Event()
+
+    def _connect_ids(self) -> None:
+        """What knows where stateful objects live."""
         self.ids = IdTable(self.engine)
-        self.known_ids = KnownIds(self.ids, clock=clock)
+        self.known_ids = KnownIds(self.ids, clock=self.clock)
         self.affinity = Affinity(
             board=self.board,
             known=self.known_ids,
             store=self.ids,
             search=IdSearch(
-                upstream=self.upstream, kinds=KINDS, credentials=self.credentials, clock=clock, rng=self.rng
+                upstream=self.upstream, kinds=KINDS, credentials=self.credentials, clock=self.clock, rng=self.rng
             ),
-            is_shared=settings.foreign_ids is ForeignIds.SHARED,
+            is_shared=self.settings.foreign_ids is ForeignIds.SHARED,
         )
-        self.background = Background(clock)
-        self._resynced = asyncio.Event()
 
     # -- what comes in from outside --------------------------------------------------------------------------------
 
@@ -380,18 +368,18 @@ class Service:
             affinity=self.affinity,
             known=self.known_ids,
             store=self.ids,
-            relay=self.relay.relay_call,
+            relay=self.ways.calls.relay_call,
         )
         learning = Learning(board=self.board, known=self.known_ids)
         return StatefulRelay(
-            relay=self.relay, lists=lists, learning=learning, board=self.board, clock=self.clock, rng=self.rng
+            relay=self.ways.calls, lists=lists, learning=learning, board=self.board, clock=self.clock, rng=self.rng
         )
 
     def data_plane(self) -> DataPlane:
         settings = self.settings
         return DataPlane(
             board=self.board,
-            relay=self.relay,
+            relay=self.ways.calls,
             stateful=self.stateful(),
             affinity=self.affinity,
             catalog=self.catalog,
@@ -401,7 +389,7 @@ class Service:
             keep_alives=KeepAlives(),
             clock=self.clock,
             rng=self.rng,
-            own_keys=self.own_keys,
+            own_keys=self.ways.own_keys,
             callers=Callers(self.cipher.digests, needs_key=self.needs_key),
             cors=Cors(frozenset(settings.cors_origins)),
             max_json_bytes=settings.limits.max_json_bytes,
@@ -462,8 +450,8 @@ def build_app(settings: Settings, context: WorkerContext) -> Front:
     plane = service.data_plane()
     sockets = SocketPlane(
         plane=plane,
-        relay=service.socket_relay,
-        own_keys=service.own_socket_keys,
+        relay=service.ways.sessions,
+        own_keys=service.ways.own_session_keys,
         idle_s=settings.realtime.idle_s,
     )
     return Front(data_plane=data_plane(plane), sockets=socket_plane(sockets), pages=pages)
