@@ -101,7 +101,7 @@ async def test_a_caller_may_bring_a_providers_key_of_its_own(database_url, regis
     await registry.add_provider("openai", upstream.url, supported_models=[])
     async with running_gateway(database_url, msgspec.structs.replace(DEFAULTS, byok=True)) as gateway:
         await registry.add_account("sk-a")
-        await gateway.serves(accounts=1)
+        await gateway.serves(accounts=1, within_s=5.0)
         named = {"x-provider": "openai"}
         async with dial(gateway, additional_headers={**named, **bearer("sk-mine")}) as socket:
             assert await socket.recv() == CREATED

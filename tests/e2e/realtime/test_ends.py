@@ -104,7 +104,7 @@ async def test_a_drain_ends_sessions_with_1012_at_its_deadline(database_url, reg
     await registry.add_provider("openai", upstream.url, supported_models=[])
     await registry.add_account("sk-a")
     async with running_gateway(database_url, settings) as gateway:
-        await gateway.serves(accounts=1)
+        await gateway.serves(accounts=1, within_s=5.0)
         socket = await dial(gateway)
         await socket.recv()
         gateway.server.should_exit = True
