@@ -50,8 +50,11 @@ class Source(Generic[T]):
 
     def add(self, entries: Sequence[Entry[T]], *, last_id: str | None, has_more: bool) -> None:
         """Takes a page: those of its entries that may be shown. `last_id` is that of all of them."""
+        if last_id is None or last_id == self.after:  # nothing, or the same once more: some upstreams know no cursor
+            self.has_more = False
+            return
         self.entries += entries
-        self.has_more = has_more and last_id is not None and last_id != self.after
+        self.has_more = has_more
         self.after = last_id
 
 

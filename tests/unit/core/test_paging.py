@@ -101,8 +101,9 @@ def test_a_page_without_entries_of_the_callers_is_gone_past() -> None:
     source.add([], last_id="x", has_more=True)
     assert source.needs_page
 
-    source.add([], last_id="x", has_more=True)
+    source.add([Entry("x", 1.0, "x")], last_id="x", has_more=True)
     assert not source.needs_page, "an upstream that gives the same page for ever has no more"
+    assert source.entries == []
 
 
 def test_an_account_that_is_not_asked_has_no_rank() -> None:
