@@ -13,6 +13,14 @@ from gateway.sandbox.request import Asked, Request
 _POINT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
 """A PNG."""
 _USAGE = {"total_tokens": 20, "input_tokens": 8, "output_tokens": 12}
+_HEARD = {
+    "type": "tokens",
+    "input_tokens": 14,
+    "input_token_details": {"text_tokens": 10, "audio_tokens": 4},
+    "output_tokens": 9,
+    "total_tokens": 23,
+}
+"""Usage of a transcript. LiteLLM refuses one of tokens without their details."""
 SPOKEN_FORMS = {
     "mp3": "audio/mpeg",
     "opus": "audio/opus",
@@ -53,15 +61,13 @@ def heard_in(request: Request) -> str | None:
 
 
 def write_transcript(text: str) -> bytes:
-    usage = {"type": "tokens", "input_tokens": 14, "output_tokens": 9, "total_tokens": 23}
-    return _json({"text": text, "usage": usage})
+    return _json({"text": text, "usage": _HEARD})
 
 
 def transcript_events(text: str) -> Iterator[bytes]:
     for word in split_text(text, None):
         yield _event({"type": "transcript.text.delta", "delta": word})
-    usage = {"type": "tokens", "input_tokens": 14, "output_tokens": 9, "total_tokens": 23}
-    yield _event({"type": "transcript.text.done", "text": text, "usage": usage})
+    yield _event({"type": "transcript.text.done", "text": text, "usage": _HEARD})
 
 
 def _event(event: dict[str, Any]) -> bytes:

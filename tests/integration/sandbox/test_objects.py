@@ -168,4 +168,6 @@ async def test_images_and_sound_have_answers_of_their_own(clients):
     assert (len(image.data), len(edit.data)) == (2, 1)
     assert speech.content == b"ID3hello"
     assert heard.text == "echo: a.wav of 4 bytes"
+    assert (details := heard.usage.input_token_details) is not None, "LiteLLM fails without them"
+    assert details.text_tokens + details.audio_tokens == heard.usage.input_tokens
     assert text == "echo: a.wav of 4 bytes\n"
