@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from gateway.core.affinity import MODELS, Binding, Bound, Reference, realm_of
-from gateway.core.call import Call, StreamKind
+from gateway.core.call import Call
 from gateway.core.errors import GatewayError
 from gateway.core.outcome import OutcomeKind
 from gateway.core.snapshot import Account
@@ -23,6 +23,8 @@ from gateway.wire.objects import LOCATED, Seen, read_objects
 from gateway.wire.references import kind_of_path
 from gateway.wire.sse import EventSplitter, read_event
 
+MEDIA: Final = ("images.", "audio.")
+"""Endpoints whose answers are large and name no object, but where they make one."""
 FIRST_EVENTS: Final = 4
 LAST_EVENTS: Final = (b"response.completed", b"response.incomplete", b"response.failed", b"thread.run.completed")
 """Names in the events that end a stream and show all that it made."""
@@ -159,7 +161,7 @@ class LearningBody:
 
 def makes_nothing(call: Call, bound: Bound) -> bool:
     """Images and sounds made from nothing that lasts: their answers are large, and no object is in them."""
-    return call.endpoint.stream is StreamKind.EVENTS and call.endpoint.creates is None and not bound.ids
+    return call.endpoint.name.startswith(MEDIA) and call.endpoint.creates is None and not bound.ids
 
 
 def read_seen(body: bytes, call: Call, bound: Bound) -> list[Seen]:
