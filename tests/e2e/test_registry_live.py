@@ -26,7 +26,7 @@ async def served(two, registry, sandbox):
     await registry.add_provider("openai", sandbox.url)
     await registry.add_account("sk-a")
     for gateway in two:
-        await gateway.serves(accounts=1)
+        await gateway.serves(accounts=1, within_s=1.0)
     return two
 
 
@@ -173,10 +173,10 @@ async def test_a_bad_route_is_skipped_and_reported(pair, registry):
 
 async def test_a_mended_row_is_no_problem_any_more(pair, registry):
     await registry.execute("UPDATE accounts SET weight = 0 WHERE label = 'sk-a'")
-    await pair.serves(accounts=1)
+    await pair.serves(accounts=1, within_s=1.0)
 
     await registry.execute("UPDATE accounts SET weight = 1 WHERE label = 'sk-a'")
-    await pair.serves(accounts=2)
+    await pair.serves(accounts=2, within_s=1.0)
 
     assert await problems_of(pair) == []
 

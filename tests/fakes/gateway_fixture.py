@@ -55,8 +55,8 @@ class Gateway:
     def snapshot(self) -> Snapshot:
         return self.service.board.snapshot
 
-    async def serves(self, *, accounts: int, within_s: float = 1.0) -> None:
-        """Returns once the registry that serves has so many accounts."""
+    async def serves(self, *, accounts: int, within_s: float = 5.0) -> None:
+        """Returns once the registry that serves has so many accounts. A test of how soon that is names `within_s`."""
         await until(lambda: len(self.snapshot.accounts) == accounts, within_s, f"{accounts} accounts")
 
     async def chat(
