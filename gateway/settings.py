@@ -298,7 +298,7 @@ def from_text(wanted: type, value: object) -> object:
         return Secret(value)
     if wanted is Path:
         return Path(value)
-    raise NotImplementedError(wanted)
+    raise NotImplementedError(wanted)  # msgspec's protocol for a type that no hook knows
 
 
 def _plain(value: object) -> object:
@@ -306,4 +306,4 @@ def _plain(value: object) -> object:
         return value.reveal()
     if isinstance(value, Path):
         return str(value)
-    raise NotImplementedError(type(value))
+    raise NotImplementedError(type(value))  # as above

@@ -105,7 +105,7 @@ async def _play(
         before = stats(sandboxes)
         for crowd in crowds:
             crowd.is_counting = True
-        await asyncio.sleep(options.seconds)  # noqa: TID251
+        await asyncio.sleep(options.seconds)  # noqa: TID251  # a program of its own: it measures real time
         after = stats(sandboxes)
         for crowd in crowds:
             crowd.is_counting = False

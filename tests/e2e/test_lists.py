@@ -16,7 +16,7 @@ __all__ = ["world"]
 
 
 async def upload(client: AsyncOpenAI, name: str = "a.txt", **options: object) -> str:
-    made = await client.files.create(file=(name, b"x"), purpose="user_data", **options)  # type: ignore[arg-type]
+    made = await client.files.create(file=(name, b"x"), purpose="user_data", **options)  # type: ignore[arg-type]  # any option
     return made.id
 
 
@@ -47,7 +47,7 @@ async def test_the_sdk_pages_through_all_accounts(
 ) -> None:
     _, client, ids = spread
 
-    listed = [file.id async for file in client.files.list(limit=limit, order=order)]  # type: ignore[arg-type]
+    listed = [file.id async for file in client.files.list(limit=limit, order=order)]  # type: ignore[arg-type]  # a plain str
 
     assert sorted(listed) == sorted(ids)
     assert len(listed) == len(ids), "none twice"

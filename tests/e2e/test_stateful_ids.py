@@ -77,7 +77,7 @@ async def world(database_url: str, registry: Registry, sandbox: Sandbox) -> Asyn
 
 
 async def respond(client: AsyncOpenAI, text: str = "hi", **fields: object) -> "openai.types.responses.Response":
-    return await client.responses.create(model="gpt-4", input=text, **fields)  # type: ignore[call-overload]
+    return await client.responses.create(model="gpt-4", input=text, **fields)  # type: ignore[call-overload]  # any field
 
 
 async def test_responses_that_follow_each_other_stay_at_their_account(world: World) -> None:
@@ -106,7 +106,7 @@ async def test_a_streams_id_is_known_at_its_end(world: World) -> None:
     for _ in range(4):
         stream = await world.ann.responses.create(model="gpt-4", input="hi", stream=True)
         events = [event async for event in stream]
-        made = events[-1].response  # type: ignore[union-attr]
+        made = events[-1].response  # type: ignore[union-attr]  # the last event has it
         assert (await world.ann_too.responses.retrieve(made.id)).id == made.id
 
 
@@ -185,7 +185,7 @@ async def test_two_projects_in_one_call_are_named_both(world: World) -> None:
     with pytest.raises(openai.BadRequestError) as refused:
         await respond(
             world.ann,
-            [{"role": "user", "content": [{"type": "input_file", "file_id": file.id}]}],  # type: ignore[arg-type]
+            [{"role": "user", "content": [{"type": "input_file", "file_id": file.id}]}],  # type: ignore[arg-type]  # a plain dict
             previous_response_id=elsewhere,
         )
 

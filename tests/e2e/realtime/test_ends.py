@@ -87,7 +87,7 @@ async def test_a_caller_that_hangs_up_while_the_upstream_is_dialled_frees_it(gat
 
 async def test_a_session_holds_its_place_on_the_account(gateway, registry, upstream):
     await registry.execute("UPDATE accounts SET max_concurrency = 1")
-    limited = lambda: all(each.max_concurrency == 1 for each in gateway.snapshot.accounts.values())  # noqa: E731
+    limited = lambda: all(each.max_concurrency == 1 for each in gateway.snapshot.accounts.values())  # noqa: E731  # used once
     await until(limited, 2, "the limit")
 
     async with dial(gateway) as one, dial(gateway) as two:
