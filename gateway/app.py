@@ -130,7 +130,7 @@ class Service:
         self.board.on_change = self.waiting.ring_heads
         self.board.on_cooled = self.meters.cooled
         self.board.on_recovered = self.meters.recovered
-        self.board.on_organization = self._note_organization
+        self.board.pools.on_organization = self._note_organization
         self.board.breakers.on_news = self.meters.breaker_changed
         self.gate = Gate()
         self.watcher = RegistryWatcher(
@@ -189,13 +189,13 @@ class Service:
             case UsesHeard(process, scopes):
                 self.board.headrooms.hear_uses(process, scopes, self.clock.now())
             case OrganizationsHeard(memberships):
-                self.board.hear_organizations(memberships)
+                self.board.pools.hear_organizations(memberships)
             case Resynced():
                 self.watcher.reload_soon()
                 self._resynced.set()
 
     def _note_organization(self, organization: Organization, accounts: list[Account]) -> None:
-        known = self.board.affiliations.organizations
+        known = self.board.pools.affiliations.organizations
         self.announcer.announce_organizations(known.memberships(accounts))
         self.meters.organization_learned(organization, len(accounts), is_shared=known.verdict(organization))
 
@@ -205,7 +205,7 @@ class Service:
         self._resynced.clear()
         try:
             self.board.hear_parks(await self._stored_parks())
-            self.board.hear_organizations(await self._stored_organizations())
+            self.board.pools.hear_organizations(await self._stored_organizations())
         except StoreUnavailable:
             self._resynced.set()
 
@@ -215,7 +215,7 @@ class Service:
     async def running(self, _app: Litestar) -> AsyncIterator[None]:
         await self.watcher.start()
         self.board.hear_parks(await self._stored_parks())
-        self.board.hear_organizations(await self._stored_organizations())
+        self.board.pools.hear_organizations(await self._stored_organizations())
         self._start_background()
         try:
             yield
@@ -328,11 +328,11 @@ class Service:
         account = self.board.snapshot.accounts.get(account_id)
         if account is None:
             return []
-        origins = {str(self.board.origin_of(account))}
+        origins = {str(self.board.pools.origin_of(account))}
         return [each for each in self.metrics.breakers.read() if each.concerns(account.provider_id, origins=origins)]
 
     def organization(self, account_id: AccountId) -> LearnedOrganization | None:
-        return self.board.affiliations.learned(account_id, self.board.snapshot)
+        return self.board.pools.affiliations.learned(account_id, self.board.snapshot)
 
     async def verify(self, provider: Provider, account: Account) -> VerifyResult:
         outcome = (await self.checks.check(provider, account)).outcome

@@ -297,7 +297,7 @@ class Exchange:
     ) -> Job:
         plane, own_key, query = self._plane, self._own_key, call.query
         board = plane.board
-        pool = board.pool_for(call) if own_key is None else plane.own_keys.pool_for(board.snapshot, call, own_key)
+        pool = board.pools.pool_for(call) if own_key is None else plane.own_keys.pool_for(board.snapshot, call, own_key)
         sent = fitted(call, pool, envelope, body)
         if not pool.charges_answers and isinstance(body, bytes):
             call = charged(call, pool, body)

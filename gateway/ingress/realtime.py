@@ -146,7 +146,8 @@ class Upgrade:
             call, _ = await plane.affinity.bind(call, named.path, named.others)
         _check_named(key, call)
         board, sockets = plane.board, self._sockets
-        pool = board.pool_for(call) if own_key is None else sockets.own_keys.pool_for(board.snapshot, call, own_key)
+        own_keys = sockets.own_keys
+        pool = board.pools.pool_for(call) if own_key is None else own_keys.pool_for(board.snapshot, call, own_key)
         if call.query and not pool.is_model_kept:
             call = msgspec.structs.replace(call, query=replace_model(call.query, pool.model))
         allowed = () if key is None else key.models

@@ -1,4 +1,4 @@
-"""This worker's live view: the current snapshot, the health of every scope, the load of every account.
+"""This worker's live view: the current snapshot and its pools, the health of every scope, the load of every account.
 
 Rules of this file: decisions about health are `core/cooldown`'s, this file only keeps their results; every change that
 may make a view wrong moves `epoch`; nothing here awaits.
@@ -10,13 +10,11 @@ from random import Random
 import msgspec
 
 from gateway.core.attempts import Resting
-from gateway.core.call import Call
 from gateway.core.cooldown import (
     BLANK,
     NEVER,
     Health,
     Phase,
-    ScopeNames,
     Witness,
     after,
     is_stale,
@@ -24,31 +22,23 @@ from gateway.core.cooldown import (
     scope_hit,
     told,
 )
-from gateway.core.ids import FOREVER, AccountId, CallId, Instant, ModelName, ProviderId
-from gateway.core.organizations import Membership, Organization
+from gateway.core.ids import FOREVER, AccountId, CallId, Instant, ProviderId
 from gateway.core.outcome import Outcome, OutcomeKind, Scope, ScopeKind
 from gateway.core.parks import Park
-from gateway.core.routing import targets_for
 from gateway.core.selection import served_after
 from gateway.core.snapshot import Account, Snapshot
-from gateway.providers.base import Destination, Origin, ProviderKind
-from gateway.relay.affiliations import Affiliations
+from gateway.providers.base import ProviderKind
 from gateway.relay.breakers import Breakers
-from gateway.relay.headrooms import Headrooms, note_refusal
-from gateway.relay.job import Job
-from gateway.relay.learned import Learned
+from gateway.relay.headrooms import note_refusal
 from gateway.relay.lease import Lease
 from gateway.relay.picking import restore, set_aside
-from gateway.relay.pool import Load, Member, Pool, View
+from gateway.relay.pool import Member, Pool, View
+from gateway.relay.pools import Pools
 from gateway.relay.ports import Announcer, Clock
 from gateway.relay.rests import ScopeStatus, health_of, park_of, status_of
 
 PROBE_PASSES_S = 1.0
 """A probe that was not refused within this time has passed (SPEC §4)."""
-MAX_POOLS = 4096
-"""Callers choose model names: beyond this many the pools are made anew."""
-REGROUP_S = 0.05
-"""Accounts of one organisation become known one after the other: pools are made anew at most so often."""
 MAX_HEALTHS = 50_000
 """Beyond this many scopes, those that have recovered are dropped."""
 
@@ -61,9 +51,7 @@ class Board:
     ) -> None:
         self._clock = clock
         self._rng = rng
-        self._kinds = kinds
         self._announcer = announcer
-        self.snapshot = Snapshot()
         self.epoch = 0
         self.in_flight_calls = 0
         """Attempts under way on all accounts, answers that are still coming among them."""
@@ -74,21 +62,17 @@ class Board:
         self._healths: dict[Scope, Health] = {}
         self._errors: dict[Scope, str] = {}
         self._probes: dict[Scope, Lease] = {}
-        self._loads: dict[AccountId, Load] = {}
-        self._destinations: dict[AccountId, Destination] = {}
-        self._pools: dict[tuple[str, ...], Pool] = {}
-        self._learned = Learned()
         self.breakers = Breakers(self._changed)
-        self.affiliations = Affiliations(self._note_organization)
-        self.on_organization: Callable[[Organization, list[Account]], None] = lambda *_news: None
-        """Answers named the organisation of these accounts, or told whether they share its limits."""
-        self._rows = Snapshot()
-        """The snapshot as it came, without what was learned."""
-        self._regroups_at = FOREVER
-        self.headrooms = Headrooms()
+        self.pools = Pools(clock=clock, kinds=kinds, on_change=self._changed)
+        self.headrooms = self.pools.headrooms
         self._used: dict[ProviderId, Instant] = {}
 
     # -- registry ------------------------------------------------------------------------------------------------
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The registry as of now."""
+        return self.pools.snapshot
 
     def replace_snapshot(self, snapshot: Snapshot) -> None:
         """Takes a new snapshot. Health stays, but an account with a new credential, or that came back, starts anew."""
@@ -99,101 +83,8 @@ class Board:
             if account.id not in before or before[account.id].credential != account.credential
         }
         self._forget([scope for scope in self._healths if scope.holder in renewed], is_told=True)
-        self.affiliations.organizations.forget(map(AccountId, renewed & set(map(str, before))))
         self.breakers.renew(self.snapshot, snapshot)
-        self._loads = {account_id: self._loads.get(account_id) or Load() for account_id in snapshot.accounts}
-        self._rows = snapshot
-        self._destinations = {}
-        self._regroup()
-
-    def _note_organization(self, organization: Organization) -> None:
-        """At the next call's look, and not for each account of a large organisation at once."""
-        accounts = [
-            account
-            for account in self.snapshot.accounts_of.get(organization[0], ())
-            if self.affiliations.organizations.names.get(account.id) == organization[1]
-        ]
-        self.on_organization(organization, accounts)
-        if len(accounts) > 1 and self.affiliations.organizations.verdict(organization) is not None:
-            self._regroups_at = min(self._regroups_at, Instant(self._clock.now() + REGROUP_S))
-
-    def _regroup(self) -> None:
-        """Accounts that share their limits have one holder from now on."""
-        self._regroups_at = FOREVER
-        self.snapshot = self.affiliations.organizations.applied_to(self._rows)
-        self.headrooms.join(self.snapshot.accounts.values())
-        self.affiliations.clear_tallies()
-        self._pools = {}
-        self._changed()
-
-    def pool_for(self, call: Call) -> Pool:
-        """The pool that may serve `call`. Raises CallRefused when nothing is configured for it (SPEC §3)."""
-        if self._regroups_at != FOREVER and self._clock.now() >= self._regroups_at:
-            self._regroup()
-        key: tuple[str, ...] = (call.named_provider or "", (call.model or "").lower(), call.endpoint.name)
-        if call.pinned is not None:
-            key = (*key, "pinned", *sorted(call.pinned))
-        pool = self._pools.get(key)
-        if pool is None:
-            pool = self._pool_of(call, key)
-            if len(self._pools) >= MAX_POOLS:
-                self._pools.clear()
-            self._pools[key] = pool
-        return pool
-
-    def refreshed(self, job: Job) -> Job:
-        """The job with the pool as it is now: accounts may have come or gone since, or a limit's name been learned.
-
-        A pool of another provider or model than the job was prepared for is left aside.
-        """
-        old = job.pool
-        if self._pools.get(old.key) is old:
-            return job
-        pool = self.pool_for(job.call)
-        is_fit = (
-            pool.provider.id == old.provider.id and pool.kind is old.kind and pool.model.lower() == old.model.lower()
-        )
-        return msgspec.structs.replace(job, pool=pool) if is_fit else job
-
-    def _pool_of(self, call: Call, key: tuple[str, ...]) -> Pool:
-        targets = targets_for(self.snapshot, call)
-        kind = self._kinds[targets.provider.kind]
-        model = targets.upstream_model
-        members = [self._member(account, model, call.endpoint.name, kind) for account in targets.accounts]
-        return Pool(
-            key=key,
-            provider=targets.provider,
-            kind=kind,
-            model=model,
-            is_model_kept=targets.is_model_kept,
-            endpoint=call.endpoint,
-            members=members,
-            fallbacks=targets.fallbacks,
-        )
-
-    def _member(self, account: Account, model: ModelName, endpoint: str, kind: ProviderKind) -> Member:
-        name = model.lower() or f"endpoint:{endpoint}"  # limits of a call without a model are those of its endpoint
-        names = ScopeNames(str(account.id), account.holder, name, endpoint)
-        limits = self._learned.limit_names(account.provider_id, name)
-        scopes = (
-            *(names.scope(scope_kind) for scope_kind in ScopeKind),
-            *(names.scope(ScopeKind.HOLDER_MODEL, limit=limit) for limit in limits),
-        )
-        headrooms = self.headrooms.of([scope for scope in scopes if scope.kind is ScopeKind.HOLDER_MODEL])
-        if account.organization is not None:  # parks from before that was known, and of processes that do not know it
-            alone = msgspec.structs.replace(names, holder=names.account)
-            scopes += (alone.scope(ScopeKind.HOLDER), alone.scope(ScopeKind.HOLDER_MODEL))
-        destination = self._destination_of(account, kind)
-        member = Member(account, self._loads[account.id], names, scopes, destination, headrooms)
-        member.watch = self.affiliations.watch(account, name)
-        return member
-
-    def _destination_of(self, account: Account, kind: ProviderKind) -> Destination:
-        destination = self._destinations.get(account.id)
-        if destination is None:
-            provider = self.snapshot.providers[account.provider_id]
-            destination = self._destinations[account.id] = kind.destination_of(provider, account.credential)
-        return destination
+        self.pools.replace_snapshot(snapshot, renewed=[id_ for id_ in before if id_ in renewed])
 
     # -- views ---------------------------------------------------------------------------------------------------
 
@@ -315,7 +206,7 @@ class Board:
         """Lets the scopes of the attempt's account feel what it came to."""
         member = lease.member
         if outcome.kind is OutcomeKind.OK:
-            self._learned.note_served(member)
+            self.pools.learned.note_served(member)
             self.breakers.passed(lease, now)
             if self._healths:
                 self._heal(lease, outcome, now)
@@ -326,7 +217,7 @@ class Board:
             return
         if outcome.kind is OutcomeKind.RATE_LIMITED:
             note_refusal(lease, outcome, now)
-        is_known = self._learned.is_served(member)
+        is_known = self.pools.learned.is_served(member)
         before = self._healths.get(scope, BLANK)
         health = after(
             before, outcome, started=lease.started, now=now, jitter=self._rng.random(), is_model_known=is_known
@@ -345,11 +236,11 @@ class Board:
 
     def _scope_hit(self, member: Member, outcome: Outcome) -> Scope | None:
         if outcome.limit_name is not None:
-            is_new = self._learned.note_limit_name(member, outcome.limit_name)
+            is_new = self.pools.learned.note_limit_name(member, outcome.limit_name)
             if is_new is None:  # nobody would look at a scope of that name
                 outcome = msgspec.structs.replace(outcome, limit_name=None)
             elif is_new:
-                self._pools = {}
+                self.pools.drop()
         return scope_hit(outcome, member.names)
 
     def _heal(self, lease: Lease, outcome: Outcome, now: Instant) -> None:
@@ -386,9 +277,7 @@ class Board:
         now = self._clock.now()
         self._healths = {scope: health for scope, health in self._healths.items() if not is_stale(health, now)}
         self._errors = {scope: text for scope, text in self._errors.items() if scope in self._healths}
-        if self.headrooms.is_crowded:
-            self._pools = {}
-            self.headrooms.drop_idle(now)
+        self.pools.tidy(now)
 
     def _changed(self) -> None:
         self.epoch += 1
@@ -406,22 +295,6 @@ class Board:
             heard = health_of(park, self._clock)
             self._healths[park.scope] = told(self._healths.get(park.scope, BLANK), heard)
         self.epoch += 1
-
-    def hear_organizations(self, memberships: Iterable[Membership]) -> None:
-        """Another process, or the table at the start, tells which accounts belong together."""
-        organizations, accounts = self.affiliations.organizations, self._rows.accounts
-        is_news = False
-        for heard in memberships:
-            account = accounts.get(heard.account_id)
-            if account is not None:
-                organization = (account.provider_id, heard.organization)
-                is_news |= organizations.name(account, heard.organization)
-                if heard.is_shared is not None:
-                    is_news |= (
-                        organizations.share(organization) if heard.is_shared else organizations.part(organization)
-                    )
-        if is_news:
-            self._regroups_at = self._clock.now()
 
     def hear_recoveries(self, scopes: Iterable[Scope]) -> None:
         """Another process saw these scopes serve, or an operator cleared them."""
@@ -477,13 +350,9 @@ class Board:
         """When the last attempt at the provider began; long ago if there was none."""
         return self._used.get(provider_id, NEVER)
 
-    def origin_of(self, account: Account) -> Origin:
-        """Where its attempts go."""
-        return self._destination_of(account, self._kinds[self.snapshot.providers[account.provider_id].kind]).origin
-
     def in_flight(self, account_id: AccountId) -> int:
-        load = self._loads.get(account_id)
-        return 0 if load is None else load.in_flight
+        """This worker's attempts under way on the account."""
+        return self.pools.in_flight(account_id)
 
     def states(self) -> dict[ProviderId, dict[Phase, int]]:
         """Accounts by provider and phase; an account counts by the worst scope that covers all its models."""

@@ -79,7 +79,7 @@ class FallbackRelay:
         now = self._clock.now()
         call = msgspec.structs.replace(job.call, model=model, named_provider=None)
         try:
-            pool = self._board.pool_for(call)
+            pool = self._board.pools.pool_for(call)
             if job.call.named_provider is not None and pool.provider.id != job.pool.provider.id:
                 return None
             body = body_for(job, model, call, pool)

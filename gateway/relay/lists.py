@@ -96,7 +96,7 @@ class Lists:
     async def page_of(self, job: Job, group: Group, query: bytes) -> Answer:
         """One page of one account, by the loop of attempts: it waits, and takes turns among the group's accounts."""
         call = structs.replace(job.call, pinned=frozenset(group), query=query)
-        return await self._relay(structs.replace(job, call=call, pool=self._board.pool_for(call)))
+        return await self._relay(structs.replace(job, call=call, pool=self._board.pools.pool_for(call)))
 
     def learn(self, items: Sequence[Item], kind: str, group: Group) -> asyncio.Event | None:
         """Where objects are, and when they were made. Whom nobody here knows is everybody's, for calls are open."""

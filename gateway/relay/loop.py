@@ -72,7 +72,7 @@ class Relay:
         try:
             while True:
                 now = self._clock.now()
-                job = self._board.refreshed(job)
+                job = self._board.pools.refreshed(job)
                 view = self._board.view(job.pool, now)
                 member, resting = self._look(run, view, job, now)
                 match self._step(run, view, resting, now, has_candidate=member is not None):

@@ -92,7 +92,7 @@ class StatefulRelay:
 
     def _pinned(self, job: Job, home: frozenset[AccountId]) -> Job:
         call = msgspec.structs.replace(job.call, pinned=home, max_wait_s=0.0)
-        return msgspec.structs.replace(job, call=call, pool=self._board.pool_for(call))
+        return msgspec.structs.replace(job, call=call, pool=self._board.pools.pool_for(call))
 
 
 def _was_refused(job: Job, error: CallFailed) -> bool:

@@ -103,7 +103,7 @@ async def test_an_organisation_that_one_learned_is_known_to_the_other_kept_and_o
     async with asyncio.timeout(20):
         while account_of(other, label).holder != "organization:openai:org-one":
             await one.chat(headers={"x-gateway-max-wait": "0"})
-            other.service.board.pool_for(a_call())  # a look, as each of its calls takes one
+            other.service.board.pools.pool_for(a_call())  # a look, as each of its calls takes one
 
     status = (await other.get(f"/api/v1/accounts/{account_of(other, label).id}/status")).json()
     assert status["organization"]["suggested_quota_group"] == "org-one"

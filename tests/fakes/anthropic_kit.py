@@ -77,7 +77,7 @@ class Kit(RelayKit):
             id=CallId("req_1"), endpoint=endpoint, model=envelope.model, is_stream=envelope.is_stream,
             asks_usage=envelope.asks_usage, estimated_tokens=envelope.estimated_tokens,
         )  # fmt: skip
-        pool = self.board.pool_for(call)
+        pool = self.board.pools.pool_for(call)
         body = fitted(call, pool, envelope, written)
         if not pool.charges_answers:
             call = charged(call, pool, written)

@@ -204,7 +204,7 @@ class RelayKit:
         return Call(id=CallId(f"req_{model}"), endpoint=endpoint, model=ModelName(model), **fields)
 
     def pool(self, model: str = MODEL) -> Pool:
-        return self.board.pool_for(self.call(model=model))
+        return self.board.pools.pool_for(self.call(model=model))
 
     def member(self, name: str, model: str = MODEL) -> Member:
         return next(member for member in self.pool(model).members if member.account_id == name)
@@ -228,7 +228,7 @@ class RelayKit:
     def job(self, body: bytes = CHAT_BODY, allowed_models: tuple[str, ...] = (), **fields: Any) -> Job:
         call = self.call(**fields)
         progress = Progress(call, self.meter, self.clock, self.clock.now())
-        return Job(call, self.board.pool_for(call), (), body, progress, body, allowed_models)
+        return Job(call, self.board.pools.pool_for(call), (), body, progress, body, allowed_models)
 
     def start(self, **fields: Any) -> "asyncio.Task[Answer]":
         """A call under way."""
@@ -254,7 +254,7 @@ class RelayKit:
     def assert_idle(self) -> None:
         """Nothing is held any more."""
         assert self.board.in_flight_calls == 0
-        assert all(load.in_flight == 0 for load in self.board._loads.values())
+        assert all(load.in_flight == 0 for load in self.board.pools._loads.values())
         assert self.waiting.calls == 0
         assert self.waiting.bytes == 0
         assert all(answer.closings == 1 for answer in self.upstream.answers)

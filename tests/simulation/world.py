@@ -77,7 +77,7 @@ class Process:
             self._join(now, tokens)
 
     def _join(self, now: Instant, tokens: int) -> None:
-        pool = self.board.pool_for(self.world.call)
+        pool = self.board.pools.pool_for(self.world.call)
         refill = refill_of(pool, self.board.view(pool, now), tokens, now)
         if refill and (len(self.line) + 1) / refill > PATIENCE_S:
             self.world.refuse()
@@ -102,7 +102,7 @@ class Process:
         if not self.line:
             self.looks_at = FOREVER
             return
-        now, pool = self.world.clock.now(), self.board.pool_for(self.world.call)
+        now, pool = self.world.clock.now(), self.board.pools.pool_for(self.world.call)
         wakes = [rest.wake_at for rest in resting_of(self.board.view(pool, now), Plan(), now)]
         at = min([*wakes, self.line[0][0] + PATIENCE_S + 0.001])
         at = max(at, now + 0.001)
@@ -117,7 +117,7 @@ class Process:
 
     def _try(self, tokens: int) -> bool:
         now, board = self.world.clock.now(), self.board
-        pool = board.pool_for(self.world.call)
+        pool = board.pools.pool_for(self.world.call)
         view = board.view(pool, now)
         member, _ = pick(view, (), tokens, now, self._choose)
         if member is None:

@@ -64,7 +64,7 @@ def test_one_name_for_all_is_not_enough():
     kit = played(is_shared=False)
 
     assert holders(kit) == {"a", "b", "c"}
-    offered = kit.board.affiliations.learned(kit.pool().members[0].account_id, kit.board.snapshot)
+    offered = kit.board.pools.affiliations.learned(kit.pool().members[0].account_id, kit.board.snapshot)
     assert offered.suggested_quota_group == "org-a"
     assert len(offered.others) == 2
     assert offered.shares_limits is None
@@ -83,7 +83,9 @@ def test_a_park_from_before_they_shared_still_holds():
     kit = RelayKit("a", "b", "c")
     kit.observe("a", Outcome(OutcomeKind.OUT_OF_QUOTA, 429))
 
-    kit.board.hear_organizations([Membership(one.id, "org-a", True) for one in kit.board.snapshot.accounts.values()])
+    kit.board.pools.hear_organizations(
+        [Membership(one.id, "org-a", True) for one in kit.board.snapshot.accounts.values()]
+    )
 
     assert holders(kit) == {"organization:openai:org-a"}
     assert kit.serving() == {"b", "c"}
@@ -94,7 +96,7 @@ def test_a_quota_group_of_the_operator_is_never_overruled():
     kit = RelayKit(account("a", quota_group="x"), "b", "c")
     ids = list(kit.board.snapshot.accounts)
 
-    kit.board.hear_organizations([Membership(id_, "org-a", True) for id_ in ids])
+    kit.board.pools.hear_organizations([Membership(id_, "org-a", True) for id_ in ids])
 
     assert holders(kit) == {"group:openai:x", "organization:openai:org-a"}
 
@@ -112,4 +114,4 @@ def test_a_message_of_a_limit_names_the_organisation_too():
     for name in "ab":
         kit.observe(name, Outcome(OutcomeKind.RATE_LIMITED, 429, retry_after_s=0.1, organization="org-a"))
 
-    assert set(kit.board.affiliations.organizations.names.values()) == {"org-a"}
+    assert set(kit.board.pools.affiliations.organizations.names.values()) == {"org-a"}

@@ -111,7 +111,7 @@ class World:
             self.affinity.bind(call, named.path, named.others, keeps_chats=named.keeps_chats)
         )
         progress = Progress(call, self.kit.meter, self.kit.clock, self.kit.clock.now())
-        job = Job(call, self.kit.board.pool_for(call), (), body, progress, body, bound=bound)
+        job = Job(call, self.kit.board.pools.pool_for(call), (), body, progress, body, bound=bound)
         return await self.kit.finished(self.relay.relay_call(job))
 
     async def settled(self) -> None:
@@ -455,7 +455,7 @@ async def test_so_many_objects_of_others_that_nothing_is_left_is_said() -> None:
     progress = Progress(call, world.kit.meter, world.kit.clock, world.kit.clock.now())
 
     with pytest.raises(NoAccountAvailable) as refused:
-        await world.relay.relay_call(Job(call, world.kit.board.pool_for(call), (), b"", progress, bound=Bound()))
+        await world.relay.relay_call(Job(call, world.kit.board.pools.pool_for(call), (), b"", progress, bound=Bound()))
 
     assert refused.value.code == "list_incomplete"
 

@@ -89,7 +89,7 @@ def test_calls_without_a_model_go_where_claude_goes():
     kit = Kit()
     endpoint = find("GET", "/messages/batches")
 
-    pool = kit.board.pool_for(Call(id=CallId("req_1"), endpoint=endpoint))
+    pool = kit.board.pools.pool_for(Call(id=CallId("req_1"), endpoint=endpoint))
 
     assert pool.provider.id == "anthropic"
 

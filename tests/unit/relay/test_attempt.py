@@ -297,7 +297,7 @@ def modelless(kit, method, path):
     job = kit.job()
     endpoint = find(method, path) or other(method)
     call = msgspec.structs.replace(job.call, endpoint=endpoint, path=path, model=None)
-    return msgspec.structs.replace(job, call=call, pool=kit.board.pool_for(call), body=b"")
+    return msgspec.structs.replace(job, call=call, pool=kit.board.pools.pool_for(call), body=b"")
 
 
 async def fetched(kit, method, path):

@@ -1,4 +1,3 @@
-import msgspec
 import pytest
 
 from gateway.core.ids import AccountId
@@ -340,37 +339,3 @@ def test_lease_of_an_account_that_is_gone_is_released_without_trouble():
 
     assert kit.board.in_flight_calls == 0
     assert kit.board.in_flight(AccountId("a")) == 0
-
-
-# -- calls without a model, pinned calls -------------------------------------------------------------------------
-
-
-def modelless(kit, path="/files", **fields):
-    call = kit.call(path=path, **fields)
-    return msgspec.structs.replace(call, model=None)
-
-
-def test_limit_of_a_call_without_model_is_its_endpoint_s():
-    kit = RelayKit("a", "b")
-    files, batches = kit.board.pool_for(modelless(kit)), kit.board.pool_for(modelless(kit, "/batches"))
-    lease = kit.board.take(files, files.members[0], kit.clock.now())
-
-    kit.board.observe(lease, limited(10), kit.clock.now())
-    lease.release()
-
-    now = kit.clock.now()
-    assert [m.account_id for tier in kit.board.view(files, now).tiers for m in tier] == ["b"]
-    assert len(kit.board.view(batches, now).tiers[0]) == 2
-    assert kit.serving() == {"a", "b"}
-
-
-def test_pinned_calls_have_a_pool_of_their_own():
-    kit = RelayKit("a", "b", "c")
-    pinned = kit.call(pinned=frozenset({AccountId("c"), AccountId("a")}))
-
-    pool = kit.board.pool_for(pinned)
-
-    assert [member.account_id for member in pool.members] == ["a", "c"]
-    assert kit.board.pool_for(pinned) is pool
-    assert len(kit.pool().members) == 3
-    assert kit.board.pool_for(kit.call(pinned=frozenset())).members == ()

@@ -3,7 +3,6 @@ from datetime import timedelta
 import pytest
 
 from gateway.core.cooldown import Phase, Witness
-from gateway.core.errors import ModelNotFound
 from gateway.core.ids import AccountId, CallId, ModelName
 from gateway.core.outcome import LimitSpan, Outcome, OutcomeKind, Scope, ScopeKind
 from gateway.core.parks import Park
@@ -113,42 +112,6 @@ def test_newcomer_does_not_get_every_call_to_catch_up():
 
     loads = {member.account_id: member.load.served for member in pool.members}
     assert abs(loads["a"] - loads["b"]) < 5
-
-
-def test_snapshot_that_has_no_such_model_refuses_the_call():
-    kit = RelayKit(account("a", supported_models=("gpt-4",)))
-
-    with pytest.raises(ModelNotFound):
-        kit.pool("gpt-5")
-
-
-def test_pool_is_made_once_for_all_calls_of_a_model():
-    kit = RelayKit("a")
-
-    assert kit.pool("gpt-4") is kit.pool("GPT-4")
-    assert kit.pool("gpt-4") is not kit.pool("gpt-5")
-
-
-def test_job_is_given_the_new_pool_but_never_one_of_another_model():
-    kit = RelayKit("a")
-    job = kit.job()
-    same = kit.board.refreshed(job)
-
-    kit.set_accounts("a", "b")
-    fresh = kit.board.refreshed(job)
-
-    assert same is job
-    assert {member.account_id for member in fresh.pool.members} == {"a", "b"}
-
-
-def test_number_of_pools_is_bounded(monkeypatch):
-    monkeypatch.setattr(board_module, "MAX_POOLS", 10)
-    kit = RelayKit("a")
-
-    for number in range(100):
-        kit.pool(f"model-{number}")
-
-    assert len(kit.board._pools) <= 10
 
 
 # -- news --------------------------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ async def test_the_call_goes_out_once_with_the_key_and_leaves_no_trace():
 
     assert answer.status == 200
     assert kit.upstream.keys == ["own"]
-    assert kit.board._pools == {}
+    assert kit.board.pools._pools == {}
     assert kit.board.headrooms._by_scope == {}
     assert kit.board.last_used(ProviderId("openai")) == float("-inf")
     kit.assert_idle()
