@@ -18,9 +18,10 @@ from gateway.relay.answer import Answer
 from gateway.relay.fallbacks import FallbackRelay
 from gateway.relay.job import Job
 from gateway.relay.ports import Clock
-from gateway.relay.streaming import SentSoFar, StreamingBody
-from gateway.wire.splice import Sent
-from gateway.wire.splice_response import SentResponse
+from gateway.relay.streaming import StreamingBody
+from gateway.wire.sent import Sent
+from gateway.wire.splice import ToldChunks
+from gateway.wire.splice_response import ToldResponse
 
 PATIENCE_S = 3.0
 """How long a caller who reads already waits for an account to recover, before the error event."""
@@ -65,14 +66,14 @@ class RestartingRelay:
         return answer.coming if isinstance(answer.coming, StreamingBody) else None
 
 
-def _sent_of(endpoint: Endpoint) -> SentSoFar | None:
+def _sent_of(endpoint: Endpoint) -> Sent | None:
     """Keeps what was sent of a stream that may begin anew; None: this one never may."""
     if endpoint.is_creating:
         return None
     if endpoint.stream in CHUNKS:
-        return Sent()
+        return Sent(ToldChunks())
     is_new_response = endpoint.stream is StreamKind.RESPONSES and endpoint.method == "POST"
-    return SentResponse() if is_new_response else None
+    return Sent(ToldResponse()) if is_new_response else None
 
 
 def _is_kept(job: Job) -> bool:

@@ -9,7 +9,6 @@ Rules of this file: a stream begins anew once at most; of an answer that differs
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol
 
 from gateway.core.errors import GatewayError
 from gateway.core.ids import AccountId
@@ -19,26 +18,11 @@ from gateway.relay.metering import Progress
 from gateway.relay.ports import Clock
 from gateway.relay.source import Break, EventSource
 from gateway.telemetry.events import CallEnd
+from gateway.wire.sent import Continued, Sent
 from gateway.wire.sse import KEEP_ALIVE
 
 Restart = Callable[[AccountId, Outcome], Awaitable["StreamingBody | None"]]
 """Another account's answer to the same call, once that account came to that outcome; None: there is none."""
-
-
-class Continued(Protocol):
-    """Takes a second answer's events, gives what of them continues the first: `wire/splice` explains it."""
-
-    def feed(self, piece: bytes) -> bytes | None: ...
-
-    def renumbered(self, event: bytes) -> bytes: ...
-
-
-class SentSoFar(Protocol):
-    """What of a stream went to the caller."""
-
-    def add(self, piece: bytes) -> None: ...
-
-    def splicer(self) -> Continued | None: ...
 
 
 class StreamingBody:
@@ -49,7 +33,7 @@ class StreamingBody:
         self._board = board
         self._clock = clock
         self._progress = progress
-        self._sent: SentSoFar | None = None
+        self._sent: Sent | None = None
         self._restart: Restart | None = None
         self._splicer: Continued | None = None
         """Set while a second answer is passed on."""
@@ -59,7 +43,7 @@ class StreamingBody:
         progress.is_stream = True
         self.is_cut = False
 
-    def begin_anew_by(self, restart: Restart, sent: SentSoFar) -> None:
+    def begin_anew_by(self, restart: Restart, sent: Sent) -> None:
         """What to do when it breaks, and where to keep what was sent. Without it, a break is the end."""
         self._restart, self._sent = restart, sent
 

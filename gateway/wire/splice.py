@@ -1,7 +1,4 @@
-"""A restarted answer in the place of one that broke: what was sent, and what of the second answer is the rest of it.
-
-    Sent.add: every piece that went to the caller        the stream breaks ─▶ Sent.splicer()
-    Splicer.feed: the second answer's events ─▶ b"" while they repeat what was sent, then the rest; None: they differ
+"""A restarted answer in the place of one that broke, for chat chunks and completions: `wire/sent` keeps what was sent.
 
 Rules of this file: text is compared decoded and character by character, choice by choice, each kind of text (content,
 refusal, reasoning) in the order in which it came; an end and its reason must be the same. Nothing of the second
@@ -15,12 +12,9 @@ from typing import Any, Final
 import msgspec
 
 from gateway.wire.members import read_members
+from gateway.wire.sent import UNREADABLE, CannotJoin
 from gateway.wire.sse import EventSplitter, read_event, with_data
 
-READ_EVERY_BYTES: Final = 128 * 1024
-"""Sent pieces are kept as they are until so many have come together: most answers are never read for this."""
-MAX_TEXT: Final = 1024 * 1024
-"""Characters. A longer answer is not put together: memory stays flat."""
 MAX_HELD_BYTES: Final = 1024 * 1024
 """Of the rest that waits until all choices have repeated what was sent."""
 
@@ -49,13 +43,6 @@ class _Names(msgspec.Struct, gc=False):
 
 _decode: Final = msgspec.json.Decoder(_Chunk).decode
 _decode_names: Final = msgspec.json.Decoder(_Names).decode
-
-
-class _CannotJoin(Exception):
-    """The second answer is another one, or holds what is never put together."""
-
-
-UNREADABLE: Final = (_CannotJoin, msgspec.DecodeError, UnicodeDecodeError)
 
 
 class _Told:
@@ -92,11 +79,11 @@ class _Told:
         """What `value` says beyond what was told; empty when that is nothing."""
         while value and self.owes:
             if self.step == len(self.parts) or self.parts[self.step][0] != kind or not isinstance(value, str):
-                raise _CannotJoin
+                raise CannotJoin
             told = self.parts[self.step][1][0]
             expected = told[self.place : self.place + len(value)]
             if not value.startswith(expected):
-                raise _CannotJoin
+                raise CannotJoin
             value = value[len(expected) :]
             self.place += len(expected)
             if self.place == len(told):
@@ -106,58 +93,31 @@ class _Told:
     def end(self, finish_reason: str) -> bool:
         """Whether this end is news."""
         if self.step < len(self.parts) or self.finish_reason not in {None, finish_reason}:
-            raise _CannotJoin
+            raise CannotJoin
         return self.finish_reason is None
 
 
-class Sent:
-    """What of one stream went to the caller. A piece costs an append; pieces are read when needed, or too many."""
+class ToldChunks:
+    """Fits `sent.Told`: choices, and the names of the answer."""
 
-    __slots__ = ("_bytes", "_choices", "_is_lost", "_names", "_pieces", "_text")
+    __slots__ = ("_choices", "_names", "characters")
 
     def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-        self._bytes = 0
         self._choices: dict[int | None, _Told] = {}
         self._names: dict[str, bytes] = {}
-        self._text = 0
-        self._is_lost = False
-        """It holds what cannot be put together, or too much: nothing is kept any more."""
+        self.characters = 0
 
-    def add(self, piece: bytes) -> None:
-        """Whole events."""
-        if self._is_lost:
-            return
-        self._pieces.append(piece)
-        self._bytes += len(piece)
-        if self._bytes >= READ_EVERY_BYTES:
-            self._read()
+    def splicer(self) -> "Splicer":
+        return Splicer(self._choices, self._names)
 
-    def splicer(self) -> "Splicer | None":
-        """For one restarted answer; None when what was sent cannot be continued. Call it once."""
-        self._read()
-        return None if self._is_lost else Splicer(self._choices, self._names)
-
-    def _read(self) -> None:
-        pieces, self._pieces, self._bytes = self._pieces, [], 0
-        if self._is_lost:
-            return
-        try:
-            for piece in pieces:
-                if (data := _only_data(piece)) is not None:  # mostly a piece is one event
-                    self._read_event(data)
-                else:
-                    self._read_piece(piece)
-        except UNREADABLE:
-            self._lose()
-        if self._text > MAX_TEXT:
-            self._lose()
+    def read(self, pieces: list[bytes]) -> None:
+        for piece in pieces:
+            if (data := _only_data(piece)) is not None:  # mostly a piece is one event
+                self._read_event(data)
+            else:
+                self._read_piece(piece)
         for told in self._choices.values():
             told.join()
-
-    def _lose(self) -> None:
-        self._is_lost = True
-        self._choices = {}
 
     def _read_piece(self, piece: bytes) -> None:
         for event in EventSplitter().feed(piece):
@@ -178,23 +138,23 @@ class Sent:
 
     def _read_choice(self, told: _Told, choice: _Choice) -> None:
         if choice.logprobs is not None:
-            raise _CannotJoin
+            raise CannotJoin
         for kind, value in _members(choice):
             if value in EMPTY:
                 continue
             if not isinstance(value, str):
-                raise _CannotJoin
+                raise CannotJoin
             if kind == "role":
                 told.has_role = True
             else:
                 told.add(kind, value)
-                self._text += len(value)
+                self.characters += len(value)
         if choice.finish_reason is not None:
             told.finish_reason = choice.finish_reason
 
 
 class Splicer:
-    """Takes a second answer's events, gives what of them continues the first. For one answer only."""
+    """Fits `sent.Continued`."""
 
     __slots__ = ("_choices", "_held", "_held_bytes", "_names", "is_joined")
 
@@ -208,7 +168,6 @@ class Splicer:
         """All that was sent has been repeated: from now on the second answer is the first."""
 
     def feed(self, piece: bytes) -> bytes | None:
-        """What to send on of whole events. None: the answers differ, and nothing more may be fed."""
         try:
             rest = b"".join(map(self._rest_of, EventSplitter().feed(piece)))
         except UNREADABLE:
@@ -222,8 +181,7 @@ class Splicer:
         return rest
 
     def renumbered(self, event: bytes) -> bytes:
-        """An error event of the second answer as it may follow what was sent: chunks have no numbers."""
-        return event
+        return event  # chunks have no numbers
 
     def _is_owed(self) -> bool:
         return any(told.owes for told in self._choices.values())
@@ -234,7 +192,7 @@ class Splicer:
             return b""
         if data.startswith(b"[DONE]"):
             if not self.is_joined:
-                raise _CannotJoin
+                raise CannotJoin
             return event
         if not self._choices:
             return self._named(event, data)

@@ -1,8 +1,5 @@
 """A restarted response in the place of one that broke: as `wire/splice`, for the typed events of the Responses API.
 
-    SentResponse.add: every piece that went to the caller     the stream breaks ─▶ SentResponse.splicer()
-    ResponseSplicer.feed: the second answer's events ─▶ b"" while they repeat what was sent, then the rest; None: no
-
 Rules of this file: only a plain answer is put together, one message with one text; events of other kinds come in the
 same order in both, and the texts are compared decoded, character by character. What holds more (reasoning, tool calls,
 logprobs) is never put together. The rest carries the first answer's ids, time and model, and its numbers go on.
@@ -12,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.wire.splice import MAX_TEXT, READ_EVERY_BYTES
+from gateway.wire.sent import UNREADABLE, CannotJoin
 from gateway.wire.sse import EventSplitter, read_event
 
 _DELTA: Final = "response.output_text.delta"
@@ -47,32 +44,35 @@ class _Event(msgspec.Struct, gc=False):
 _decode: Final = msgspec.json.Decoder(_Event).decode
 
 
-class _CannotJoin(Exception):
-    """The second answer is another one, or holds what is never put together."""
+class ToldResponse:
+    """Fits `sent.Told`, of a plain answer: its kinds of events but for the deltas, its text, and its names."""
 
-
-_UNREADABLE: Final = (_CannotJoin, msgspec.DecodeError, UnicodeDecodeError)
-
-
-class _Told:
-    """What a plain answer has told: its kinds of events but for the deltas, its text, and its names."""
-
-    __slots__ = ("facts", "item_id", "kinds", "response_id", "sequence", "text")
+    __slots__ = ("characters", "facts", "item_id", "kinds", "response_id", "sequence", "text")
 
     def __init__(self) -> None:
         self.kinds: list[str] = []
         self.text: list[str] = []
+        self.characters = 0
         self.response_id = ""
         self.item_id = ""
         self.facts: dict[str, Any] = {}
         self.sequence = -1
 
-    def read(self, event: _Event) -> None:
+    def splicer(self) -> "ResponseSplicer":
+        return ResponseSplicer(self)
+
+    def read(self, pieces: list[bytes]) -> None:
+        for data in _data_in(b"".join(pieces)):
+            self.read_event(_decode(data))
+        self.text[:] = ["".join(self.text)]
+
+    def read_event(self, event: _Event) -> None:
         """One more event. Raises when the answer is no plain one."""
         _check(event)
         self.sequence = event.sequence_number
         if event.type == _DELTA:
             self.text.append(event.delta)
+            self.characters += len(event.delta)
             return
         self.kinds.append(event.type)
         if isinstance(event.response, dict) and not self.response_id:
@@ -82,53 +82,14 @@ class _Told:
             self.item_id = _text(event.item.get("id"))
 
 
-class SentResponse:
-    """What of one response went to the caller. A piece costs an append; pieces are read when needed, or too many."""
-
-    __slots__ = ("_bytes", "_characters", "_is_lost", "_pieces", "_told")
-
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-        self._bytes = 0
-        self._characters = 0
-        self._told = _Told()
-        self._is_lost = False
-        """It holds what cannot be put together, or too much: nothing is kept any more."""
-
-    def add(self, piece: bytes) -> None:
-        """Whole events."""
-        if self._is_lost:
-            return
-        self._pieces.append(piece)
-        self._bytes += len(piece)
-        if self._bytes >= READ_EVERY_BYTES:
-            self._read()
-
-    def splicer(self) -> "ResponseSplicer | None":
-        """For one restarted answer; None when what was sent cannot be continued. Call it once."""
-        self._read()
-        return None if self._is_lost else ResponseSplicer(self._told)
-
-    def _read(self) -> None:
-        pieces, self._pieces, self._bytes = self._pieces, [], 0
-        told = self._told
-        try:
-            for data in _data_in(b"".join(pieces)):
-                told.read(_decode(data))
-        except _UNREADABLE:
-            self._is_lost = True
-        told.text[:] = ["".join(told.text)]
-        self._is_lost |= len(told.text[0]) > MAX_TEXT
-
-
 class ResponseSplicer:
-    """Takes a second response's events, gives what of them continues the first. For one answer only."""
+    """Fits `sent.Continued`."""
 
     __slots__ = ("_first", "_is_joined", "_left", "_names", "_second", "_sequence", "_step")
 
-    def __init__(self, first: _Told) -> None:
+    def __init__(self, first: ToldResponse) -> None:
         self._first = first
-        self._second = _Told()
+        self._second = ToldResponse()
         self._left = "".join(first.text)
         """Text that the second answer has not repeated yet."""
         self._step = 0
@@ -140,10 +101,9 @@ class ResponseSplicer:
         """Of the last event that the caller has."""
 
     def feed(self, piece: bytes) -> bytes | None:
-        """What to send on of whole events. None: the answers differ, and nothing more may be fed."""
         try:
             return b"".join([self._rest_of(data) for data in _data_in(piece)])
-        except _UNREADABLE:
+        except UNREADABLE:
             return None
 
     def renumbered(self, event: bytes) -> bytes:
@@ -160,19 +120,19 @@ class ResponseSplicer:
         if self._step == len(self._first.kinds) and not self._left:
             self._join()
             return self._continued(data)
-        self._second.read(event)
+        self._second.read_event(event)
         if event.type != _DELTA:
             self._repeat(event)
             return b""
         repeated = event.delta[: len(self._left)]
         if not self._left.startswith(repeated):
-            raise _CannotJoin
+            raise CannotJoin
         self._left = self._left[len(repeated) :]
         rest = event.delta[len(repeated) :]
         if not rest:
             return b""
         if self._step < len(self._first.kinds):
-            raise _CannotJoin  # the first had ended its text by then
+            raise CannotJoin  # the first had ended its text by then
         self._join()
         return self._written(self._renamed(msgspec.json.decode(data)) | {"delta": rest})
 
@@ -180,9 +140,9 @@ class ResponseSplicer:
         """An event that announces or ends something: the first answer said it too, at this place."""
         has_ended = event.text is not None
         if self._step == len(self._first.kinds) or self._first.kinds[self._step] != event.type:
-            raise _CannotJoin
+            raise CannotJoin
         if has_ended and self._left:
-            raise _CannotJoin  # it ended before it had said all
+            raise CannotJoin  # it ended before it had said all
         self._step += 1
 
     def _join(self) -> None:
@@ -194,7 +154,7 @@ class ResponseSplicer:
     def _continued(self, data: bytes) -> bytes:
         value = msgspec.json.decode(data)
         if not isinstance(value, dict):
-            raise _CannotJoin
+            raise CannotJoin
         if isinstance(value.get("response"), dict):
             value["response"] |= self._first.facts
         return self._written(self._renamed(value))
@@ -219,9 +179,9 @@ def _check(event: _Event) -> None:
     is_message = event.item is None or (isinstance(event.item, dict) and event.item.get("type") == "message")
     is_text = event.part is None or (isinstance(event.part, dict) and event.part.get("type") == "output_text")
     if event.type not in _PLAIN or not is_message or not is_text or event.logprobs:
-        raise _CannotJoin
+        raise CannotJoin
     if event.output_index or event.content_index:
-        raise _CannotJoin
+        raise CannotJoin
 
 
 def _data_in(piece: bytes) -> list[bytes]:

@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.wire import sent as sent_so_far
 from gateway.wire import splice
-from gateway.wire.splice import Sent
+from gateway.wire.sent import Sent
+from gateway.wire.splice import ToldChunks
 
 DONE = b"data: [DONE]\n\n"
 FIRST, SECOND = "chatcmpl-first", "chatcmpl-second"
@@ -36,7 +38,7 @@ def stream(*texts, answer, finish="stop"):
 
 
 def splicer_after(*events):
-    sent = Sent()
+    sent = Sent(ToldChunks())
     for piece in events:
         sent.add(piece)
     return sent.splicer()
@@ -259,8 +261,8 @@ def test_more_than_text_is_never_put_together(piece):
 
 
 def test_a_long_answer_is_read_on_the_way_and_put_together(monkeypatch):
-    monkeypatch.setattr(splice, "READ_EVERY_BYTES", 300)
-    sent = Sent()
+    monkeypatch.setattr(sent_so_far, "READ_EVERY_BYTES", 300)
+    sent = Sent(ToldChunks())
     for number in range(100):
         sent.add(said(f"{number} "))
         assert sum(map(len, sent._pieces)) < 300
@@ -270,21 +272,21 @@ def test_a_long_answer_is_read_on_the_way_and_put_together(monkeypatch):
 
 
 def test_what_was_lost_on_the_way_stays_lost(monkeypatch):
-    monkeypatch.setattr(splice, "READ_EVERY_BYTES", 1)
+    monkeypatch.setattr(sent_so_far, "READ_EVERY_BYTES", 1)
 
     assert splicer_after(said("a") + b": hello\n\n", delta(tool_calls=[{"index": 0}]), said("b")) is None
 
 
 def test_an_answer_beyond_the_bound_is_forgotten(monkeypatch):
-    monkeypatch.setattr(splice, "READ_EVERY_BYTES", 300)
-    monkeypatch.setattr(splice, "MAX_TEXT", 50)
-    sent = Sent()
+    monkeypatch.setattr(sent_so_far, "READ_EVERY_BYTES", 300)
+    monkeypatch.setattr(sent_so_far, "MAX_TEXT", 50)
+    sent = Sent(ToldChunks())
 
     for _ in range(100):
         sent.add(said("word "))
 
     assert sent.splicer() is None
-    assert (sent._pieces, sent._choices) == ([], {})
+    assert (sent._pieces, sent._told) == ([], None)
 
 
 def test_what_waits_for_a_slower_choice_is_bounded(monkeypatch):

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.wire import splice_response
-from gateway.wire.splice_response import SentResponse
+from gateway.wire import sent as sent_so_far
+from gateway.wire.sent import Sent
+from gateway.wire.splice_response import ToldResponse
 
 
 def event(type_, number=0, **members):
@@ -50,7 +51,7 @@ def renamed(events):
 
 def spliced(first, second):
     """The first answer's events and what of the second goes on behind them; None: they cannot be put together."""
-    sent = SentResponse()
+    sent = Sent(ToldResponse())
     first, second = numbered(first), renamed(numbered(second))
     sent.add(b"".join(first))
     splicer = sent.splicer()
@@ -152,7 +153,7 @@ def test_what_comes_behind_the_text_may_be_a_tool_call():
 
 
 def test_an_unreadable_rest_is_refused():
-    sent = SentResponse()
+    sent = Sent(ToldResponse())
     sent.add(b"".join(numbered(HEAD)))
     splicer = sent.splicer()
 
@@ -161,7 +162,7 @@ def test_an_unreadable_rest_is_refused():
 
 
 def test_an_error_has_the_number_that_follows():
-    sent = SentResponse()
+    sent = Sent(ToldResponse())
     sent.add(b"".join(numbered(HEAD)))
     splicer = sent.splicer()
 
@@ -171,14 +172,14 @@ def test_an_error_has_the_number_that_follows():
 
 
 def test_memory_is_bounded(monkeypatch):
-    monkeypatch.setattr(splice_response, "READ_EVERY_BYTES", 1_000)
-    monkeypatch.setattr(splice_response, "MAX_TEXT", 5_000)
-    sent = SentResponse()
+    monkeypatch.setattr(sent_so_far, "READ_EVERY_BYTES", 1_000)
+    monkeypatch.setattr(sent_so_far, "MAX_TEXT", 5_000)
+    sent = Sent(ToldResponse())
     sent.add(b"".join(HEAD))
     for _ in range(100):
         sent.add(delta("x" * 100))
 
-    assert sent._is_lost
+    assert sent._told is None
     assert sent._pieces == []
     assert sent.splicer() is None
 
@@ -203,7 +204,7 @@ def test_a_text_that_ends_sooner_is_another_one():
 
 
 def joined():
-    sent = SentResponse()
+    sent = Sent(ToldResponse())
     sent.add(b"".join(numbered((*HEAD, delta("one")))))
     splicer = sent.splicer()
     assert splicer.feed(b"".join(numbered((*HEAD, delta("one"))))) == b""
