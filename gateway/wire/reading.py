@@ -12,7 +12,7 @@ from gateway.wire.typed_stream import TypedReader
 class EventReader(Protocol):
     """Reads one upstream stream: `feed` gives what to send on, the attributes say what has been seen so far.
 
-    `StreamReader` explains each of them.
+    `seen.Seen` explains each of them.
     """
 
     has_content: bool

@@ -46,6 +46,14 @@ class EventSplitter:
         *events, self.rest = chunk.split(b"\n\n")
         return [event + b"\n\n" for event in events]
 
+    def hold(self, chunk: bytes, max_bytes: int) -> bool:
+        """Keeps what is no stream in `rest`, unsplit. False: that is too much, and nothing is kept."""
+        self.rest += chunk
+        if len(self.rest) <= max_bytes:
+            return True
+        self.rest = b""
+        return False
+
     def _split_mixed(self, chunk: bytes, start: int) -> list[bytes]:
         events: list[bytes] = []
         at = 0

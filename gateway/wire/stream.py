@@ -16,12 +16,13 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.core.call import CHUNKS, Endpoint, Usage
+from gateway.core.call import CHUNKS, Endpoint
 from gateway.core.errors import GatewayError
 from gateway.core.masking import masked_identifiers
 from gateway.core.outcome import ErrorBody
 from gateway.wire.errors import error_body, error_of, read_error, write_error
 from gateway.wire.members import read_members, without_member
+from gateway.wire.seen import Seen
 from gateway.wire.sse import DONE, EventSplitter, read_event, with_data
 from gateway.wire.surrogates import without_surrogates
 from gateway.wire.usage import usage_of
@@ -73,62 +74,22 @@ _decode: Final = msgspec.json.Decoder(_Chunk).decode
 _decode_first: Final = msgspec.json.Decoder(_FirstChunk).decode
 
 
-class StreamReader:
+class StreamReader(Seen):
     """Reads one upstream stream. `feed` gives what to send on; the attributes say what has been seen so far."""
 
-    __slots__ = (
-        "_events",
-        "_finished",
-        "_hides_usage",
-        "_seen",
-        "chunks",
-        "error",
-        "events",
-        "has_content",
-        "is_broken",
-        "is_done",
-        "is_json",
-        "left_out",
-        "object_id",
-        "usage",
-    )
+    __slots__ = ("_events", "_finished", "_hides_usage", "_seen", "chunks")
 
     may_be_silent = False
 
     def __init__(self, endpoint: Endpoint, *, hides_usage: bool) -> None:
         """`hides_usage`: we asked for the usage, not the caller, so it is taken out again."""
         assert endpoint.stream in CHUNKS, endpoint.name  # noqa: S101  # its answers are no such events
+        super().__init__()
         self._hides_usage = hides_usage
         self._events = EventSplitter()
         self._seen: set[int | None] = set()
         self._finished: set[int | None] = set()
-        self.has_content = False
-        """An event with a piece of the answer has come: text, a tool call, a refusal, or the end of a choice."""
-        self.is_done = False
-        """`[DONE]` has come. Nothing after it is read."""
-        self.is_broken = False
-        """An event was lost that held a piece of the answer: what was sent on so far is all that is whole."""
-        self.is_json = False
-        """Not a stream but a JSON body: nothing is sent on, `finish` reads it as an error."""
-        self.error: ErrorBody | None = None
-        """An error event. It is not sent on: write one with `write_error_event`."""
-        self.usage: Usage | None = None
-        """The last that was said; None when none was."""
-        self.object_id: str | None = None
-        """The answer's id, as the first events name it."""
         self.chunks = 0
-        self.events = 0
-        """Events with JSON, comments not counted: they restart no limit."""
-        self.left_out = 0
-        """Events that were not sent on because they were no JSON."""
-
-    @property
-    def is_over(self) -> bool:
-        """Nothing more is read: the answer ended, failed or broke."""
-        return self._has_ended()
-
-    def _has_ended(self) -> bool:
-        return self.is_done or self.is_broken or self.error is not None
 
     @property
     def is_finished(self) -> bool:
@@ -143,7 +104,7 @@ class StreamReader:
         if self.chunks == 1 and chunk.lstrip()[:1] in {b"{", b"["}:
             self.is_json = True
         if self.is_json:
-            self._hold(chunk)
+            self.is_broken = not self._events.hold(chunk, MAX_EVENT_BYTES)
             return b""
         events = self._events.feed(chunk)
         if not events:
@@ -183,12 +144,6 @@ class StreamReader:
         if was_finished:
             self.is_broken = False  # half a usage event costs the caller nothing
         return sent
-
-    def _hold(self, chunk: bytes) -> None:
-        self._events.rest += chunk
-        if len(self._events.rest) > MAX_EVENT_BYTES:
-            self._events.rest = b""
-            self.is_broken = True
 
     def _read(self, raw: bytes) -> bytes:
         """What to send on of one event."""

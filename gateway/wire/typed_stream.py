@@ -16,12 +16,13 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.core.call import Endpoint, Schema, StreamKind, Usage
+from gateway.core.call import Endpoint, Schema, StreamKind
 from gateway.core.errors import GatewayError
 from gateway.core.masking import masked_identifiers, masked_identifiers_in_bytes
 from gateway.core.outcome import ErrorBody
 from gateway.wire.errors import anthropic_error_body, anthropic_type, error_in_answer, error_of, read_error
 from gateway.wire.families import RESPONSES, Family, family_of
+from gateway.wire.seen import Seen
 from gateway.wire.sse import LongEventSplitter, read_event
 from gateway.wire.surrogates import without_surrogates
 from gateway.wire.usage import later, read_event_usage
@@ -81,8 +82,8 @@ _decode_failed: Final = msgspec.json.Decoder(_Failed).decode
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-class TypedReader:
-    """Fits `reading.EventReader`; attributes are those of `StreamReader`."""
+class TypedReader(Seen):
+    """Fits `reading.EventReader`."""
 
     __slots__ = (
         "_endpoint",
@@ -94,19 +95,11 @@ class TypedReader:
         "_is_report",
         "_is_responses",
         "_sequence",
-        "error",
-        "events",
-        "has_content",
-        "is_broken",
-        "is_done",
-        "is_json",
-        "left_out",
         "may_be_silent",
-        "object_id",
-        "usage",
     )
 
     def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__()
         self._endpoint = endpoint
         self._is_responses = endpoint.stream is StreamKind.RESPONSES
         self._is_counted = endpoint.method != "GET"
@@ -119,25 +112,6 @@ class TypedReader:
         self._failed: bytes | None = None
         """The upstream's own word for `error`, as it may go to the caller."""
         self._sequence = -1
-        self.has_content = False
-        self.is_done = False
-        """The last event has come. Nothing after it is read."""
-        self.is_broken = False
-        self.is_json = False
-        """Not a stream but a JSON body: nothing is sent on before its end."""
-        self.error: ErrorBody | None = None
-        self.usage: Usage | None = None
-        self.object_id: str | None = None
-        """The first id that an event tells: of the response, run, message or session."""
-        self.events = 0
-        self.left_out = 0
-
-    @property
-    def is_over(self) -> bool:
-        return self._is_over()
-
-    def _is_over(self) -> bool:
-        return self.is_done or self.is_broken or self.error is not None
 
     @property
     def is_finished(self) -> bool:
@@ -146,16 +120,17 @@ class TypedReader:
 
     def feed(self, chunk: bytes) -> bytes:
         """What to send on of `chunk` and of what waited before it; may be empty. After the end it is always empty."""
-        if self._is_over():
+        if self._has_ended():
             return b""
         if not self.events and not self._events.size and chunk.lstrip()[:1] in {b"{", b"["}:
             self.is_json = True
         if self.is_json:
-            return self._hold(chunk)
+            self.is_broken = not self._events.hold(chunk, MAX_EVENT_BYTES)
+            return b""
         sent = []
         for event in self._events.feed(chunk):
             sent.append(self._read(event))
-            if self._is_over():
+            if self._has_ended():
                 return b"".join(sent)
         self.is_broken = self._events.size > MAX_EVENT_BYTES
         return b"".join(sent)
@@ -164,7 +139,7 @@ class TypedReader:
         """Called at the clean end of the body: what to add; None: it was cut short. May set `error`."""
         if self.is_json:
             return self._finish_json()
-        if self._is_over():
+        if self._has_ended():
             return b"" if self.is_done else None
         had_end = self._has_end
         rest = self._events.join().rstrip(b"\r\n")
@@ -201,13 +176,6 @@ class TypedReader:
             event["sequence_number"] = self._sequence + 1
         event["error"] = inner
         return b"event: error\ndata: " + msgspec.json.encode(event) + b"\n\n"
-
-    def _hold(self, chunk: bytes) -> bytes:
-        self._events.rest += chunk
-        if len(self._events.rest) > MAX_EVENT_BYTES:
-            self._events.rest = b""
-            self.is_broken = True
-        return b""
 
     def _finish_json(self) -> bytes | None:
         """A JSON body goes on as it came when it is whole and no error."""

@@ -31,6 +31,16 @@ def test_a_blank_line_ends_an_event(stream, events, rest):
     assert split(stream) == (events, rest)
 
 
+def test_what_is_no_stream_is_held_unsplit_up_to_a_bound():
+    splitter = EventSplitter()
+
+    assert splitter.hold(b'{"a":\n\n', 10)
+    assert splitter.hold(b"1}", 10)
+    assert splitter.rest == b'{"a":\n\n1}'
+    assert not splitter.hold(b" ", len(splitter.rest))
+    assert splitter.rest == b""
+
+
 def test_a_whole_event_is_handed_on_without_a_copy():
     chunk = b'data: {"a":1}\n\n'
 
