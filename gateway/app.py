@@ -58,6 +58,7 @@ from gateway.providers.base import via_of
 from gateway.providers.catalog import KINDS
 from gateway.relay.affiliations import LearnedOrganization
 from gateway.relay.affinity import Affinity
+from gateway.relay.asking import Asking
 from gateway.relay.board import Board
 from gateway.relay.catalog import ModelCatalog
 from gateway.relay.checks import Checks
@@ -120,9 +121,8 @@ class Service:
         self.credentials = Credentials(
             upstream=self.upstream, store=TokenTable(self.engine, self.cipher), kinds=KINDS, clock=clock
         )
-        self.checks = Checks(
-            upstream=self.upstream, kinds=KINDS, credentials=self.credentials, clock=clock, rng=self.rng
-        )
+        self.asking = Asking(upstream=self.upstream, kinds=KINDS, credentials=self.credentials, rng=self.rng)
+        self.checks = Checks(asking=self.asking, clock=clock)
         self.catalog = ModelCatalog(checks=self.checks)
         self.catalog_upkeep = CatalogUpkeep(catalog=self.catalog, snapshot=lambda: self.board.snapshot)
         self.waiting = Waiting(clock=clock, max_calls=settings.waiting.max_calls, max_bytes=settings.waiting.max_bytes)
@@ -166,9 +166,7 @@ class Service:
             board=self.board,
             known=self.known_ids,
             store=self.ids,
-            search=IdSearch(
-                upstream=self.upstream, kinds=KINDS, credentials=self.credentials, clock=self.clock, rng=self.rng
-            ),
+            search=IdSearch(asking=self.asking, clock=self.clock),
             is_shared=self.settings.foreign_ids is ForeignIds.SHARED,
         )
 

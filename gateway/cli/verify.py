@@ -10,6 +10,7 @@ from gateway.cli.parks import lift_parks, parks_of
 from gateway.cli.session import Session
 from gateway.cli.show import Row, print_json, print_table
 from gateway.providers.catalog import KINDS
+from gateway.relay.asking import Asking
 from gateway.relay.checks import Checks
 from gateway.relay.clock import SystemClock
 from gateway.relay.credentials import Credentials
@@ -33,7 +34,7 @@ async def verify_accounts(session: Session, accounts: Sequence[AccountRecord]) -
     tokens = TokenTable(session.engine, session.cipher)
     credentials = Credentials(upstream=engine, store=tokens, kinds=KINDS, clock=clock)
     rng = Random()  # noqa: S311  # makes call ids, no secrets
-    checks = Checks(upstream=engine, kinds=KINDS, credentials=credentials, clock=clock, rng=rng)
+    checks = Checks(asking=Asking(upstream=engine, kinds=KINDS, credentials=credentials, rng=rng), clock=clock)
     turns = asyncio.Semaphore(AT_ONCE)
 
     async def check(account: AccountRecord) -> Row:

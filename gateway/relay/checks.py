@@ -1,20 +1,17 @@
 """A cheap call with an account's credential, outside of any caller's call: does it work, and which models has it?"""
 
-from collections.abc import Mapping
 from datetime import datetime
-from random import Random
 from typing import Any
 
 import msgspec
 
-from gateway.core.call import BodyKind, Call, Endpoint
+from gateway.core.call import BodyKind, Endpoint
 from gateway.core.classify import classify, classify_fault
-from gateway.core.ids import CallId
 from gateway.core.outcome import Fault, Outcome, OutcomeKind
 from gateway.core.snapshot import Account, Provider
-from gateway.providers.base import Destination, Limits, ProviderKind
-from gateway.relay.credentials import Credentials
-from gateway.relay.ports import Clock, Upstream
+from gateway.providers.base import Destination, Limits
+from gateway.relay.asking import Asking
+from gateway.relay.ports import Clock
 
 MODELS = Endpoint(name="models.list", method="GET", path="/models", body=BodyKind.NONE)
 LIMITS = Limits(connect_s=5.0, headers_s=15.0, stall_s=15.0)
@@ -60,43 +57,27 @@ class _List(msgspec.Struct):
 
 
 class Checks:
-    """Makes checks. They take no lease: they are not calls, and an account that rests may be checked."""
+    """Makes checks."""
 
-    def __init__(
-        self,
-        *,
-        upstream: Upstream,
-        kinds: Mapping[str, ProviderKind],
-        credentials: Credentials,
-        clock: Clock,
-        rng: Random,
-    ) -> None:
-        self._upstream = upstream
-        self._credentials = credentials
-        self._kinds = kinds
+    def __init__(self, *, asking: Asking, clock: Clock) -> None:
+        self._asking = asking
         self._clock = clock
-        self._rng = rng
 
     async def check(self, provider: Provider, account: Account) -> Check:
         """Asks for the list of models. Never raises for what the network or the upstream does."""
-        kind = self._kinds[provider.kind]
-        if account.credential.grant is None:
-            return await self._asked(kind, provider, kind.destination_of(provider, account.credential))
         started = self._clock.now()
-        destination = await self._credentials.destination_of(provider, account, is_check=True)
+        destination = await self._asking.destination_of(provider, account, is_check=True)
         if isinstance(destination, Outcome):
             return Check(destination, self._clock.now() - started)
-        check = await self._asked(kind, provider, destination)
+        check = await self._asked(provider, destination)
         if check.outcome.status != 401:
             return check
-        another = await self._credentials.renewed(provider, account, destination)
-        return check if another is None else await self._asked(kind, provider, another)
+        another = await self._asking.renewed(provider, account, destination)
+        return check if another is None else await self._asked(provider, another)
 
-    async def _asked(self, kind: ProviderKind, provider: Provider, destination: Destination) -> Check:
+    async def _asked(self, provider: Provider, destination: Destination) -> Check:
         started = self._clock.now()
-        call = Call(id=CallId(f"check_{self._rng.getrandbits(64):016x}"), endpoint=MODELS)
-        request = kind.prepare(call, destination, model=None, headers=(), body=b"", limits=LIMITS)
-        answer = await self._upstream.attempt(request)
+        answer = await self._asking.ask(provider, destination, MODELS, limits=LIMITS)
         if isinstance(answer, Fault):
             return Check(classify_fault(answer), self._clock.now() - started)
         try:
@@ -107,7 +88,7 @@ class Checks:
         if isinstance(body, Fault):
             return Check(classify_fault(body), latency_s)
         headers = dict(answer.headers)
-        error = kind.read_error(body, headers.get(b"content-type", b"").decode("latin-1"))
+        error = self._asking.kind_of(provider).read_error(body, headers.get(b"content-type", b"").decode("latin-1"))
         names = destination.limit_names
         outcome = classify(answer.status, headers, error, wall_now=self._clock.wall_now(), names=names)
         is_listed = outcome.kind is OutcomeKind.OK and destination.lists_models

@@ -7,21 +7,20 @@ same; who does not have it is believed for a minute, who cannot say is not; a ke
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from random import Random
 from typing import Final
 from urllib.parse import quote
 
 import msgspec
 
 from gateway.core.affinity import Binding, Reference, realm_of
-from gateway.core.call import BodyKind, Call, Endpoint
+from gateway.core.call import BodyKind, Endpoint
 from gateway.core.errors import LimitReached, NoAccountAvailable
-from gateway.core.ids import AccountId, CallId, Instant
+from gateway.core.ids import AccountId, Instant
 from gateway.core.outcome import Fault, Outcome
-from gateway.core.snapshot import Account, Provider, Snapshot
-from gateway.providers.base import Destination, Headers, Limits, ProviderKind
-from gateway.relay.credentials import Credentials
-from gateway.relay.ports import Clock, Upstream
+from gateway.core.snapshot import Account, Snapshot
+from gateway.providers.base import Headers, Limits
+from gateway.relay.asking import Asking
+from gateway.relay.ports import Clock
 from gateway.wire.objects import created_at
 
 READ: Final = Endpoint(name="ids.search", method="GET", path="", body=BodyKind.NONE)
@@ -52,20 +51,9 @@ class _Unsure(Exception):
 class IdSearch:
     """One per worker."""
 
-    def __init__(
-        self,
-        *,
-        upstream: Upstream,
-        kinds: Mapping[str, ProviderKind],
-        credentials: Credentials,
-        clock: Clock,
-        rng: Random,
-    ) -> None:
-        self._upstream = upstream
-        self._kinds = kinds
-        self._credentials = credentials
+    def __init__(self, *, asking: Asking, clock: Clock) -> None:
+        self._asking = asking
         self._clock = clock
-        self._rng = rng
         self._misses: dict[tuple[str, str], tuple[Instant, int]] = {}
         """(kind, id) → believed until when, and how many groups were asked. Oldest first."""
         self._running: dict[tuple[str, str], asyncio.Task[Binding | None]] = {}
@@ -151,17 +139,13 @@ class IdSearch:
 
     async def _read(self, reference: Reference, snapshot: Snapshot, account: Account) -> Binding | None:
         provider = snapshot.providers[account.provider_id]
-        kind = self._kinds[provider.kind]
+        destination = await self._asking.destination_of(provider, account, within_s=LIMITS.headers_s)
+        if isinstance(destination, Outcome):
+            raise _Unsure
         beta = BETAS.get(reference.kind.partition("/")[0])
+        path = f"/{reference.kind}/{quote(reference.id, safe='')}"
         headers: Headers = () if beta is None else ((b"openai-beta", beta),)
-        call = Call(
-            id=CallId(f"search_{self._rng.getrandbits(64):016x}"),
-            endpoint=READ,
-            path=f"/{reference.kind}/{quote(reference.id, safe='')}",
-        )
-        destination = await self._destination_of(kind, provider, account)
-        request = kind.prepare(call, destination, model=None, headers=headers, body=b"", limits=LIMITS)
-        answer = await self._upstream.attempt(request)
+        answer = await self._asking.ask(provider, destination, READ, limits=LIMITS, path=path, headers=headers)
         if isinstance(answer, Fault):
             raise _Unsure
         try:
@@ -182,14 +166,6 @@ class IdSearch:
             realm=realm_of(account),
             created_at=made_at,
         )
-
-    async def _destination_of(self, kind: ProviderKind, provider: Provider, account: Account) -> Destination:
-        if account.credential.grant is None:
-            return kind.destination_of(provider, account.credential)
-        destination = await self._credentials.destination_of(provider, account, within_s=LIMITS.headers_s)
-        if isinstance(destination, Outcome):
-            raise _Unsure
-        return destination
 
 
 def _created_at(body: bytes) -> datetime | None:

@@ -24,6 +24,7 @@ from gateway.core.snapshot import (
 from gateway.providers.base import Headers
 from gateway.providers.catalog import KINDS
 from gateway.relay.answer import Answer
+from gateway.relay.asking import Asking
 from gateway.relay.attempt import Attempts
 from gateway.relay.board import Board
 from gateway.relay.credentials import Credentials
@@ -182,6 +183,7 @@ class RelayKit:
         self.board.on_change = self.waiting.ring_heads
         self.tokens = MemoryTokens(self.clock)
         self.credentials = Credentials(upstream=self.upstream, store=self.tokens, kinds=KINDS, clock=self.clock)
+        self.asking = Asking(upstream=self.upstream, kinds=KINDS, credentials=self.credentials, rng=Random(1))
         attempts = Attempts(board=self.board, upstream=self.upstream, credentials=self.credentials, clock=self.clock)
         self.loop = Relay(board=self.board, attempts=attempts, waiting=self.waiting, clock=self.clock, rng=rng)
         fallbacks = FallbackRelay(relay=self.loop, board=self.board, clock=self.clock)

@@ -14,7 +14,6 @@ from gateway.core.errors import InvalidCall, ModelNotFound, NoAccountAvailable, 
 from gateway.core.ids import AccountId, CallId, ModelName, ProviderId
 from gateway.core.outcome import OutcomeKind
 from gateway.core.snapshot import Account
-from gateway.providers.catalog import KINDS
 from gateway.relay.affinity import Affinity
 from gateway.relay.answer import Answer
 from gateway.relay.id_search import IdSearch
@@ -58,9 +57,7 @@ class World:
         self.store = MemoryIds()
         self.store.accounts = set(kit.board.snapshot.accounts)
         self.known = KnownIds(self.store, clock=kit.clock)
-        search = IdSearch(
-            upstream=kit.upstream, kinds=KINDS, credentials=kit.credentials, clock=kit.clock, rng=Random(1)
-        )
+        search = IdSearch(asking=kit.asking, clock=kit.clock)
         self.affinity = Affinity(
             board=kit.board, known=self.known, store=self.store, search=search, is_shared=is_shared
         )

@@ -10,6 +10,7 @@ from gateway.core.errors import ModelNotFound
 from gateway.core.ids import KeyId, ProviderId
 from gateway.core.snapshot import AuthStrategy, ClientKey, Provider, ProviderSettings, Route, build_snapshot
 from gateway.providers.catalog import KINDS
+from gateway.relay.asking import Asking
 from gateway.relay.catalog import ModelCatalog
 from gateway.relay.checks import Checks
 from gateway.relay.credentials import Credentials
@@ -37,7 +38,7 @@ LISTED = [
 
 def checks_of(upstream: ScriptedUpstream, clock: FakeClock) -> Checks:
     credentials = Credentials(upstream=upstream, store=MemoryTokens(clock), kinds=KINDS, clock=clock)
-    return Checks(upstream=upstream, kinds=KINDS, credentials=credentials, clock=clock, rng=Random(1))
+    return Checks(asking=Asking(upstream=upstream, kinds=KINDS, credentials=credentials, rng=Random(1)), clock=clock)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from gateway.core.ids import Secret
 from gateway.core.outcome import Fault, FaultKind, OutcomeKind
 from gateway.core.snapshot import AuthStrategy, Credential, Grant
 from gateway.providers.catalog import KINDS
+from gateway.relay.asking import Asking
 from gateway.relay.checks import MAX_LIST_BYTES, MAX_MODELS, Checks
 from gateway.relay.credentials import Credentials
 from tests.fakes.clock import FakeClock
@@ -26,9 +27,8 @@ class Kit:
         self.upstream.on("sk-a", *script)
         tokens = MemoryTokens(self.clock)
         credentials = Credentials(upstream=self.upstream, store=tokens, kinds=KINDS, clock=self.clock)
-        self.checks = Checks(
-            upstream=self.upstream, kinds=KINDS, credentials=credentials, clock=self.clock, rng=Random(1)
-        )
+        asking = Asking(upstream=self.upstream, kinds=KINDS, credentials=credentials, rng=Random(1))
+        self.checks = Checks(asking=asking, clock=self.clock)
         self.account = checked or account("a")
         (provider,) = snapshot_of(self.account, **settings).providers.values()
         self.provider = msgspec.structs.replace(provider, kind=kind)

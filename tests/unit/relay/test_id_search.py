@@ -1,6 +1,5 @@
 import asyncio
 from datetime import UTC, datetime
-from random import Random
 
 import msgspec
 import pytest
@@ -10,7 +9,6 @@ from gateway.core.errors import LimitReached, NoAccountAvailable
 from gateway.core.ids import AccountId
 from gateway.core.outcome import Fault, FaultKind
 from gateway.core.snapshot import Account
-from gateway.providers.catalog import KINDS
 from gateway.relay.id_search import IdSearch
 from tests.fakes.relay_kit import RelayKit, account, refusal
 from tests.fakes.scripted_upstream import Reply, Script
@@ -30,9 +28,7 @@ def sibling(name: str) -> Account:
 class World:
     def __init__(self, *accounts: str | Account) -> None:
         self.kit = kit = RelayKit(*accounts)
-        self.search = IdSearch(
-            upstream=kit.upstream, kinds=KINDS, credentials=kit.credentials, clock=kit.clock, rng=Random(1)
-        )
+        self.search = IdSearch(asking=kit.asking, clock=kit.clock)
         self.groups = one_of_each_realm(kit.board.snapshot, kit.board.snapshot.accounts.values())
 
     async def find(self, reference: Reference = FILE, caller: str = "ann") -> Binding | None:

@@ -9,7 +9,7 @@ def test_nothing_has_been_seen_at_first():
 
     assert not seen.is_over
     assert (seen.error, seen.usage, seen.object_id, seen.events, seen.left_out) == (None, None, None, 0, 0)
-    assert not (seen.has_content or seen.is_json)
+    assert (seen.has_content, seen.is_json) == (False, False)
 
 
 @pytest.mark.parametrize(("fact", "value"), [("is_done", True), ("is_broken", True), ("error", ErrorBody())])
