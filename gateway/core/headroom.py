@@ -3,7 +3,8 @@
 Rules of this file:
 - headers describe the moment of admission, not of arrival: answers are ordered by when their calls were *sent*, an
   older one never overwrites a newer one, and what was sent since is counted off;
-- tokens are counted as estimated at admission (SPEC §4) and corrected by headers alone, never by usage;
+- tokens are counted as estimated at admission (SPEC §4) and corrected by headers alone, never by usage; those of
+  answers, where they have a limit of their own, are charged as they are produced: a call fits while one is left;
 - where the headers tell nothing, or a refusal shows that they do not tell all, the rate is learned (`core/pace`).
 
     take ─▶ Sent ─▶ … the answer's head … ─▶ learn (headers) │ admit, refuse (none)
@@ -23,6 +24,9 @@ ROOMY = 0.5
 """With more than half of every limit left…"""
 ROOMY_S = 0.02
 """…headers are read so often only: what is sent is counted anyway."""
+OUTPUT = "output_tokens"
+"""The dimension that is charged by answers, not at admission."""
+_CHARGED_TOKENS = frozenset({"tokens", "project_tokens"})
 SHARER_S = 3.0
 """Another process that used the scope so lately shares its rate…"""
 PERIODS, LONGEST_SHARER_S = 1.5, 100.0
@@ -37,14 +41,16 @@ class Sent(NamedTuple):
     tokens: int
     freed: tuple[float, ...] = ()
     """What every sliding window of the scope had given back by then."""
+    produced: int = 0
 
 
 class Headroom:
     """All that is known of a scope's limits, and what this process has sent on it. Unknown = everything fits."""
 
     __slots__ = (
-        "_freed", "_levels", "_names", "_order", "_others", "_own_name", "_pace", "_place", "_quiet_until", "_refusals",
-        "_refused_at", "_requests", "_strangers", "_tokens", "learn_from", "offset", "used_at",
+        "_answers", "_charged", "_freed", "_levels", "_names", "_order", "_others", "_own_name", "_pace", "_place",
+        "_produced", "_quiet_until", "_refusals", "_refused_at", "_requests", "_strangers", "_tokens", "learn_from",
+        "offset", "used_at",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -59,7 +65,13 @@ class Headroom:
         """When the last call was sent."""
         self._names: dict[str, Level] = {}
         self._levels: tuple[tuple[Level, bool], ...] = ()
-        """With whether it counts tokens."""
+        """With whether it counts tokens that a call is charged at admission."""
+        self._charged: tuple[tuple[Level, bool], ...] = ()
+        """Those that are charged at admission: all but the output's."""
+        self._produced = 0
+        """Tokens of answers that have ended…"""
+        self._answers = 0
+        """…which were so many."""
         self._freed = False
         """One of them is a sliding window."""
         self._pace: Pace | None = None
@@ -80,7 +92,7 @@ class Headroom:
         return bool(self._levels) or (self._pace is not None and self._pace.rate > 0)
 
     def level_of(self, dimension: str) -> Level | None:
-        """Of `requests`, `tokens`, `project_requests` or `project_tokens`."""
+        """Of `requests`, `tokens`, `project_requests`, `project_tokens` or `output_tokens`."""
         return self._names.get(dimension)
 
     def take(self, tokens: int, now: Instant) -> Sent:
@@ -88,17 +100,25 @@ class Headroom:
         self.used_at = now
         self._requests += 1
         self._tokens += tokens
-        for level, is_tokens in self._levels:
+        for level, is_tokens in self._charged:
             level.take(tokens if is_tokens else 1, now)
         if self._pace is not None:
             self._pace.take(now)
         freed = tuple([level.freed for level, _ in self._levels]) if self._freed else ()
-        return Sent(now, self._requests, self._tokens, freed)
+        return Sent(now, self._requests, self._tokens, freed, self._produced)
+
+    def produce(self, tokens: int, now: Instant) -> None:
+        """An answer of so many tokens has ended."""
+        self._produced += tokens
+        self._answers += 1
+        level = self._names.get(OUTPUT)
+        if level is not None:
+            level.take(tokens, now)
 
     def learn(self, limits: RateLimits, sent: Sent, now: Instant, *, is_success: bool) -> bool:
         """What the headers of an answer tell. False: it is older than what is known, and changes nothing."""
         if not is_success:
-            for level, _ in self._levels:
+            for level, _ in self._charged:
                 level.untake(sent.at)
         if sent.requests <= self._order:
             return False
@@ -111,6 +131,7 @@ class Headroom:
         self._learn("tokens", limits.tokens, sent, is_success=is_success)
         self._learn("project_requests", limits.project_requests, sent, is_success=is_success)
         self._learn("project_tokens", limits.project_tokens, sent, is_success=is_success)
+        self._learn(OUTPUT, limits.output_tokens, sent, is_success=is_success)
         self._note_verdict(sent, now, is_success=is_success)
         self._freed = any(level.kind is Freeing.SLIDING for level, _ in self._levels)
         if self._pace is None and all(level.left > ROOMY * level.limit for level, _ in self._levels):
@@ -139,9 +160,12 @@ class Headroom:
             if not quota.limit:
                 return
             level = self._names[name] = Level(quota.limit, sent.at)
-            self._levels = tuple([(level, name.endswith("tokens")) for name, level in self._names.items()])
-        is_tokens = name.endswith("tokens")
-        since = self._tokens - sent.tokens if is_tokens else self._requests - sent.requests
+            self._levels = tuple([(level, name in _CHARGED_TOKENS) for name, level in self._names.items()])
+            self._charged = tuple([pair for pair in self._levels if pair[0] is not self._names.get(OUTPUT)])
+        if name == OUTPUT:
+            since = self._produced - sent.produced
+        else:
+            since = self._tokens - sent.tokens if name in _CHARGED_TOKENS else self._requests - sent.requests
         index = list(self._names).index(name)
         freed = sent.freed[index] if index < len(sent.freed) else level.freed
         level.learn(quota, sent_at=sent.at, since=since, freed=freed, is_success=is_success)
@@ -175,7 +199,7 @@ class Headroom:
 
     def forget(self) -> None:
         """Nothing is known of its limits any more."""
-        self._names, self._levels, self._pace, self._freed = {}, (), None, False
+        self._names, self._levels, self._charged, self._pace, self._freed = {}, (), (), None, False
         self._order, self._refusals = self._requests, 0
         self.learn_from = Instant(float("-inf"))
 
@@ -199,7 +223,9 @@ class Headroom:
 
     def refill(self, tokens: int) -> float:
         """Calls of so many tokens that fit in a second, over a long time; 0.0 = unknown."""
-        rates = [level.rate / max(tokens, 1) if is_tokens else level.rate for level, is_tokens in self._levels]
+        rates = [level.rate / max(tokens, 1) if is_tokens else level.rate for level, is_tokens in self._charged]
+        if OUTPUT in self._names and self._answers:
+            rates.append(self._names[OUTPUT].rate * self._answers / max(self._produced, 1))
         if self._pace is not None:
             rates.append(self._pace.rate)
         return min((rate for rate in rates if rate > 0), default=0.0)

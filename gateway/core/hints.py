@@ -159,6 +159,8 @@ class RateLimits(msgspec.Struct, frozen=True):
     tokens: Quota = UNKNOWN
     project_requests: Quota = UNKNOWN
     project_tokens: Quota = UNKNOWN
+    output_tokens: Quota = UNKNOWN
+    """Charged as they are produced; `tokens` are those of the input then."""
 
 
 class QuotaNames(msgspec.Struct, frozen=True):
@@ -185,11 +187,15 @@ class RateLimitNames(msgspec.Struct, frozen=True):
     tokens: QuotaNames | None = None
     project_requests: QuotaNames | None = None
     project_tokens: QuotaNames | None = None
+    output_tokens: QuotaNames | None = None
+    tightest: QuotaNames | None = None
+    """Tokens of whichever limit is the tightest now: it may be one of the others, their sum, or the project's."""
     telling: frozenset[bytes] = frozenset()
     """The headers that say what is left: without one of them there is nothing to read. Follows from the others."""
 
     def __post_init__(self) -> None:
-        dimensions = (self.requests, self.tokens, self.project_requests, self.project_tokens)
+        project = (self.project_requests, self.project_tokens)
+        dimensions = (self.requests, self.tokens, *project, self.output_tokens, self.tightest)
         telling = frozenset(names.remaining for names in dimensions if names is not None)
         msgspec.structs.force_setattr(self, "telling", telling)
 
@@ -200,8 +206,13 @@ OPENAI_NAMES = RateLimitNames(
     _x_ratelimit(b"project-requests"),  # undocumented, seen in the wild
     _x_ratelimit(b"project-tokens"),  # documented since June 2026
 )
-ANTHROPIC_NAMES = RateLimitNames(_anthropic_ratelimit(b"requests"), _anthropic_ratelimit(b"input-tokens"))
-"""Resets are RFC 3339. `tokens` is whichever limit is the tightest now, and so means now this, now that."""
+ANTHROPIC_NAMES = RateLimitNames(
+    _anthropic_ratelimit(b"requests"),
+    _anthropic_ratelimit(b"input-tokens"),
+    output_tokens=_anthropic_ratelimit(b"output-tokens"),
+    tightest=_anthropic_ratelimit(b"tokens"),
+)
+"""Resets are RFC 3339."""
 CEREBRAS_NAMES = RateLimitNames(_x_ratelimit(b"requests-day"), _x_ratelimit(b"tokens-minute"))
 
 
@@ -215,7 +226,28 @@ def read_rate_limits(
         _quota(headers, names.project_requests, wall_now),
         _quota(headers, names.project_tokens, wall_now),
     )
+    if names.output_tokens is not None or names.tightest is not None:
+        limits = _with_answers(limits, headers, names, wall_now)
     return limits if limits != _NOTHING else None
+
+
+def _with_answers(limits: RateLimits, headers: Headers, names: RateLimitNames, wall_now: datetime | None) -> RateLimits:
+    """`limits` with those of what is produced, and with the tightest one where that is none of them.
+
+    A tightest limit that is neither the input's nor the output's nor both together is the project's, Anthropic's
+    workspace's. Where it is told alone, it stands for the tokens.
+    """
+    produced = _quota(headers, names.output_tokens, wall_now)
+    limits = msgspec.structs.replace(limits, output_tokens=produced)
+    tightest = _quota(headers, names.tightest, wall_now)
+    if tightest.limit is None:
+        return limits
+    if limits.tokens.limit is None:
+        return msgspec.structs.replace(limits, tokens=tightest)
+    put_in, put_out = limits.tokens.limit, produced.limit or 0
+    if tightest.limit in {put_in, put_out, put_in + put_out}:
+        return limits
+    return msgspec.structs.replace(limits, project_tokens=tightest)
 
 
 def estimated_rest(limits: RateLimits, *, requests: int = 1, tokens: int = 1) -> float | None:
@@ -229,6 +261,7 @@ def estimated_rest(limits: RateLimits, *, requests: int = 1, tokens: int = 1) ->
         _rest(limits.tokens, tokens),
         _rest(limits.project_requests, requests),
         _rest(limits.project_tokens, tokens),
+        _rest(limits.output_tokens, 1),
     )
     return max((rest_s for rest_s in rests if rest_s is not None), default=None)
 

@@ -1,7 +1,8 @@
 """`settings.limit_headers`: how a vendor calls the headers of its rate limits, where they are not those of its kind.
 
-`{"requests_remaining": "x-ratelimit-remaining-req-minute", …}`: a dimension (`requests`, `tokens`), then what its
-header says (`limit`, `remaining`, `reset`). Only dimensions with `remaining` count: the others tell nothing alone.
+`{"requests_remaining": "x-ratelimit-remaining-req-minute", …}`: a dimension (`requests`, `tokens`, and `output_tokens`
+where those of answers have a limit of their own), then what its header says (`limit`, `remaining`, `reset`). Only
+dimensions with `remaining` count: the others tell nothing alone.
 """
 
 from collections.abc import Mapping
@@ -10,14 +11,16 @@ from typing import Final
 from gateway.core.hints import QuotaNames, RateLimitNames
 
 _PARTS: Final = ("limit", "remaining", "reset")
-LIMIT_HEADER_KEYS: Final = tuple(f"{dimension}_{part}" for dimension in ("requests", "tokens") for part in _PARTS)
+_DIMENSIONS: Final = ("requests", "tokens", "output_tokens")
+LIMIT_HEADER_KEYS: Final = tuple(f"{dimension}_{part}" for dimension in _DIMENSIONS for part in _PARTS)
 
 
 def limit_names(named: Mapping[str, str]) -> RateLimitNames | None:
     """None: nothing is named, so the kind's own names hold."""
     if not named:
         return None
-    return RateLimitNames(_quota(named, "requests"), _quota(named, "tokens"))
+    requests, tokens, output_tokens = (_quota(named, dimension) for dimension in _DIMENSIONS)
+    return RateLimitNames(requests, tokens, output_tokens=output_tokens)
 
 
 def _quota(named: Mapping[str, str], dimension: str) -> QuotaNames | None:

@@ -9,6 +9,7 @@ import msgspec
 from gateway.core.call import CHUNKS, ModelUse, Schema, StreamKind
 from gateway.core.classify import classify, classify_fault, classify_stream_error
 from gateway.core.errors import AllOverloaded, GatewayError, NoAccountAvailable, UpstreamFailed, UpstreamTimedOut
+from gateway.core.hints import OPENAI_NAMES
 from gateway.core.ids import Instant
 from gateway.core.masking import masked_identifiers_in_bytes
 from gateway.core.outcome import ErrorBody, Fault, Outcome, OutcomeKind
@@ -16,7 +17,7 @@ from gateway.providers.base import Destination, Headers
 from gateway.providers.location import with_our_location, with_our_places
 from gateway.relay.answer import Answer
 from gateway.relay.credentials import Credentials
-from gateway.relay.headrooms import note_head
+from gateway.relay.headrooms import note_head, note_produced
 from gateway.relay.job import Job
 from gateway.relay.lease import Books, Lease
 from gateway.relay.opened import OpenedSocket
@@ -232,6 +233,8 @@ class Attempts:
         if job.call.endpoint.places:
             body = with_our_places(body, job.call.endpoint.places, lease.member.destination)
         job.progress.usage = read_usage(body, job.call.endpoint)
+        if lease.member.destination.limit_names is not OPENAI_NAMES:
+            note_produced(lease, job.progress.usage, self._clock.now())
         ok = Outcome(OutcomeKind.OK, answer.status)
         headers = self._passed_headers(answer.headers, is_body_new=True)
         if answer.status in MADE:

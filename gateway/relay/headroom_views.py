@@ -6,14 +6,14 @@ from gateway.core.headroom import Headroom
 from gateway.core.ids import Instant
 from gateway.core.outcome import Scope
 
-DIMENSIONS = ("requests", "tokens", "project_requests", "project_tokens")
+DIMENSIONS = ("requests", "tokens", "project_requests", "project_tokens", "output_tokens")
 
 
 class Left(msgspec.Struct, frozen=True, kw_only=True):
     """One limit."""
 
     dimension: str
-    """`requests`, `tokens`, `project_requests`, `project_tokens`."""
+    """`requests`, `tokens` (where `output_tokens` have a limit of their own, those of the input), `project_…`."""
     limit: int
     left: int
     """Below 0: more was sent than fits, and must refill first."""

@@ -7,6 +7,7 @@ since this runs for every answer.
 from collections.abc import Iterable
 from zlib import crc32
 
+from gateway.core.call import Usage
 from gateway.core.headroom import Headroom
 from gateway.core.hints import OPENAI_NAMES, RateLimits, read_rate_limits
 from gateway.core.ids import Instant
@@ -107,6 +108,13 @@ def note_head(lease: Lease, status: int, headers: Headers, clock: Clock) -> None
             watch.weigh(headroom, limits.requests, sent, is_success=is_success)
         if is_success:
             headroom.admit(now, sent)
+
+
+def note_produced(lease: Lease, usage: Usage | None, now: Instant) -> None:
+    """An answer ended: where what is produced has a limit of its own, it is charged now."""
+    if usage is not None and usage.output_tokens and lease.member.destination.limit_names.output_tokens is not None:
+        for headroom in lease.member.headrooms:
+            headroom.produce(usage.output_tokens, now)
 
 
 def note_refusal(lease: Lease, outcome: Outcome, now: Instant) -> None:

@@ -11,8 +11,10 @@ Rules of this file: a stream begins anew once at most; of an answer that differs
 from collections.abc import Awaitable, Callable
 
 from gateway.core.errors import GatewayError
+from gateway.core.hints import OPENAI_NAMES
 from gateway.core.ids import AccountId
 from gateway.core.outcome import ErrorBody, Outcome, OutcomeKind
+from gateway.relay.headrooms import note_produced
 from gateway.relay.lease import Books
 from gateway.relay.metering import Progress
 from gateway.relay.ports import Clock
@@ -126,6 +128,8 @@ class StreamingBody:
         source, progress = self._source, self._progress
         source.lease.release()
         progress.usage = source.reader.usage
+        if source.lease.member.destination.limit_names is not OPENAI_NAMES:
+            note_produced(source.lease, progress.usage, self._clock.now())
         progress.chunks = source.reader.events
         end = self._end or OutcomeKind.CANCELLED
         progress.is_spliced = end is OutcomeKind.OK and self._splicer is not None

@@ -51,8 +51,9 @@ def test_a_dimension_without_what_is_left_tells_nothing(dimension):
     assert read_rate_limits({b"x-limit": b"5"}, names=names) is None
 
 
-def test_the_keys_are_those_of_two_dimensions():
+def test_the_keys_are_those_of_three_dimensions():
     assert (
         *("requests_limit", "requests_remaining", "requests_reset"),
         *("tokens_limit", "tokens_remaining", "tokens_reset"),
+        *("output_tokens_limit", "output_tokens_remaining", "output_tokens_reset"),
     ) == LIMIT_HEADER_KEYS

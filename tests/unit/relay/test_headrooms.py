@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from gateway.core.snapshot import ProviderSettings
-from tests.fakes.relay_kit import ANSWER, RelayKit
-from tests.fakes.scripted_upstream import JSON_HEADERS, Reply
+from tests.fakes.relay_kit import ANSWER, DONE, STREAM, RelayKit
+from tests.fakes.scripted_upstream import EVENT_HEADERS, JSON_HEADERS, Reply
 
 CEREBRAS = {"requests_limit": "x-limit-day", "requests_remaining": "x-left-day", "requests_reset": "x-reset-day"}
 
@@ -72,3 +72,29 @@ async def test_azures_minus_one_is_unknown():
     headers = ((b"x-ratelimit-limit-requests", b"-1"), (b"x-ratelimit-remaining-requests", b"-1"))
 
     assert await after_an_answer(headers) == ({}, 0.0)
+
+
+USAGE = b'"usage":{"prompt_tokens":7,"completion_tokens":40}'
+OUTPUT_LIMIT = {"output_tokens_limit": "x-limit-out", "output_tokens_remaining": "x-left-out"}
+OUTPUT_LEFT = ((b"x-limit-out", b"8000"), (b"x-left-out", b"500"))
+
+
+@pytest.mark.parametrize(
+    ("headers", "pieces", "is_stream"),
+    [
+        pytest.param(JSON_HEADERS, (ANSWER[:-1] + b"," + USAGE + b"}",), False, id="whole"),
+        pytest.param(
+            EVENT_HEADERS, (*STREAM[:-1], b'data: {"choices":[],' + USAGE + b"}\n\n", DONE), True, id="stream"
+        ),
+    ],
+)
+async def test_what_an_answer_holds_is_charged_at_its_end_where_answers_have_a_limit(headers, pieces, is_stream):
+    kit = RelayKit("a", limit_headers=OUTPUT_LIMIT)
+    kit.upstream.on("sk-a", Reply(headers=(*headers, *OUTPUT_LEFT), pieces=pieces))
+
+    answer = await kit.answer(is_stream=is_stream)
+    if is_stream:
+        await kit.streamed(answer)
+
+    (headroom,) = kit.member("a").headrooms
+    assert headroom.level_of("output_tokens").left == 460
