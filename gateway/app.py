@@ -5,7 +5,6 @@ tables ─▶ watcher ─▶ board ◀─ listener (parks of others) ─── a
 /v1 ─▶ data plane ─▶ relay ─▶ attempts ─▶ upstream
 """
 
-import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,15 +18,12 @@ from litestar.types import Guard
 
 from gateway import __version__
 from gateway.background import Background, every
-from gateway.core.cooldown import Phase
-from gateway.core.ids import AccountId, ProviderId
-from gateway.core.organizations import Membership, Organization
-from gateway.core.outcome import OutcomeKind
-from gateway.core.parks import Park
-from gateway.core.snapshot import Account, Provider, Snapshot
+from gateway.core.ids import ProviderId
+from gateway.core.organizations import Organization
+from gateway.core.snapshot import Account, Snapshot
 from gateway.declared_settings import overlaid
 from gateway.ingress.admin.access import page_guard
-from gateway.ingress.admin.deps import AdminDeps, VerifyResult
+from gateway.ingress.admin.deps import AdminDeps
 from gateway.ingress.admin.problems import PROBLEM_HANDLERS
 from gateway.ingress.admin.router import admin_router
 from gateway.ingress.asgi import HangUpWatch
@@ -37,7 +33,7 @@ from gateway.ingress.front import Front
 from gateway.ingress.home import home_page
 from gateway.ingress.keep_alive import KeepAlives
 from gateway.ingress.openai import DataPlane, data_plane
-from gateway.ingress.ops import DatabaseHealth, OpsDeps, ops_handlers
+from gateway.ingress.ops import OpsDeps, ops_handlers
 from gateway.ingress.realtime import SocketPlane, socket_plane
 from gateway.ingress.schema import schema_config
 from gateway.memory import Memory
@@ -56,7 +52,6 @@ from gateway.notify.listener import (
 )
 from gateway.providers.base import via_of
 from gateway.providers.catalog import KINDS
-from gateway.relay.affiliations import LearnedOrganization
 from gateway.relay.affinity import Affinity
 from gateway.relay.asking import Asking
 from gateway.relay.board import Board
@@ -65,7 +60,6 @@ from gateway.relay.checks import Checks
 from gateway.relay.clock import SystemClock
 from gateway.relay.credentials import Credentials
 from gateway.relay.gate import Gate
-from gateway.relay.headroom_views import ScopeHeadroom
 from gateway.relay.id_search import IdSearch
 from gateway.relay.known_ids import KnownIds
 from gateway.relay.learning import Learning
@@ -76,22 +70,18 @@ from gateway.relay.ways import Ways
 from gateway.settings import AuthMode, ForeignIds, Settings, WorkerContext
 from gateway.store.affinity import BATCH, IdTable
 from gateway.store.cipher import Cipher, parse_keys
-from gateway.store.cooldowns import ParkTable, delete_expired_parks, forget_edited, load_parks
-from gateway.store.engine import StoreUnavailable, make_engine, store_errors
-from gateway.store.organizations import load_organizations
+from gateway.store.cooldowns import ParkTable
+from gateway.store.engine import make_engine
 from gateway.store.tokens import TokenTable
 from gateway.store.watcher import RegistryWatcher
-from gateway.telemetry.breaker_book import OpenBreaker
 from gateway.telemetry.calls import CallRing, Calls
 from gateway.telemetry.log import configure
 from gateway.telemetry.meters import Meters
 from gateway.telemetry.metrics import Metrics
-from gateway.upkeep import CatalogUpkeep, Gauges, ProviderChecks
+from gateway.upkeep import CatalogUpkeep, Gauges, ParkUpkeep, ProviderChecks
 from gateway.upstream.engines import Engines
 from gateway.upstream.websocket import WebSocketEngine
-
-STALE_SNAPSHOT_S = 30.0
-"""The registry is polled every 10 s: when it was not confirmed for so long, the database is away."""
+from gateway.views import Views
 
 
 class Service:
@@ -110,13 +100,15 @@ class Service:
         self.cipher = Cipher(parse_keys(context.encryption_keys.reveal()))
         self.engine = make_engine(context.dsn.reveal(), settings.database.pool_size)
         sender = f"{os.getpid()}-{self.rng.getrandbits(48):012x}"
+        self.parks = ParkTable(self.engine)
         self.announcer = PgAnnouncer(
             PgChannel(context.listen_dsn.reveal(), HEALTH_CHANNEL),
-            ParkTable(self.engine),
+            self.parks,
             sender=sender,
             sleep=clock.sleep,
         )
         self.board = Board(clock=clock, rng=self.rng, kinds=KINDS, announcer=self.announcer)
+        self.park_upkeep = ParkUpkeep(table=self.parks, board=self.board)
         self.upstream = Engines()
         self.credentials = Credentials(
             upstream=self.upstream, store=TokenTable(self.engine, self.cipher), kinds=KINDS, clock=clock
@@ -156,7 +148,6 @@ class Service:
         self.ways.blast.on_lifted = self.meters.parks_lifted
         self._connect_ids()
         self.background = Background(clock)
-        self._resynced = asyncio.Event()
 
     def _connect_ids(self) -> None:
         """What knows where stateful objects live."""
@@ -190,30 +181,19 @@ class Service:
                 self.board.pools.hear_organizations(memberships)
             case Resynced():
                 self.watcher.reload_soon()
-                self._resynced.set()
+                self.park_upkeep.note_resync()
 
     def _note_organization(self, organization: Organization, accounts: list[Account]) -> None:
         known = self.board.pools.affiliations.organizations
         self.announcer.announce_organizations(known.memberships(accounts))
         self.meters.organization_learned(organization, len(accounts), is_shared=known.verdict(organization))
 
-    async def _reload_parks(self) -> None:
-        """After every (re)connect: parks that were told while nobody listened are in the table."""
-        await self._resynced.wait()
-        self._resynced.clear()
-        try:
-            self.board.hear_parks(await self._stored_parks())
-            self.board.pools.hear_organizations(await self._stored_organizations())
-        except StoreUnavailable:
-            self._resynced.set()
-
     # -- life ------------------------------------------------------------------------------------------------------
 
     @asynccontextmanager
     async def running(self, _app: Litestar) -> AsyncIterator[None]:
         await self.watcher.start()
-        self.board.hear_parks(await self._stored_parks())
-        self.board.pools.hear_organizations(await self._stored_organizations())
+        await self.park_upkeep.read()
         self._start_background()
         try:
             yield
@@ -243,7 +223,7 @@ class Service:
         background.start("listener", self.listener.run)
         background.start("announcer", self.announcer.run)
         background.start("ids", self.known_ids.run)
-        background.start("parks", lambda: every(1.0, self._reload_parks, clock))
+        background.start("parks", lambda: every(1.0, self.park_upkeep.read_again, clock))
         background.start("gauges", lambda: every(1.0, gauges.show, clock))
         background.start("uses", lambda: every(1.0, self._announce_uses, clock))
         background.start("tidy", lambda: every(10.0, self._tidy, clock))
@@ -255,27 +235,8 @@ class Service:
             checks = ProviderChecks(board=self.board, checks=self.checks, metrics=self.metrics, clock=clock)
             background.start("providers.idle", lambda: every(60.0, checks.check_idle, clock))
             background.start("accounts.rejected", lambda: every(60.0, checks.check_rejected, clock))
-            background.start("parks.expired", lambda: every(600.0, self._delete_expired_parks, clock))
+            background.start("parks.expired", lambda: every(600.0, self.parks.delete_expired, clock))
             background.start("ids.passed", lambda: every(60.0, self._delete_passed_ids, clock))
-
-    async def _stored_parks(self) -> list[Park]:
-        with store_errors():
-            async with self.engine.begin() as connection:
-                await forget_edited(connection)
-                return await load_parks(connection)
-
-    async def _stored_organizations(self) -> list[Membership]:
-        with store_errors():
-            async with self.engine.connect() as connection:
-                return await load_organizations(connection)
-
-    async def _delete_expired_parks(self) -> None:
-        try:
-            with store_errors():
-                async with self.engine.begin() as connection:
-                    await delete_expired_parks(connection)
-        except StoreUnavailable:
-            return  # they are as dead in ten minutes
 
     async def _refresh_tokens(self) -> None:
         await self.credentials.refresh_due(self.board.snapshot)
@@ -295,47 +256,6 @@ class Service:
     async def drain(self, deadline_s: float) -> None:
         """No new calls; those that run may end. Called by the worker before the server closes."""
         await self.gate.drain(deadline_s)
-
-    # -- what the pages ask ----------------------------------------------------------------------------------------
-
-    def readiness(self) -> str | None:
-        if self.gate.is_draining:
-            return "draining"
-        return None if self.watcher.snapshot.version else "the registry is not loaded yet"
-
-    def accounts(self) -> dict[str, int]:
-        counts = dict.fromkeys((phase.value for phase in Phase), 0)
-        for of_provider in self.board.states().values():
-            for phase, count in of_provider.items():
-                counts[phase.value] += count
-        return counts
-
-    def database(self) -> DatabaseHealth:
-        age_s = self.watcher.age_s
-        return DatabaseHealth(
-            is_connected=age_s < STALE_SNAPSHOT_S,
-            snapshot_age_s=round(age_s, 3),
-            listener="connected" if self.listener.state.is_connected else "lost",
-        )
-
-    def headroom(self, account_id: AccountId) -> list[ScopeHeadroom]:
-        account = self.board.snapshot.accounts.get(account_id)
-        return [] if account is None else self.board.headrooms.shown(account.holder, self.clock.now())
-
-    def breakers(self, account_id: AccountId) -> list[OpenBreaker]:
-        account = self.board.snapshot.accounts.get(account_id)
-        if account is None:
-            return []
-        origins = {str(self.board.pools.origin_of(account))}
-        return [each for each in self.metrics.breakers.read() if each.concerns(account.provider_id, origins=origins)]
-
-    def organization(self, account_id: AccountId) -> LearnedOrganization | None:
-        return self.board.pools.affiliations.learned(account_id, self.board.snapshot)
-
-    async def verify(self, provider: Provider, account: Account) -> VerifyResult:
-        outcome = (await self.checks.check(provider, account)).outcome
-        is_ok = outcome.kind is OutcomeKind.OK
-        return VerifyResult(is_ok=is_ok, outcome=outcome.kind, status=outcome.status, message=outcome.message)
 
     # -- handlers --------------------------------------------------------------------------------------------------
 
@@ -398,31 +318,42 @@ class Service:
             gives_client_secrets=self.gives_client_secrets,
         )
 
-    def admin_deps(self) -> AdminDeps:
+    def views(self) -> Views:
+        return Views(
+            board=self.board,
+            watcher=self.watcher,
+            listener=self.listener,
+            checks=self.checks,
+            metrics=self.metrics,
+            gate=self.gate,
+            clock=self.clock,
+        )
+
+    def admin_deps(self, views: Views) -> AdminDeps:
         return AdminDeps(
             engine=self.engine,
             cipher=self.cipher,
             admin_token=self.settings.admin_token,
             is_loopback=self.context.is_loopback,
             health=self.board,
-            verify=self.verify,
+            verify=views.verify,
             snapshot=lambda: self.board.snapshot,
             kinds=frozenset(KINDS),
             calls=Calls(self.metrics.directory),
-            headroom=self.headroom,
-            organization=self.organization,
-            breakers=self.breakers,
+            headroom=views.headroom,
+            organization=views.organization,
+            breakers=views.breakers,
         )
 
-    def ops_deps(self) -> OpsDeps:
+    def ops_deps(self, views: Views) -> OpsDeps:
         return OpsDeps(
             metrics=self.metrics,
             clock=self.clock,
             version=__version__,
             guard=self.ops_guard(),
-            readiness=self.readiness,
-            accounts=self.accounts,
-            database=self.database,
+            readiness=views.readiness,
+            accounts=views.accounts,
+            database=views.database,
         )
 
 
@@ -433,10 +364,11 @@ def _let_in(_connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRoute
 def build_app(settings: Settings, context: WorkerContext) -> Front:
     """The worker's ASGI application. `app.state.drain` ends its calls before the server ends."""
     service = Service(settings, context)
+    views = service.views()
     pages = Litestar(
         route_handlers=[
-            admin_router(service.admin_deps()),
-            *ops_handlers(service.ops_deps()),
+            admin_router(service.admin_deps(views)),
+            *ops_handlers(service.ops_deps(views)),
             home_page(__version__, settings.admin_token, is_loopback=context.is_loopback),
         ],
         openapi_config=schema_config(__version__, settings.admin_token, is_loopback=context.is_loopback),

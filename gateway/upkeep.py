@@ -1,4 +1,7 @@
-"""What a worker does beside its calls: gauges, checks of idle providers and of rejected accounts, lists of models."""
+"""What a worker does beside its calls.
+
+Gauges, parks out of the table, checks of idle providers and of rejected accounts, lists of models.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -13,6 +16,8 @@ from gateway.relay.catalog import ModelCatalog
 from gateway.relay.checks import Checks
 from gateway.relay.ports import Clock
 from gateway.relay.waiting import Waiting
+from gateway.store.cooldowns import ParkTable
+from gateway.store.engine import StoreUnavailable
 from gateway.store.watcher import RegistryWatcher
 from gateway.telemetry.events import Event
 from gateway.telemetry.log import LogOutput, get_logger
@@ -73,6 +78,33 @@ class Gauges:
         for problem in self._board.snapshot.problems:
             problems[problem.table] = problems.get(problem.table, 0) + 1
         metrics.set_row_problems(problems)
+
+
+class ParkUpkeep:
+    """Parks out of the table: at the start, and after every (re)connect, for nobody listened in between."""
+
+    def __init__(self, *, table: ParkTable, board: Board) -> None:
+        self._table = table
+        self._board = board
+        self._resynced = asyncio.Event()
+
+    async def read(self) -> None:
+        """Raises StoreUnavailable."""
+        parks, memberships = await self._table.load()
+        self._board.hear_parks(parks)
+        self._board.pools.hear_organizations(memberships)
+
+    def note_resync(self) -> None:
+        self._resynced.set()
+
+    async def read_again(self) -> None:
+        """Waits for the next (re)connect."""
+        await self._resynced.wait()
+        self._resynced.clear()
+        try:
+            await self.read()
+        except StoreUnavailable:
+            self._resynced.set()
 
 
 class ProviderChecks:

@@ -11,7 +11,7 @@ from gateway.core.organizations import Membership
 from gateway.core.outcome import OutcomeKind, Scope, ScopeKind
 from gateway.core.parks import Park
 from gateway.store.engine import StoreUnavailable, store_errors
-from gateway.store.organizations import save_organizations
+from gateway.store.organizations import load_organizations, save_organizations
 from gateway.store.tables import AccountRow, CooldownRow
 
 _TABLE = CooldownRow.__table__.c
@@ -84,10 +84,26 @@ async def delete_expired_parks(connection: AsyncConnection, batch: int = 1000) -
 
 
 class ParkTable:
-    """Fits `notify.announcer.ParkTable`."""
+    """The table of a running gateway. Fits `notify.announcer.ParkTable`."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+
+    async def load(self) -> tuple[list[Park], list[Membership]]:
+        """Parks that hold, and what was learned of organisations. Raises StoreUnavailable."""
+        with store_errors():
+            async with self._engine.begin() as connection:
+                await forget_edited(connection)
+                return await load_parks(connection), await load_organizations(connection)
+
+    async def delete_expired(self) -> None:
+        """One batch; nothing while Postgres is away, for they are as dead later."""
+        try:
+            with store_errors():
+                async with self._engine.begin() as connection:
+                    await delete_expired_parks(connection)
+        except StoreUnavailable:
+            return
 
     async def keep(self, parks: Sequence[Park], recovered: Sequence[Scope]) -> bool:
         """Saves the parks and forgets the recovered scopes, in one transaction. False: Postgres is away."""

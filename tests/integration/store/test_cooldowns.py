@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from gateway.core.outcome import OutcomeKind, Scope, ScopeKind
 from gateway.core.parks import Park
 from gateway.store.cooldowns import ParkTable, delete_expired_parks, forget_edited, forget_parks, load_parks, save_parks
-from gateway.store.engine import make_engine
+from gateway.store.engine import StoreUnavailable, make_engine
 
 NOW = datetime.now(UTC)
 
@@ -104,6 +104,9 @@ async def test_a_table_that_is_away_says_so() -> None:
     engine = make_engine("postgresql://nobody@127.0.0.1:1/none", 1)
 
     assert not await ParkTable(engine).keep([park("a")], [])
+    await ParkTable(engine).delete_expired()
+    with pytest.raises(StoreUnavailable):
+        await ParkTable(engine).load()
 
     await engine.dispose()
 

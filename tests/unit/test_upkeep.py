@@ -1,0 +1,72 @@
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from gateway.core.ids import AccountId
+from gateway.core.organizations import Membership
+from gateway.core.outcome import OutcomeKind, Scope, ScopeKind
+from gateway.core.parks import Park
+from gateway.store.engine import StoreUnavailable
+from gateway.upkeep import ParkUpkeep
+from tests.fakes.relay_kit import RelayKit
+
+
+class Table:
+    """Fits `ParkTable`, as far as it is read: `a` is parked; away as long as `is_away` says."""
+
+    def __init__(self, kit):
+        at = kit.clock.wall_now()
+        until = at + timedelta(seconds=60)
+        scope = Scope(ScopeKind.ACCOUNT, "a")
+        reason = OutcomeKind.OUT_OF_QUOTA
+        self.park = Park(scope=scope, reason=reason, strikes=1, since_at=at, until_at=until, probe_at=until)
+        self.is_away = False
+        self.reads = 0
+
+    async def load(self):
+        self.reads += 1
+        if self.is_away:
+            raise StoreUnavailable("away")
+        return [self.park], [Membership(AccountId("b"), "org-1", False)]
+
+
+@pytest.fixture
+def kit():
+    return RelayKit("a", "b")
+
+
+async def test_what_the_table_keeps_is_heard(kit):
+    upkeep = ParkUpkeep(table=Table(kit), board=kit.board)
+
+    await upkeep.read()
+
+    assert kit.serving() == {"b"}
+    assert kit.board.pools.affiliations.learned(AccountId("b"), kit.board.snapshot).organization == "org-1"
+
+
+async def test_it_is_read_again_after_a_reconnect_and_only_then(kit):
+    table = Table(kit)
+    upkeep = ParkUpkeep(table=table, board=kit.board)
+    reading = asyncio.create_task(upkeep.read_again())
+    await kit.clock.settle()
+    assert table.reads == 0
+
+    upkeep.note_resync()
+    await reading
+
+    assert (table.reads, kit.serving()) == (1, {"b"})
+
+
+async def test_a_reading_that_failed_is_owed(kit):
+    table = Table(kit)
+    table.is_away = True
+    upkeep = ParkUpkeep(table=table, board=kit.board)
+
+    upkeep.note_resync()
+    await upkeep.read_again()
+    assert kit.serving() == {"a", "b"}
+    table.is_away = False
+    await upkeep.read_again()
+
+    assert (table.reads, kit.serving()) == (2, {"b"})
