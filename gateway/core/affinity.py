@@ -167,6 +167,19 @@ def serving_all(snapshot: Snapshot, call: Call, models: Sequence[ModelName]) -> 
     )
 
 
+def upstream_names(snapshot: Snapshot, call: Call, models: Sequence[ModelName]) -> dict[ModelName, ModelName]:
+    """What each of the models is called upstream, where that is another name; `call` leads to the provider.
+
+    Raises CallRefused when the provider serves one of them to nobody.
+    """
+    names: dict[ModelName, ModelName] = {}
+    for model in models:
+        targets = targets_for(snapshot, msgspec.structs.replace(call, model=model))
+        if not targets.is_model_kept and targets.upstream_model != model:
+            names[model] = targets.upstream_model
+    return names
+
+
 def _of_realm(snapshot: Snapshot, provider_id: ProviderId, realm: str) -> tuple[AccountId, ...]:
     accounts = snapshot.accounts_of.get(provider_id, ())
     return tuple(account.id for account in accounts if realm_of(account) == realm)

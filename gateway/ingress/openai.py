@@ -10,7 +10,7 @@ from random import Random
 
 import msgspec
 
-from gateway.core.affinity import Bound
+from gateway.core.affinity import Bound, upstream_names
 from gateway.core.call import BodyKind, Call, Endpoint, Schema
 from gateway.core.errors import (
     AllOutOfQuota,
@@ -41,7 +41,7 @@ from gateway.ingress.upload import read_upload
 from gateway.providers.base import Headers
 from gateway.relay.affinity import Affinity
 from gateway.relay.answer import Answer, ComingBody
-from gateway.relay.batch_file import read_batch
+from gateway.relay.batch_file import read_batch, renamed_batch
 from gateway.relay.board import Board
 from gateway.relay.catalog import ModelCatalog
 from gateway.relay.gate import Gate
@@ -50,7 +50,7 @@ from gateway.relay.metering import CLIENT_GONE, Meter, Progress
 from gateway.relay.own_keys import OwnKey, OwnKeys
 from gateway.relay.ports import Clock
 from gateway.relay.restart import RestartingRelay
-from gateway.relay.spooled import Spool
+from gateway.relay.spooled import Spool, SpooledBody
 from gateway.relay.stateful import StatefulRelay
 from gateway.telemetry.events import CallEnd, Event
 from gateway.telemetry.log import get_logger
@@ -228,10 +228,13 @@ class Exchange:
         for model in models:
             check_model(key, model)
         if batch is not None:
+            batch.check(is_owned=key is not None)
             others = others + batch.references
         call, bound = await self._plane.affinity.bind(
             call, named.path, others, keeps_chats=named.keeps_chats, models=models
         )
+        if batch is not None and isinstance(body, SpooledBody):
+            body = await renamed_batch(body, upstream_names(self._plane.board.snapshot, call, models))
         return self._job(call, key, envelope, body, bound)
 
     def _check_secrets(self, key: ClientKey | None) -> None:

@@ -1,23 +1,48 @@
-"""Reads an uploaded batch before its account is chosen: only one that serves its models can take it."""
+"""Reads an uploaded batch before its account is chosen: only one that serves its models can take it.
 
+Where a route or a provider calls a model otherwise, the lines are given the other name on their way out. To know how
+long the file is then, it is read once more before.
+"""
+
+from contextlib import aclosing
 from typing import Final
 
-from gateway.relay.spooled import PIECE_BYTES, SpooledBody
-from gateway.wire.batch_lines import BatchLines
+from gateway.relay.spooled import SpooledBody
+from gateway.wire.batch_lines import BatchLines, LineRenamer, RenamedLines
+from gateway.wire.multipart import Part
+from gateway.wire.places import Names
 
 PURPOSE: Final = "batch"
 
 
 async def read_batch(body: SpooledBody) -> BatchLines | None:
     """What the lines of the file ask for; None when the form is no batch's. Holds a piece of it at a time."""
-    form = body.form
-    if form is None or form.text("purpose") != PURPOSE:
-        return None
-    file = next((part for part in form.parts if part.name == "file" and part.is_file), None)
+    file = _file_in(body)
     if file is None:
         return None
     lines = BatchLines()
-    for start in range(file.start, file.end, PIECE_BYTES):
-        lines.feed(await body.read(start, min(start + PIECE_BYTES, file.end)))
+    async with aclosing(body.read_pieces(file.start, file.end)) as pieces:
+        async for piece in pieces:
+            lines.feed(piece)
     lines.finish()
     return lines
+
+
+async def renamed_batch(body: SpooledBody, names: Names) -> SpooledBody:
+    """The same form, the lines of its file naming other models. Holds a line at a time."""
+    file = _file_in(body)
+    if file is None or not names:
+        return body
+    renamer, size = LineRenamer(names), 0
+    async with aclosing(body.read_pieces(file.start, file.end)) as pieces:
+        async for piece in pieces:
+            size += len(renamer.feed(piece))
+    size += len(renamer.finish())
+    return body.with_lines(RenamedLines(file.start, file.end, names, size - (file.end - file.start)))
+
+
+def _file_in(body: SpooledBody) -> Part | None:
+    form = body.form
+    if form is None or form.text("purpose") != PURPOSE:
+        return None
+    return next((part for part in reversed(form.parts) if part.name == "file" and part.is_file), None)

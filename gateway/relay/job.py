@@ -12,6 +12,7 @@ from gateway.relay.metering import Progress
 from gateway.relay.pool import Pool
 from gateway.relay.spooled import SpooledBody
 from gateway.wire.envelope import Envelope, prompt_tokens, read_envelope, replace_model
+from gateway.wire.multipart import model_edits
 from gateway.wire.validation import check
 
 Body = bytes | SpooledBody
@@ -60,7 +61,7 @@ def fitted(call: Call, pool: Pool, envelope: Envelope, body: Body) -> Body:
 def renamed(body: Body, old: ModelName | None, new: ModelName) -> Body:
     """`body` naming `new`. `old` is what its envelope said; a body that can name none stays as it is."""
     if isinstance(body, SpooledBody):
-        return body.with_model(new)
+        return body if body.form is None else body.with_edits(model_edits(body.form, new))
     return replace_model(body, old, new) if body else body
 
 
@@ -70,7 +71,7 @@ def body_for(job: Job, model: ModelName, call: Call, pool: Pool) -> Body:
         return b""
     if isinstance(job.written, SpooledBody):
         envelope = Envelope(model=model, is_stream=call.is_stream)
-        return fitted(call, pool, envelope, job.written.with_model(model))
+        return fitted(call, pool, envelope, renamed(job.written, None, model))
     written = replace_model(job.written, job.call.model, model)
     return fitted(call, pool, read_envelope(written, call.endpoint), written)
 

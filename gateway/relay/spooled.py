@@ -8,19 +8,22 @@ import asyncio
 import os
 import tempfile
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from functools import cache
 from pathlib import Path
 
 from gateway.core.errors import NoDiskSpace
-from gateway.core.ids import ModelName
-from gateway.wire.multipart import Edit, Form, model_edits
+from gateway.wire.batch_lines import LineRenamer, RenamedLines
+from gateway.wire.multipart import Edit, Form
 
 HELD_BYTES = 1_048_576
 """A body up to this size stays in memory."""
 PIECE_BYTES = 262_144
 """What is written to the file, or read from it, at once."""
+LOOKED_AT_BYTES = 65_536
+"""The same where each line of it is looked into: about a millisecond of work."""
 THREADS = 4
 """Of their own: a disk that hangs must not hold up whoever else needs a thread, such as the look-up of names."""
 
@@ -120,39 +123,66 @@ class Spool:
 class SpooledBody:
     """Fits `providers.base.BodySource`: the body of a spool, some of its bytes replaced."""
 
-    __slots__ = ("_edits", "_spool", "form", "size")
+    __slots__ = ("_edits", "_lines", "_spool", "form", "size")
 
-    def __init__(self, spool: Spool, form: Form | None = None, edits: tuple[Edit, ...] = ()) -> None:
+    def __init__(
+        self, spool: Spool, form: Form | None = None, edits: Sequence[Edit] = (), lines: RenamedLines | None = None
+    ) -> None:
+        """`lines`: the batch's file in the form, where its lines go on under other names."""
         self._spool = spool
         self.form = form
         """None: it is no form."""
-        self._edits = edits
+        self._edits = tuple(edits)
+        self._lines = lines
         self.size = spool.size + sum(len(edit.new) - (edit.end - edit.start) for edit in edits)
+        self.size += 0 if lines is None else lines.growth
 
     @property
     def held_bytes(self) -> int:
         """Of them in memory."""
         return self._spool.held_bytes
 
-    def with_model(self, model: ModelName) -> "SpooledBody":
-        """The same form naming `model`; itself when it is no form."""
-        return self if self.form is None else SpooledBody(self._spool, self.form, model_edits(self.form, model))
+    def with_edits(self, edits: Sequence[Edit]) -> "SpooledBody":
+        """The same body with these bytes of it replaced, in place of those that were before."""
+        return SpooledBody(self._spool, self.form, edits, self._lines)
 
-    async def read(self, start: int, end: int) -> bytes:
-        """Bytes as they came, at offsets of the form's parts."""
-        return await self._spool.read(start, end)
+    def with_lines(self, lines: RenamedLines) -> "SpooledBody":
+        """The same body, and its batch's file under other names."""
+        return SpooledBody(self._spool, self.form, self._edits, lines)
+
+    async def read_pieces(self, start: int, end: int, length: int = LOOKED_AT_BYTES) -> AsyncGenerator[bytes, None]:
+        """Bytes as they came, at offsets of the form's parts; `length`: of a piece."""
+        for at in range(start, end, length):
+            yield await self._spool.read(at, min(at + length, end))
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """From the beginning, whenever it is called."""
         at = 0
-        for edit in (*self._edits, Edit(self._spool.size, self._spool.size, b"")):
-            while at < edit.start:
-                end = min(at + PIECE_BYTES, edit.start)
-                yield await self._spool.read(at, end)
-                at = end
-            if edit.new:
-                yield edit.new
-            at = edit.end
+        changes: list[Edit | RenamedLines] = [*self._edits, Edit(self._spool.size, self._spool.size, b"")]
+        if self._lines is not None:
+            changes.append(self._lines)
+        for change in sorted(changes, key=lambda change: change.start):
+            async with aclosing(self.read_pieces(at, change.start, PIECE_BYTES)) as unchanged:
+                async for piece in unchanged:
+                    yield piece
+            async with aclosing(self._changed(change)) as changed:
+                async for piece in changed:
+                    yield piece
+            at = change.end
+
+    async def _changed(self, change: Edit | RenamedLines) -> AsyncGenerator[bytes, None]:
+        """What stands in the place of the bytes that are changed; no piece is empty."""
+        if isinstance(change, Edit):
+            if change.new:
+                yield change.new
+            return
+        renamer = LineRenamer(change.names)
+        async with aclosing(self.read_pieces(change.start, change.end)) as pieces:
+            async for piece in pieces:
+                if renamed := renamer.feed(piece):
+                    yield renamed
+        if rest := renamer.finish():
+            yield rest
 
 
 @cache

@@ -1,22 +1,27 @@
-"""A batch's input as it passes by (JSONL): which models its lines ask for, and which objects they name.
+"""A batch's input as it passes by (JSONL): which models its lines ask for, which objects they name, and other names.
 
 Rules of this file: one line is held at a time, of a bounded length; what cannot be read is left to the upstream, which
-tells the caller line by line. Lines are never changed.
+tells the caller line by line. Of a line only the bytes of its model are ever changed.
 """
 
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from gateway.core.affinity import ENCRYPTED, Reference
+from gateway.core.errors import InvalidCall
 from gateway.core.ids import ModelName
+from gateway.wire.lenient import decode_leniently
+from gateway.wire.places import UNREADABLE, Names, renamed_at
 from gateway.wire.references import FINE_TUNED, MEMBERS, read_references
 
 MAX_LINE_BYTES: Final = 32 * 1024 * 1024
 """Of a JSON body of ours, and so of a line. A longer one is not looked into."""
 MAX_MODELS: Final = 100
 """OpenAI takes one a file."""
-MAX_REFERENCES: Final = 1_000
+MAX_REFERENCES: Final = 10_000
+PLACE: Final = ("body", "model")
 _NEEDLES: Final = (*[f'"{name}"'.encode() for name in (*MEMBERS, ENCRYPTED)], f'"{FINE_TUNED}'.encode(), b"\\u00")
 
 
@@ -28,25 +33,21 @@ class _Line(msgspec.Struct, gc=False):
     body: _Body
 
 
-class _Whole(msgspec.Struct):
-    body: dict[str, Any]
-
-
 _decode_line: Final = msgspec.json.Decoder(_Line).decode
-_decode_whole: Final = msgspec.json.Decoder(_Whole).decode
 
 
 class BatchLines:
     """Fed the file piece by piece, cut anywhere; then `finish`."""
 
     def __init__(self) -> None:
-        self._held: list[bytes] = []
-        self._held_bytes = 0
-        self._is_skipped = False
+        self._held = _Held()
         self._models: dict[ModelName, None] = {}
         self._references: dict[str, Reference] = {}
         self.lines = 0
         """Those that are not empty."""
+        self.unread: int | None = None
+        """Index of the first line of which nothing is known: it is no JSON object, or too long."""
+        self._is_too_much = False
 
     @property
     def models(self) -> tuple[ModelName, ...]:
@@ -60,40 +61,138 @@ class BatchLines:
     def feed(self, piece: bytes) -> None:
         *lines, rest = piece.split(b"\n")
         for line in lines:
-            self._hold(line)
+            self._held.add(line)
             self._end_line()
-        self._hold(rest)
+        self._held.add(rest)
 
     def finish(self) -> None:
         """The last line needs no line end."""
         self._end_line()
 
-    def _hold(self, part: bytes) -> None:
-        self._held_bytes += len(part)
-        if self._held_bytes > MAX_LINE_BYTES:
-            self._held.clear()
-            self._is_skipped = True
-        elif part:
-            self._held.append(part)
+    def check(self, *, is_owned: bool) -> None:
+        """Raises InvalidCall for a file that names more than can be looked after.
+
+        `is_owned`: the caller's ids and models are its own, so a line that nobody can look into may not pass either.
+        """
+        if self._is_too_much:
+            raise _refused(
+                f"The file names more than {MAX_MODELS} models, or more than {MAX_REFERENCES} objects. Divide it."
+            )
+        if is_owned and self.unread is not None:
+            raise _refused(
+                f"Line {self.unread + 1} of the file is no JSON object, or longer than {MAX_LINE_BYTES >> 20} MiB."
+            )
 
     def _end_line(self) -> None:
-        line, is_skipped = b"".join(self._held), self._is_skipped
-        self._held.clear()
-        self._held_bytes, self._is_skipped = 0, False
-        if is_skipped or line.strip():
+        is_long = self._held.is_long
+        line = self._held.take()
+        if is_long or line.strip():
             self.lines += 1
-        if line and not is_skipped:
-            self._read(line)
+            if is_long or not self._read(line):
+                self.unread = self.lines - 1 if self.unread is None else self.unread
 
-    def _read(self, line: bytes) -> None:
+    def _read(self, line: bytes) -> bool:
+        """Whether it could be read."""
+        if self._is_too_much:
+            return True
         try:
-            model = _decode_line(line).body.model
-            fields = _decode_whole(line).body if any(needle in line for needle in _NEEDLES) else {}
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return
-        if isinstance(model, str) and model.strip() and len(self._models) < MAX_MODELS:
-            self._models.setdefault(ModelName(model))
-        for reference in read_references(fields) if fields else ():
-            if len(self._references) < MAX_REFERENCES:
-                param = f"file[{self.lines - 1}].{reference.param}"
-                self._references.setdefault(reference.id, msgspec.structs.replace(reference, param=param))
+            model, whole = _read_line(line)
+            if whole is None and any(needle in line for needle in _NEEDLES):
+                whole = decode_leniently(line)
+        except UNREADABLE:
+            return False
+        if model is not None:
+            self._models.setdefault(model)
+        fields = whole.get("body") if isinstance(whole, dict) else None
+        for reference in read_references(fields) if isinstance(fields, dict) else ():
+            param = f"file[{self.lines - 1}].{reference.param}"
+            self._references.setdefault(reference.id, msgspec.structs.replace(reference, param=param))
+        self._is_too_much = len(self._models) > MAX_MODELS or len(self._references) > MAX_REFERENCES
+        return whole is None or isinstance(whole, dict)
+
+
+class RenamedLines(NamedTuple):
+    """Bytes `start` to `end` of a body are a batch's file whose lines go on under other names of models."""
+
+    start: int
+    end: int
+    names: Names
+    growth: int
+    """Bytes that the file becomes longer by."""
+
+
+class LineRenamer:
+    """Fed the file piece by piece, cut anywhere; gives it back with `names` for the models of its lines."""
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+        self._held = _Held()
+
+    def feed(self, piece: bytes) -> bytes:
+        return b"".join(self._fed(piece))
+
+    def finish(self) -> bytes:
+        return self._ended()
+
+    def _fed(self, piece: bytes) -> Iterator[bytes]:
+        *lines, rest = piece.split(b"\n")
+        for line in lines:
+            yield self._held.add(line)
+            yield self._ended()
+            yield b"\n"
+        yield self._held.add(rest)
+
+    def _ended(self) -> bytes:
+        line = self._held.take()
+        try:
+            is_named = bool(line) and _read_line(line)[0] in self._names
+            return renamed_at(line, (PLACE,), self._names) if is_named else line
+        except UNREADABLE:
+            return line
+
+
+def _read_line(line: bytes) -> tuple[ModelName | None, Any]:
+    """The model that a line asks for, and its value if it had to be decoded as a whole; else None, for an object.
+
+    Raises one of `UNREADABLE` for what is no JSON.
+    """
+    try:
+        model, whole = _decode_line(line).body.model, None
+    except msgspec.DecodeError:
+        whole = decode_leniently(line)
+        body = whole.get("body") if isinstance(whole, dict) else None
+        model = body.get("model") if isinstance(body, dict) else None
+    return ModelName(model) if isinstance(model, str) and model.strip() else None, whole
+
+
+class _Held:
+    """One line on its way, up to `MAX_LINE_BYTES`."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._bytes = 0
+        self.is_long = False
+
+    def add(self, part: bytes) -> bytes:
+        """What is not held: of a line that is too long all that came of it."""
+        if self.is_long:
+            return part
+        self._parts.append(part)
+        self._bytes += len(part)
+        self.is_long = self._bytes > MAX_LINE_BYTES
+        return self._taken() if self.is_long else b""
+
+    def take(self) -> bytes:
+        """The line, which is over; empty when it was too long."""
+        self.is_long = False
+        return self._taken()
+
+    def _taken(self) -> bytes:
+        line = b"".join(self._parts)
+        self._parts.clear()
+        self._bytes = 0
+        return line
+
+
+def _refused(message: str) -> InvalidCall:
+    return InvalidCall(message, param="file", code="invalid_batch_file")

@@ -14,11 +14,10 @@ from gateway.core.call import Endpoint, ModelUse, StreamKind
 from gateway.core.errors import InvalidCall
 from gateway.core.ids import ModelName
 from gateway.wire.acting import acts
+from gateway.wire.lenient import decode_leniently
 from gateway.wire.members import read_members
 from gateway.wire.multipart import Form
-from gateway.wire.numbers import decode_any_numbers
 from gateway.wire.refusals import kind_of, missing_model, wrong_type
-from gateway.wire.surrogates import without_surrogates
 
 _MODEL_KEY: Final = re.compile(rb'"model"')
 _MODEL_MEMBER: Final = re.compile(rb'"model"[ \t\n\r]*+:[ \t\n\r]*+("(?:[^"\\]++|\\.)*+")')
@@ -197,7 +196,7 @@ def _decode(body: bytes) -> dict[str, Any]:
     if not body or body.isspace():
         raise InvalidCall("The request has no body: a JSON object is expected.", code="invalid_json")
     try:
-        fields = _decode_leniently(body)
+        fields = decode_leniently(body)
     except UnicodeDecodeError as error:
         raise InvalidCall("The body is not valid JSON: a text in it is not UTF-8.", code="invalid_json") from error
     except RecursionError as error:
@@ -207,21 +206,6 @@ def _decode(body: bytes) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise InvalidCall(f"The body must be a JSON object, but it is {kind_of(fields)}.", code="invalid_json")
     return fields
-
-
-def _decode_leniently(body: bytes) -> Any:  # noqa: ANN401  # it may be any JSON value
-    try:
-        return msgspec.json.decode(body)
-    except msgspec.ValidationError:  # without a type to fit, only a number out of range is one
-        return decode_any_numbers(body)
-    except msgspec.DecodeError:
-        readable = without_surrogates(body)
-        if readable == body:
-            raise
-    try:
-        return msgspec.json.decode(readable)
-    except msgspec.ValidationError:
-        return decode_any_numbers(readable)
 
 
 def _what_is_wrong(body: bytes, error: msgspec.DecodeError) -> str:

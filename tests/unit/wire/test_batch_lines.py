@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.core.errors import InvalidCall
 from gateway.wire import batch_lines
 from gateway.wire.batch_lines import BatchLines
 
@@ -74,15 +75,45 @@ def test_a_line_too_long_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read(file, list(range(0, len(file), 100))) == (("gpt-4o",), [], 2)
 
 
-def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_lines, "MAX_MODELS", 2)
-    monkeypatch.setattr(batch_lines, "MAX_REFERENCES", 2)
-    file = b"\n".join(line(model=f"m{number}", previous_response_id=f"r{number}") for number in range(5))
+@pytest.mark.parametrize(
+    "file",
+    [
+        pytest.param(line(model="m") + b"\n\nnot json", id="no JSON"),
+        pytest.param(line(model="m") + b"\n[]", id="no object"),
+        pytest.param(line(model="m") + b"\n" + b" " * 600 + line(model="n"), id="too long"),
+    ],
+)
+def test_what_nobody_can_look_into_is_refused_to_owners(file: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_lines, "MAX_LINE_BYTES", 500)
+    lines = BatchLines()
+    lines.feed(file)
+    lines.finish()
 
-    models, references, _ = read(file)
+    lines.check(is_owned=False)
+    with pytest.raises(InvalidCall, match="Line 2 of the file") as refused:
+        lines.check(is_owned=True)
+    assert (refused.value.code, refused.value.param) == ("invalid_batch_file", "file")
 
-    assert models == ("m0", "m1")
-    assert [id_ for id_, _ in references] == ["r0", "r1"]
+
+@pytest.mark.parametrize("bound", ["MAX_MODELS", "MAX_REFERENCES"])
+def test_more_than_can_be_looked_after_is_refused(bound: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_lines, bound, 2)
+    lines = BatchLines()
+    for number in range(2):
+        lines.feed(line(model=f"m{number}", previous_response_id=f"r{number}") + b"\n")
+    lines.check(is_owned=False)
+    for number in range(2, 5):
+        lines.feed(line(model=f"m{number}", previous_response_id=f"r{number}") + b"\n")
+
+    assert len(lines.models) == len(lines.references) == 3
+    with pytest.raises(InvalidCall, match="Divide it"):
+        lines.check(is_owned=False)
+
+
+def test_half_a_surrogate_and_a_huge_number_hide_nothing() -> None:
+    file = b'{"body":{"model":"gpt-4","input":"\\ud800","file_id":"file-1","x":1e999}}'
+
+    assert read(file) == (("gpt-4",), [("file-1", "file[0].file_id")], 1)
 
 
 def test_an_escaped_name_is_read() -> None:
