@@ -32,8 +32,9 @@ from gateway.ingress.cors import Cors
 from gateway.ingress.front import Front
 from gateway.ingress.home import home_page
 from gateway.ingress.keep_alive import KeepAlives
-from gateway.ingress.openai import DataPlane, data_plane
+from gateway.ingress.openai import data_plane
 from gateway.ingress.ops import OpsDeps, ops_handlers
+from gateway.ingress.plane import DataPlane
 from gateway.ingress.realtime import SocketPlane, socket_plane
 from gateway.ingress.schema import schema_config
 from gateway.memory import Memory

@@ -5,53 +5,36 @@ the call, find its pool, check it, relay it, send the answer.
 """
 
 import asyncio
-from pathlib import Path
-from random import Random
 
 import msgspec
 
 from gateway.core.affinity import Bound, upstream_names
 from gateway.core.call import BodyKind, Call, Endpoint, Schema
 from gateway.core.errors import (
-    AllOutOfQuota,
-    AllOverloaded,
-    AllRateLimited,
     CallRefused,
     GatewayError,
     ModelNotFound,
-    NoAccountAvailable,
-    NoDiskSpace,
     NotAllowed,
     ShuttingDown,
-    UpstreamFailed,
-    UpstreamTimedOut,
 )
 from gateway.core.ids import CallId, ModelName, ProviderId
 from gateway.core.outcome import OutcomeKind
 from gateway.core.snapshot import ClientKey
-from gateway.ingress.asgi import HangUp, HangUpWatch, Receive, Scope, Send, send_coming, send_whole
+from gateway.ingress.asgi import HangUp, Receive, Scope, Send, send_coming, send_whole
 from gateway.ingress.asked import ANTHROPIC_VERSION, as_spoken, endpoint_of, envelope_of, is_upload, methods_of
 from gateway.ingress.body import CallerGone, read_body
-from gateway.ingress.caller import Callers, check_model
-from gateway.ingress.cors import Cors
+from gateway.ingress.caller import check_model
 from gateway.ingress.front import DataPlaneApp
-from gateway.ingress.keep_alive import KeepAlives
 from gateway.ingress.own_key import own_key_in
+from gateway.ingress.plane import JSON, PREFIX, UNKNOWN, DataPlane, end_of, own_headers
 from gateway.ingress.upload import read_upload
 from gateway.providers.base import Headers
-from gateway.relay.affinity import Affinity
 from gateway.relay.answer import Answer, ComingBody
 from gateway.relay.batch_file import read_batch, renamed_batch
-from gateway.relay.board import Board
-from gateway.relay.catalog import ModelCatalog
-from gateway.relay.gate import Gate
 from gateway.relay.job import Body, Job, charged, fitted
-from gateway.relay.metering import CLIENT_GONE, Meter, Progress
-from gateway.relay.own_keys import OwnKey, OwnKeys
-from gateway.relay.ports import Clock
-from gateway.relay.restart import RestartingRelay
+from gateway.relay.metering import CLIENT_GONE, Progress
+from gateway.relay.own_keys import OwnKey
 from gateway.relay.spooled import Spool, SpooledBody
-from gateway.relay.stateful import StatefulRelay
 from gateway.telemetry.events import CallEnd, Event
 from gateway.telemetry.log import get_logger
 from gateway.wire.acting import as_creating
@@ -63,52 +46,6 @@ from gateway.wire.headers import max_wait_s, request_headers
 from gateway.wire.paths import check_path
 from gateway.wire.query import model_in, replace_model
 from gateway.wire.references import Named, may_refer, references_of, texts_of
-
-PREFIX = b"/v1"
-UNKNOWN = Endpoint(name="unknown", method="", path="")
-"""Label of calls that were refused before their endpoint was known."""
-JSON = ((b"content-type", b"application/json"),)
-
-
-ENDS: tuple[tuple[type[GatewayError], OutcomeKind | CallEnd], ...] = (
-    (CallRefused, CallEnd.REFUSED),
-    (AllRateLimited, OutcomeKind.RATE_LIMITED),
-    (AllOutOfQuota, OutcomeKind.OUT_OF_QUOTA),
-    (AllOverloaded, OutcomeKind.OVERLOADED),
-    (UpstreamFailed, OutcomeKind.UPSTREAM_ERROR),
-    (UpstreamTimedOut, OutcomeKind.TIMED_OUT),
-    (NoAccountAvailable, CallEnd.NO_ACCOUNT),
-    (NoDiskSpace, CallEnd.REFUSED),
-    (ShuttingDown, CallEnd.SHUTTING_DOWN),
-)
-"""How a call ended that got an error of ours, for the log and the counters."""
-
-
-class DataPlane(msgspec.Struct, frozen=True, kw_only=True):
-    """What the handler needs."""
-
-    board: Board
-    relay: RestartingRelay
-    stateful: StatefulRelay
-    """Takes the calls that have to do with stateful objects."""
-    affinity: Affinity
-    catalog: ModelCatalog
-    meter: Meter
-    gate: Gate
-    hang_ups: HangUpWatch
-    own_keys: OwnKeys
-    keep_alives: KeepAlives
-    clock: Clock
-    rng: Random
-    callers: Callers
-    cors: Cors
-    max_json_bytes: int
-    max_body_bytes: int
-    spool_folder: Path | None
-    """Where uploads are kept that are too large for memory; None: the system's folder."""
-    default_wait_s: float
-    max_wait_s: float
-    gives_client_secrets: bool
 
 
 def data_plane(plane: DataPlane) -> DataPlaneApp:
@@ -372,8 +309,7 @@ class Exchange:
         elif error.status == 426:  # RFC 9110 §15.5.22
             headers += ((b"upgrade", b"websocket"),)
         await send_whole(self._scope, self._send, error.status, headers, body)
-        end = next((end for kind, end in ENDS if isinstance(error, kind)), CallEnd.CRASHED)
-        self._progress.finish(end, error.status, code=error.code)
+        self._progress.finish(end_of(error), error.status, code=error.code)
 
     async def _crashed(self) -> None:
         if self._coming is None:
@@ -399,18 +335,3 @@ class Exchange:
         await send_whole(self._scope, self._send, 204, headers, b"")
         self._progress.finish(OutcomeKind.OK, 204)
         return True
-
-
-def own_headers(call_id: CallId, progress: Progress) -> Headers:
-    """What the gateway says of the call: who served it, in how many attempts."""
-    headers: Headers = ((b"x-request-id", call_id.encode()),)
-    if progress.provider_id is not None:
-        account = () if progress.account_id is None else ((b"x-gateway-account", progress.account_id.encode()),)
-        headers += (
-            (b"x-gateway-provider", progress.provider_id.encode()),
-            *account,
-            (b"x-gateway-attempts", b"%d" % progress.attempts),
-        )
-    if progress.served_model is not None:
-        headers += ((b"x-gateway-model", progress.served_model.encode("latin-1", "replace")),)
-    return headers

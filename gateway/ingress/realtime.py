@@ -21,8 +21,8 @@ from gateway.core.snapshot import ClientKey
 from gateway.ingress.asgi import Receive, Scope, Send
 from gateway.ingress.caller import check_model
 from gateway.ingress.front import DataPlaneApp
-from gateway.ingress.openai import ENDS, JSON, PREFIX, UNKNOWN, DataPlane, own_headers
 from gateway.ingress.own_key import own_key_in
+from gateway.ingress.plane import JSON, PREFIX, UNKNOWN, DataPlane, end_of, own_headers
 from gateway.ingress.socket import CallerSocket
 from gateway.relay.answer import Answer
 from gateway.relay.fallbacks import FallbackRelay
@@ -276,8 +276,7 @@ class Upgrade:
     async def _refuse_with(self, error: GatewayError) -> None:
         headers = (*JSON, *error_headers(error), *self._own_headers())
         await self._caller.refuse(error.status, headers, write_error(error))
-        end = next((end for kind, end in ENDS if isinstance(error, kind)), CallEnd.CRASHED)
-        self._progress.finish(end, error.status, code=error.code)
+        self._progress.finish(end_of(error), error.status, code=error.code)
 
     async def _crashed(self) -> None:
         if self._session is not None:
