@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from gateway.core.attempts import after_commit
-from gateway.core.call import CHUNKS, Endpoint, StreamKind
+from gateway.core.call import CHUNKS, Endpoint, Schema, StreamKind
 from gateway.core.errors import GatewayError
 from gateway.core.ids import AccountId, Instant
 from gateway.core.outcome import Outcome
@@ -21,6 +21,7 @@ from gateway.relay.ports import Clock
 from gateway.relay.streaming import StreamingBody
 from gateway.wire.sent import Sent
 from gateway.wire.splice import ToldChunks
+from gateway.wire.splice_messages import ToldMessage
 from gateway.wire.splice_response import ToldResponse
 
 PATIENCE_S = 3.0
@@ -72,6 +73,8 @@ def _sent_of(endpoint: Endpoint) -> Sent | None:
         return None
     if endpoint.stream in CHUNKS:
         return Sent(ToldChunks())
+    if endpoint.schema is Schema.ANTHROPIC and endpoint.stream is StreamKind.EVENTS:
+        return Sent(ToldMessage())
     is_new_response = endpoint.stream is StreamKind.RESPONSES and endpoint.method == "POST"
     return Sent(ToldResponse()) if is_new_response else None
 

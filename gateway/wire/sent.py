@@ -4,7 +4,7 @@
     Continued.feed: the second answer's events ─▶ b"" while they repeat what was sent, then the rest; None: they differ
 
 How a piece is read, and what of a second answer continues it, depends on the events: `wire/splice` for chat chunks and
-completions, `wire/splice_response` for the Responses API.
+completions, `wire/splice_response` for the Responses API, `wire/splice_messages` for Anthropic's Messages.
 """
 
 from typing import Final, Protocol
@@ -89,3 +89,47 @@ class Sent:
             self._told = None
         if told.characters > MAX_TEXT:
             self._told = None
+
+
+class Parts:
+    """Texts of several kinds in the order in which an answer told them; and how much of it another has repeated."""
+
+    __slots__ = ("_parts", "_place", "_step")
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[str, list[str]]] = []
+        """Kinds of text, each with its pieces; `join` makes one of them."""
+        self._step = 0
+        """Parts that have been repeated."""
+        self._place = 0
+        """Characters of the next part that have been repeated."""
+
+    @property
+    def owes(self) -> bool:
+        return self._step < len(self._parts)
+
+    def add(self, kind: str, text: str) -> None:
+        if self._parts and self._parts[-1][0] == kind:
+            self._parts[-1][1].append(text)
+        else:
+            self._parts.append((kind, [text]))
+
+    def join(self) -> None:
+        """Pieces become one."""
+        for _, pieces in self._parts:
+            pieces[:] = ["".join(pieces)]
+
+    def repeat(self, kind: str, value: str) -> str:
+        """What `value` says beyond what was told; empty when that is nothing. Raises CannotJoin when it differs."""
+        while value and self.owes:
+            if self._parts[self._step][0] != kind:
+                raise CannotJoin
+            told = self._parts[self._step][1][0]
+            expected = told[self._place : self._place + len(value)]
+            if not value.startswith(expected):
+                raise CannotJoin
+            value = value[len(expected) :]
+            self._place += len(expected)
+            if self._place == len(told):
+                self._step, self._place = self._step + 1, 0
+        return value

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.wire.members import read_members
-from gateway.wire.sent import UNREADABLE, CannotJoin
+from gateway.wire.sent import UNREADABLE, CannotJoin, Parts
 from gateway.wire.sse import EventSplitter, read_event, with_data
 
 MAX_HELD_BYTES: Final = 1024 * 1024
@@ -48,51 +48,31 @@ _decode_names: Final = msgspec.json.Decoder(_Names).decode
 class _Told:
     """What one choice has told so far; and how much of it the second answer has repeated."""
 
-    __slots__ = ("finish_reason", "has_role", "parts", "place", "step")
+    __slots__ = ("finish_reason", "has_role", "parts")
 
     def __init__(self) -> None:
-        self.parts: list[tuple[str, list[str]]] = []
-        """Kinds of text in their order, each with its pieces; `close` joins them."""
+        self.parts = Parts()
         self.has_role = False
         self.finish_reason: str | None = None
-        self.step = 0
-        """Parts that have been repeated."""
-        self.place = 0
-        """Characters of the next part that have been repeated."""
 
     @property
     def owes(self) -> bool:
-        return self.step < len(self.parts) or self.finish_reason is not None
-
-    def add(self, kind: str, text: str) -> None:
-        if self.parts and self.parts[-1][0] == kind:
-            self.parts[-1][1].append(text)
-        else:
-            self.parts.append((kind, [text]))
-
-    def join(self) -> None:
-        """Pieces become one."""
-        for _, pieces in self.parts:
-            pieces[:] = ["".join(pieces)]
+        return self.parts.owes or self.finish_reason is not None
 
     def repeat(self, kind: str, value: Any) -> Any:  # noqa: ANN401  # a member of a delta, whatever it is
         """What `value` says beyond what was told; empty when that is nothing."""
-        while value and self.owes:
-            if self.step == len(self.parts) or self.parts[self.step][0] != kind or not isinstance(value, str):
-                raise CannotJoin
-            told = self.parts[self.step][1][0]
-            expected = told[self.place : self.place + len(value)]
-            if not value.startswith(expected):
-                raise CannotJoin
-            value = value[len(expected) :]
-            self.place += len(expected)
-            if self.place == len(told):
-                self.step, self.place = self.step + 1, 0
-        return value
+        if not value or not self.owes:
+            return value
+        if not isinstance(value, str):
+            raise CannotJoin
+        rest = self.parts.repeat(kind, value)
+        if rest and self.finish_reason is not None:
+            raise CannotJoin
+        return rest
 
     def end(self, finish_reason: str) -> bool:
         """Whether this end is news."""
-        if self.step < len(self.parts) or self.finish_reason not in {None, finish_reason}:
+        if self.parts.owes or self.finish_reason not in {None, finish_reason}:
             raise CannotJoin
         return self.finish_reason is None
 
@@ -117,7 +97,7 @@ class ToldChunks:
             else:
                 self._read_piece(piece)
         for told in self._choices.values():
-            told.join()
+            told.parts.join()
 
     def _read_piece(self, piece: bytes) -> None:
         for event in EventSplitter().feed(piece):
@@ -147,7 +127,7 @@ class ToldChunks:
             if kind == "role":
                 told.has_role = True
             else:
-                told.add(kind, value)
+                told.parts.add(kind, value)
                 self.characters += len(value)
         if choice.finish_reason is not None:
             told.finish_reason = choice.finish_reason

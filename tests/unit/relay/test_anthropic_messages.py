@@ -12,7 +12,13 @@ from gateway.core.outcome import Fault, FaultKind, OutcomeKind
 from gateway.wire.endpoints import find
 from tests.fakes.anthropic_kit import MESSAGE, NATIVE, OK, Kit, data_of, stream
 from tests.fakes.scripted_upstream import JSON_HEADERS, Reply
-from tests.unit.wire.openai_anthropic.samples import BEGIN_TEXT, HELLO, STOP, event, start, text
+from tests.unit.wire.openai_anthropic.samples import BEGIN_TEXT, HELLO, STOP, begin, end, event, start, text
+
+
+def compact_text(piece):
+    """As we write it."""
+    data = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": piece}}
+    return b"event: content_block_delta\ndata: " + json.dumps(data, separators=(",", ":")).encode() + b"\n\n"
 
 
 async def test_a_message_passes_byte_for_byte_with_its_usage_counted():
@@ -37,28 +43,55 @@ async def test_a_stream_of_messages_passes_byte_for_byte():
 
 
 async def test_a_stream_of_messages_that_fails_before_content_moves_on_unseen():
-    overloaded = event("error", error={"type": "overloaded_error", "message": "Overloaded"})
-    kit = Kit(stream(start(), overloaded), stream(*HELLO))
+    kit = Kit(stream(start(), OVERLOADED), stream(*HELLO))
 
     assert await kit.text("/messages") == b"".join(HELLO)
     assert kit.upstream.keys == ["sk-a", "sk-b"]
 
 
-@pytest.mark.parametrize("tail", [[], [Fault(FaultKind.RESET, "gone", is_body_sent=True)]], ids=["ended", "reset"])
+GONE = Fault(FaultKind.RESET, "gone", is_body_sent=True)
+OVERLOADED = event("error", error={"type": "overloaded_error", "message": "Overloaded"})
+SECOND = [piece.replace(b"msg_1", b"msg_2").replace(b'"output_tokens": 9', b'"output_tokens": 11') for piece in HELLO]
+
+
+@pytest.mark.parametrize("tail", [[], [GONE], [OVERLOADED]], ids=["ended", "reset", "overloaded"])
+async def test_a_stream_of_messages_that_breaks_is_finished_by_another_account(tail):
+    kit = Kit(stream(start(), BEGIN_TEXT, text("H"), *tail), stream(*SECOND))
+
+    answer, job = await kit.said("/messages", stream=True)
+    sent = await kit.streamed(answer)
+
+    assert kit.upstream.keys == ["sk-a", "sk-b"]
+    assert sent == b"".join((start(), BEGIN_TEXT, text("H"), compact_text("el"), text("lo"), *SECOND[-3:]))
+    assert job.progress.is_spliced
+    assert (job.progress.usage.input_tokens, job.progress.usage.output_tokens) == (35, 11)
+    kit.assert_idle()
+
+
+@pytest.mark.parametrize("tail", [[], [GONE], [end()]], ids=["ended", "reset", "no-message-stop"])
 async def test_a_truncated_stream_of_messages_never_ends_cleanly(tail):
-    kit = Kit(stream(start(), BEGIN_TEXT, text("Hel"), *tail), stream(*HELLO))
+    kit = Kit(stream(start(), BEGIN_TEXT, text("Hal"), *tail), stream(*HELLO))
 
     sent = await kit.text("/messages")
 
-    assert kit.upstream.keys == ["sk-a"]
     last = data_of(sent)[-1]
     assert (last["type"], last["error"]["type"]) == ("error", "api_error")
     assert b"event: error\n" in sent
+    assert STOP not in sent
+
+
+async def test_what_thinks_or_calls_tools_is_not_asked_for_again():
+    for block in ({"type": "thinking", "thinking": "Hm"}, {"type": "tool_use", "id": "t", "name": "f", "input": {}}):
+        kit = Kit(stream(start(), begin(0, **block), text("Hel"), GONE), stream(*HELLO))
+
+        sent = await kit.text("/messages")
+
+        assert kit.upstream.keys == ["sk-a"]
+        assert data_of(sent)[-1]["type"] == "error"
 
 
 async def test_an_error_in_the_middle_reaches_the_caller_in_anthropics_form():
-    overloaded = event("error", error={"type": "overloaded_error", "message": "Overloaded"})
-    kit = Kit(stream(start(), BEGIN_TEXT, text("Hel"), overloaded))
+    kit = Kit(stream(start(), BEGIN_TEXT, text("Hel"), OVERLOADED), stream(OVERLOADED))
 
     sent = await kit.text("/messages")
 
