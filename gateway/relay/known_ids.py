@@ -1,14 +1,15 @@
 """What this worker knows of stateful ids: a bounded memory in front of the table, and a queue of what the table lacks.
 
-    learn() ──► memory (at once) ──► held ──► the table, in batches ──► stored() returns
-    find()  ──► memory, held ──► one SELECT for the rest
+    learn() ──► held ──► the table, in batches ──► memory ──► stored() returns
+    find()  ──► memory ──► one SELECT for the rest ──► held
 
 Rules of this file: the memory is bounded, the oldest look-up goes first; so is `held`, whose oldest goes when Postgres
-is away for too long: the id is then unknown after a restart, and looked for upstream. An id's owner never changes.
+is away for too long: the id is then unknown after a restart, and looked for upstream. An id's owner never changes, and
+the table says who it is: answers repeat what callers wrote, so an id that one shows may be another caller's.
 """
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from gateway.core.affinity import Binding
 from gateway.relay.ports import Clock, IdStore
@@ -55,24 +56,24 @@ class KnownIds:
     # -- looking up ----------------------------------------------------------------------------------------------
 
     def get(self, id_: str) -> Binding | None:
-        """What the memory has."""
-        binding = self._known.pop(id_, None)
-        if binding is not None:
-            self._known[id_] = binding
-            return binding
-        return self._held.get(id_)
+        """What the memory has, and else what was learned and is not stored yet."""
+        return self._remembered(id_) or self._held.get(id_)
 
     async def find(self, ids: Collection[str]) -> tuple[dict[str, Binding], bool]:
         """Those that are known, and whether that is certain: False when Postgres could not be asked for the rest."""
-        found = {id_: binding for id_ in ids if (binding := self.get(id_)) is not None}
-        missing = [id_ for id_ in ids if id_ not in found and id_ not in self._held]
-        if not missing:
-            return found, True
-        rows = await self._asked(missing)
+        found = {id_: binding for id_ in ids if (binding := self._remembered(id_)) is not None}
+        held = {id_: self._held[id_] for id_ in ids if id_ not in found and id_ in self._held}
+        missing = [id_ for id_ in ids if id_ not in found and (id_ not in held or self._may_be_others(held[id_]))]
+        rows = await self._asked(missing) if missing else []
         for row in rows or ():
             found[row.id] = row
             self._remember(row)
+        found |= {id_: binding for id_, binding in held.items() if id_ not in found and binding is not None}
         return found, rows is not None
+
+    def _may_be_others(self, held: Binding | None) -> bool:
+        """What is to be forgotten is nobody's; with Postgres away there is nobody to ask."""
+        return held is not None and not self.is_away
 
     async def _asked(self, ids: list[str]) -> list[Binding] | None:
         try:
@@ -90,7 +91,6 @@ class KnownIds:
             known = self.get(binding.id)
             if known is not None and (known.owner != binding.owner or _says_no_more(binding, known)):
                 continue
-            self._remember(binding)
             self._hold(binding.id, binding)
             is_new = True
         return self._saved if is_new else None
@@ -110,6 +110,12 @@ class KnownIds:
                 await saved.wait()
         except TimeoutError:
             return
+
+    def _remembered(self, id_: str) -> Binding | None:
+        binding = self._known.pop(id_, None)
+        if binding is not None:
+            self._known[id_] = binding
+        return binding
 
     def _remember(self, binding: Binding) -> None:
         self._known.pop(binding.id, None)
@@ -155,12 +161,18 @@ class KnownIds:
         bindings = [binding for binding in batch.values() if binding is not None]
         forgotten = [id_ for id_, binding in batch.items() if binding is None]
         try:
-            is_done = not batch or await self._store.save(bindings, forgotten)
+            others = await self._store.save(bindings, forgotten) if batch else frozenset[str]()
+            if others is not None:
+                self._is_stored(batch, others)
         finally:
-            saved.set()  # whoever waits goes on: stored, or kept in memory to follow later
-        self.is_away = not is_done
-        if is_done:
-            for id_, binding in batch.items():
-                if id_ in self._held and self._held[id_] is binding:  # nothing newer has come meanwhile
-                    del self._held[id_]
-        return is_done
+            saved.set()  # whoever waits goes on: stored, or held to follow later
+        self.is_away = others is None
+        return others is not None
+
+    def _is_stored(self, batch: Mapping[str, Binding | None], others: Collection[str]) -> None:
+        """`others`: those of the batch that the table knows to be somebody else's."""
+        for id_, binding in batch.items():
+            if id_ in self._held and self._held[id_] is binding:  # nothing newer has come meanwhile
+                del self._held[id_]
+                if binding is not None and id_ not in others:
+                    self._remember(binding)

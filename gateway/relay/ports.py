@@ -115,14 +115,14 @@ class Announcer(Protocol):
 
 
 class IdStore(Protocol):
-    """Where bindings of stateful ids outlive the process, for all replicas. Never raises: None and False are "away"."""
+    """Where bindings of stateful ids outlive the process, for all replicas. Never raises: None is "away"."""
 
     async def find(self, ids: Collection[str]) -> list[Binding] | None:
         """Those of `ids` that are known."""
         ...
 
-    async def save(self, bindings: Sequence[Binding], forgotten: Sequence[str]) -> bool:
-        """Adds the ones, but takes none from its owner; removes the others."""
+    async def save(self, bindings: Sequence[Binding], forgotten: Sequence[str]) -> frozenset[str] | None:
+        """Adds the ones, but takes none from its owner; removes the others. Gives those that are another owner's."""
         ...
 
     async def one_of_each_account(self, owner: str | None, kind: str) -> list[Binding] | None:

@@ -62,23 +62,31 @@ async def load_bindings(connection: AsyncConnection, ids: Collection[str]) -> li
     return [_binding_of(row) for row in rows]
 
 
-async def save_bindings(connection: AsyncConnection, bindings: Collection[Binding]) -> None:
-    """New ids are added; one that is there already is corrected, but never taken from its owner."""
+async def save_bindings(connection: AsyncConnection, bindings: Collection[Binding]) -> frozenset[str]:
+    """New ids are added; one that is there already is corrected, but never taken from its owner.
+
+    Gives the ids that belong to another owner than their binding says.
+    """
     rows = {binding.id: binding for binding in bindings if _fits(binding.id)}
     ordered = [rows[id_] for id_ in sorted(rows)]
+    written: set[str] = set()
     for start in range(0, len(ordered), BATCH):
         statement = insert(StatefulIdRow).values([_values_of(binding) for binding in ordered[start : start + BATCH]])
         new = statement.excluded
         made_at = func.coalesce(new.created_at, _TABLE.created_at)
         changed = tuple_(new.account_id, made_at).is_distinct_from(tuple_(_TABLE.account_id, _TABLE.created_at))
         names = ("kind", "provider_id", "account_id", "realm", "is_listed")
-        await connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=[_TABLE.id],
-                set_={**{name: new[name] for name in names}, "created_at": made_at},
-                where=_TABLE.owner.is_not_distinct_from(new.owner) & changed,
+        written |= set(
+            await connection.scalars(
+                statement.on_conflict_do_update(
+                    index_elements=[_TABLE.id],
+                    set_={**{name: new[name] for name in names}, "created_at": made_at},
+                    where=_TABLE.owner.is_not_distinct_from(new.owner) & changed,
+                ).returning(_TABLE.id)
             )
         )
+    kept = await load_bindings(connection, rows.keys() - written)
+    return frozenset(row.id for row in kept if row.owner != rows[row.id].owner)
 
 
 async def forget_bindings(connection: AsyncConnection, ids: Collection[str]) -> int:
@@ -134,7 +142,7 @@ async def delete_passed(connection: AsyncConnection, batch: int = BATCH) -> int:
 
 
 class IdTable:
-    """Fits `relay.ports.IdStore`: None and False say that Postgres is away."""
+    """Fits `relay.ports.IdStore`: None says that Postgres is away."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -155,18 +163,17 @@ class IdTable:
     async def has_account(self, account_id: AccountId) -> bool | None:
         return await self._read(lambda connection: has_account(connection, account_id))
 
-    async def save(self, bindings: Sequence[Binding], forgotten: Sequence[str]) -> bool:
-        """Adds the ones, removes the others, in one transaction."""
+    async def save(self, bindings: Sequence[Binding], forgotten: Sequence[str]) -> frozenset[str] | None:
+        """Adds the ones, removes the others, in one transaction. Gives what `save_bindings` gives."""
         try:
             with store_errors():
                 async with self._engine.begin() as connection:
-                    if bindings:
-                        await save_bindings(connection, bindings)
+                    others = await save_bindings(connection, bindings) if bindings else frozenset[str]()
                     if forgotten:
                         await forget_bindings(connection, forgotten)
         except StoreUnavailable:
-            return False
-        return True
+            return None
+        return others
 
     async def delete_passed(self) -> int:
         """As the function of that name, committed; 0 with Postgres away."""

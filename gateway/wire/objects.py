@@ -47,6 +47,10 @@ MADE_MEMBERS: Final[Mapping[str, str]] = {
     "audio": AUDIO,
 }
 """Members of an answer that may name what the call made in passing."""
+CALLERS_MEMBERS: Final = frozenset(
+    {"metadata", "tools", "parameters", "schema", "attributes", "filters", "input_schema"}
+)
+"""Members in which an answer repeats what its caller wrote: nothing there was made, whatever it calls itself."""
 CREATED_KINDS: Final[Mapping[str, str | None]] = {
     "video": "videos",
     "live_session": "live/sessions",
@@ -93,7 +97,7 @@ def read_objects(body: object, endpoint: Endpoint, *, keeps_chats: bool = False)
                 _note_member(MADE_MEMBERS[name], member, found)
             elif name == ENCRYPTED and isinstance(member, str) and member:
                 _note(Seen(encrypted_id(member), ENCRYPTED), found)
-            if isinstance(member, dict | list) and name != "metadata":
+            if isinstance(member, dict | list) and name not in CALLERS_MEMBERS:
                 left.append(member)
     return list(found.values())
 

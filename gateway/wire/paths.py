@@ -11,6 +11,7 @@ ADMIN_AREAS: Final = ("organization", "projects")
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./:~-]*")
 """A path in which nothing can hide."""
+_ENDS: Final = re.compile(r"[/\\?#;%\s]")
 _WRITTEN: Final = re.compile(r"[!-~]*")
 """What may stand in a path: ASCII without spaces and control characters."""
 
@@ -31,6 +32,16 @@ def check_path(path: str) -> None:
         raise _unreadable("it holds a segment `.` or `..`")
     if segments and segments[0].lower().startswith(ADMIN_AREAS):
         raise NotAllowed("Organization administration does not go through this gateway.", code="admin_path_refused")
+
+
+def has_hidden_ends(path: str) -> bool:
+    """Whether a segment holds what another server could take for its end: `/files/file-1%2Fcontent`, `/files/file-1;x`.
+
+    The owner of an id is then not known by what we read of it.
+    """
+    if "%" not in path and ";" not in path:
+        return False
+    return any(_ENDS.search(unquote(segment)) for segment in path.split("/"))
 
 
 def usual_path(path: str) -> str:

@@ -2,12 +2,15 @@
 
 Rules of this file: a member's name decides, never an id's prefix, whose form OpenAI may change; what callers fill with
 names of their own (`metadata`, JSON schemas) is not looked into. Of the usual chat only its messages' keys are seen.
+Nothing is passed over for being one too many: a call that names more than we look up is refused.
 """
 
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl, unquote
+
+import msgspec
 
 from gateway.core.affinity import (
     AUDIO,
@@ -22,8 +25,10 @@ from gateway.core.affinity import (
     encrypted_id,
 )
 from gateway.core.call import Call, Endpoint, ModelUse, Schema, StreamKind
+from gateway.core.errors import InvalidCall
 from gateway.core.ids import ModelName
 from gateway.wire.endpoints import path_values
+from gateway.wire.envelope import peek_fields
 from gateway.wire.message_ids import NEEDLES, read_batch_models, read_message_references
 from gateway.wire.multipart import Form
 
@@ -52,11 +57,12 @@ MEMBERS: Final[Mapping[str, str]] = {
     "environment_id": "agents/environments",
     "vault_ids": "vaults",
     "audio": AUDIO,
-    "call_id": "realtime/calls",
 }
 """Member → kind. Its value is an id, a list of ids, or an object with an `id`."""
+QUERY_MEMBERS: Final[Mapping[str, str]] = {**MEMBERS, "call_id": "realtime/calls"}
+"""The same of a query; in a body a `call_id` is a function's."""
 SOFT_MEMBERS: Final = frozenset({"call_id", "agent", "agent_id", "environment_id", "vault_ids", "voice", "consent"})
-"""Names that mean other things elsewhere: a function's call, a voice of the model."""
+"""Names that mean other things elsewhere: a voice of the model."""
 IN_OBJECTS: Final = frozenset({"voice", "audio"})
 """Ids only as the `id` of an object: as a text they are names that everybody has (`alloy`)."""
 OPAQUE_MEMBERS: Final = frozenset({"metadata", "parameters", "schema", "attributes", "filters", "input_schema"})
@@ -72,8 +78,10 @@ _NESTED: Final = (dict, list)
 _ESCAPE: Final = b"\\u00"
 _ESCAPED_LETTER: Final = re.compile(rb"\\u00[4-7]")
 """An ASCII letter or underscore, written so that no search finds the name it is in."""
-_MOST: Final = 1_000
-"""References of one call that are looked at; the upstream takes no call with so many."""
+MOST: Final = 10_000
+"""References of one call. A long conversation sent whole has hundreds: its reasoning."""
+_DIVIDERS: Final = re.compile(r"[/\\;?#&=,]+")
+"""What some server may take for the end of an id in a path that we do not know."""
 _IN_BRACKETS: Final = re.compile(r"\[([a-z_]+)\]")
 
 
@@ -120,6 +128,8 @@ def references_of(call: Call, fields: Mapping[str, Any], form: Iterable[tuple[st
     if model is not None:
         others.append(model)
     path = path_reference(endpoint, call.path)
+    if path is not None:
+        others += lower_path_references(endpoint, call.path)
     keeps_chats = endpoint.stream is StreamKind.CHAT and fields.get("store") is True
     return Named(path, others, keeps_chats)
 
@@ -128,7 +138,7 @@ def read_references(fields: Mapping[str, Any]) -> list[Reference]:
     """Every object that a decoded JSON body names, each once, where it is named first."""
     found: dict[str, Reference] = {}
     left: list[tuple[Any, _Path]] = [(fields, None)]
-    while left and len(found) < _MOST:
+    while left:
         value, path = left.pop()
         if isinstance(value, list):
             left += [(one, (path, place)) for place, one in enumerate(value) if isinstance(one, _NESTED)]
@@ -138,21 +148,26 @@ def read_references(fields: Mapping[str, Any]) -> list[Reference]:
         for name, member in value.items():
             if name in _NAMES:
                 _note_member(name, member, _written((path, name)), found)
+                check_count(len(found))
             if isinstance(member, _NESTED) and name not in OPAQUE_MEMBERS:
                 left.append((member, (path, name)))
     return list(found.values())
 
 
 def read_form_references(form: Iterable[tuple[str, str]]) -> list[Reference]:
-    """The same of the text fields of a form: `file_id`, `video[id]`, `file_ids[]`."""
+    """The same of the text fields of a form: `file_id`, `video[id]`, `file_ids[]`, `session`, which is JSON."""
     found: dict[str, Reference] = {}
     for field, value in form:
         name, inner = field.partition("[")[0], _IN_BRACKETS.findall(field)
         last = inner[-1] if inner else name
-        if last == "id" and name in MEMBERS:
+        if last == "id" and name in QUERY_MEMBERS:
             _note_id(name, value, field, found)
-        elif last in MEMBERS or last == "model":
+        elif last in QUERY_MEMBERS or last == "model":
             _note_member(last, value, field, found)
+        if value.startswith("{"):
+            for one in read_references(peek_fields(value.encode())):
+                found.setdefault(one.id, msgspec.structs.replace(one, param=f"{field}.{one.param}"))
+        check_count(len(found))
     return list(found.values())
 
 
@@ -164,9 +179,9 @@ def texts_of(form: Form | None) -> list[tuple[str, str]]:
 
 def read_query_references(query: bytes) -> list[Reference]:
     """The same of a query."""
-    if b"id" not in query and b"model" not in query:
+    if b"id" not in query and b"model" not in query and b"%" not in query:
         return []
-    return read_form_references(parse_qsl(b"&".join(query.split(b"&", _MOST)[:_MOST]).decode("latin-1")))
+    return read_form_references(parse_qsl(query.decode("latin-1").replace(";", "&")))  # `;` divides for some servers
 
 
 def model_reference(model: ModelName | None) -> Reference | None:
@@ -187,14 +202,27 @@ def path_reference(endpoint: Endpoint, path: str) -> Reference | None:
     return Reference(id_, kind, is_soft=kind in UNREADABLE_KINDS) if 0 < len(id_) <= LONGEST_ID else None
 
 
+def lower_path_references(endpoint: Endpoint, path: str) -> list[Reference]:
+    """Objects with a life of their own below another: the files of a store."""
+    below = list(path_values(endpoint, path).items())[1:]
+    return [Reference(id_, MEMBERS[name], is_soft=True) for name, id_ in below if name in MEMBERS]
+
+
 def unknown_path_references(path: str) -> list[Reference]:
     """Of a path that no row has: any segment may be an id."""
-    segments = [unquote(segment) for segment in path.split("/") if segment]
+    segments = [segment.strip() for segment in _DIVIDERS.split(unquote(path)) if segment]
+    check_count(len(segments))
     return [
-        Reference(segment, "/".join(segments[:place]), is_soft=True)
-        for place, segment in enumerate(segments[:8])
-        if place > 0 and len(segment) <= LONGEST_ID
+        Reference(segment, "/".join(segments[: min(place, 8)]), is_soft=True)
+        for place, segment in enumerate(segments)
+        if place > 0 and 0 < len(segment) <= LONGEST_ID
     ]
+
+
+def check_count(count: int) -> None:
+    """Raises InvalidCall for more ids than one call may name."""
+    if count > MOST:
+        raise InvalidCall(f"The call names more than {MOST} objects.", code="too_many_references")
 
 
 def _message_may_refer(body: bytes) -> bool:
@@ -259,9 +287,10 @@ def _note_member(name: str, value: object, param: str, found: dict[str, Referenc
     elif name in IN_OBJECTS:
         return
     if isinstance(value, list):
-        for place, one in enumerate(value[:_MOST]):
-            if isinstance(one, str):
-                _note_id(name, one, f"{param}[{place}]", found)
+        for place, one in enumerate(value):
+            id_ = one.get("id") if isinstance(one, dict) else one
+            if isinstance(id_, str):
+                _note_id(name, id_, f"{param}[{place}]", found)
     elif isinstance(value, str):
         _note_id(name, value, param, found)
 
@@ -272,7 +301,7 @@ def _note_id(name: str, id_: str, param: str, found: dict[str, Reference]) -> No
     elif id_.startswith(FINE_TUNED):
         _note(Reference(id_, MODELS, param, is_soft=True), found)
     elif name != "model" and id_ not in WORDS:
-        kind = MEMBERS[name]
+        kind = QUERY_MEMBERS[name]
         _note(Reference(id_, kind, param, is_soft=name in SOFT_MEMBERS or kind in UNREADABLE_KINDS), found)
 
 

@@ -376,13 +376,10 @@ async def test_with_postgres_gone_ids_stay_and_follow_later(world: World) -> Non
     store = first.service.ids
     saved, found = store.save, store.find
 
-    async def away(*_: object) -> bool:
-        return False
-
-    async def lost(*_: object) -> None:
+    async def away(*_: object) -> None:
         return None
 
-    store.save, store.find = away, lost  # type: ignore[assignment, method-assign]
+    store.save, store.find = away, away  # type: ignore[method-assign]
     made = await respond(world.ann)
     assert (await world.ann.responses.retrieve(made.id)).id == made.id
     with pytest.raises(openai.InternalServerError) as refused:

@@ -25,11 +25,11 @@ class MemoryIds:
         self.finds.append(sorted(ids))
         return None if self.is_away else [self.rows[id_] for id_ in ids if id_ in self.rows]
 
-    async def save(self, bindings: Sequence[Binding], forgotten: Sequence[str]) -> bool:
+    async def save(self, bindings: Sequence[Binding], forgotten: Sequence[str]) -> frozenset[str] | None:
         if self.held is not None:
             await self.held.wait()
         if self.is_away:
-            return False
+            return None
         self.writes.append([binding.id for binding in bindings])
         for binding in bindings:
             known = self.rows.get(binding.id)
@@ -38,7 +38,7 @@ class MemoryIds:
                 self.rows[binding.id] = msgspec.structs.replace(binding, created_at=made_at)
         for id_ in forgotten:
             self.rows.pop(id_, None)
-        return True
+        return frozenset(one.id for one in bindings if one.id in self.rows and self.rows[one.id].owner != one.owner)
 
     async def one_of_each_account(self, owner: str | None, kind: str) -> list[Binding] | None:
         mine = [row for row in self.rows.values() if row.owner == owner and row.kind == kind]

@@ -59,7 +59,7 @@ async def test_an_id_that_is_met_again_is_corrected_by_its_owner_alone(connectio
 async def test_ids_that_no_row_can_hold_are_left_out(engine: AsyncEngine, connection: AsyncConnection) -> None:
     odd = ["", "nul\0", "x" * 600, "\ud800"]
 
-    assert await IdTable(engine).save([*map(binding, odd), binding("file-a")], odd)
+    assert await IdTable(engine).save([*map(binding, odd), binding("file-a")], odd) == frozenset()
     assert await load_bindings(connection, [*odd, "file-a"]) == [binding("file-a")]
 
 
@@ -156,9 +156,11 @@ def table(request: pytest.FixtureRequest, engine: AsyncEngine) -> IdStore:
 
 
 async def test_the_table_keeps_finds_and_forgets(table: IdStore) -> None:
-    assert await table.save([binding("file-a"), binding("file-b", owner=None)], [])
-    assert await table.save([binding("file-a", B, owner="bob"), binding("file-b", B, owner="ann")], [])
-    assert await table.save([binding("resp_c", kind="responses", owner=None)], ["file-a", "file-none"])
+    assert await table.save([binding("file-a"), binding("file-b", owner=None)], []) == set()
+    assert await table.save([binding("file-a"), binding("file-c")], []) == set()
+    theirs = [binding("file-a", B, owner="bob"), binding("file-b", B, owner="ann"), binding("file-d")]
+    assert await table.save(theirs, []) == {"file-a", "file-b"}
+    assert await table.save([binding("resp_c", kind="responses", owner=None)], ["file-a", "file-c", "file-d"]) == set()
 
     assert await table.find(["file-a", "file-b"]) == [binding("file-b", owner=None)]
     assert [one.id for one in await table.one_of_each_account(None, "files") or []] == ["file-b"]
@@ -184,7 +186,7 @@ async def test_a_table_that_is_away_says_so() -> None:
     assert await table.find(["file-a"]) is None
     assert await table.one_of_each_account(None, "files") is None
     assert await table.has_account(A) is None
-    assert not await table.save([binding("file-a")], [])
+    assert await table.save([binding("file-a")], []) is None
     assert await table.delete_passed() == 0
 
     await engine.dispose()

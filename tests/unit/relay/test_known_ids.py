@@ -195,3 +195,26 @@ async def test_a_table_that_does_not_answer_is_away(world: World, monkeypatch: p
     monkeypatch.setattr(world.store, "find", hangs)
 
     assert await world.known.find(["file-1"]) == ({}, False)
+
+
+async def test_an_answer_that_shows_an_id_of_another_owner_makes_it_nobody_elses(world: World) -> None:
+    """It may repeat what the caller wrote: `tools[0].parameters`, say."""
+    world.store.rows = {"file-1": binding("file-1")}
+
+    shown = world.known.learn([binding("file-1", "b", "bob")])
+    assert shown is not None
+    await world.known.stored(shown)
+
+    assert await world.known.find(["file-1"]) == ({"file-1": binding("file-1")}, True)
+    assert world.known.get("file-1") == binding("file-1")
+
+
+async def test_the_table_is_asked_whose_an_id_is_before_it_is_stored(world: World) -> None:
+    world.store.rows = {"file-1": binding("file-1")}
+    world.store.held = asyncio.Event()
+    world.known.learn([binding("file-1", "b", "bob"), binding("file-2", "b", "bob")])
+
+    assert await world.known.find(["file-1", "file-2"]) == (
+        {"file-1": binding("file-1"), "file-2": binding("file-2", "b", "bob")},
+        True,
+    )

@@ -90,6 +90,11 @@ def test_every_kind_that_is_created_can_be_read_by_its_path() -> None:
         ),
         pytest.param({"id": "file-1", "object": "file", "deleted": True}, set(), id="deleted"),
         pytest.param({"id": "msg_1", "object": "thread.message", "metadata": {"thread_id": "no"}}, set(), id="message"),
+        pytest.param(
+            {"object": "response", "tools": [{"parameters": {"id": "file-1", "object": "file"}, "thread_id": "no"}]},
+            set(),
+            id="what-the-caller-wrote",
+        ),
         pytest.param([{"id": "file-1", "object": "file"}], {("file-1", "files", False)}, id="array"),
         pytest.param("text", set(), id="text"),
         pytest.param(None, set(), id="null"),

@@ -1,7 +1,7 @@
 import pytest
 
 from gateway.core.errors import InvalidCall, NotAllowed
-from gateway.wire.paths import check_path, usual_path
+from gateway.wire.paths import check_path, has_hidden_ends, usual_path
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,25 @@ def test_paths_that_could_be_read_as_others_do_not(path):
 def test_administration_is_refused_however_it_is_written(path):
     with pytest.raises(NotAllowed):
         check_path(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "is_hidden"),
+    [
+        ("/files/file-1/content", False),
+        ("/files/%66ile%2D1", False),
+        ("/files/file-1%2Fcontent", True),
+        ("/files/file-1;x=y", True),
+        ("/files/file-1%3Bx", True),
+        ("/files/file-1%3Fx", True),
+        ("/files/file-1%23x", True),
+        ("/files/file-1%20", True),
+        ("/files/file-1%5Ccontent", True),
+        ("/files/file-1%252Fcontent", True),
+    ],
+)
+def test_an_id_may_not_end_where_only_another_server_sees_it(path, is_hidden):
+    assert has_hidden_ends(path) is is_hidden
 
 
 @pytest.mark.parametrize(

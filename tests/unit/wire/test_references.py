@@ -4,9 +4,11 @@ from hypothesis import strategies as st
 
 from gateway.core.affinity import Reference, encrypted_id
 from gateway.core.call import Call
+from gateway.core.errors import InvalidCall
 from gateway.core.ids import CallId, ModelName
 from gateway.wire.endpoints import ENDPOINTS, find, other
 from gateway.wire.references import (
+    MOST,
     kind_of_path,
     may_refer,
     path_reference,
@@ -130,9 +132,24 @@ def test_an_id_is_named_once_where_it_stands_first() -> None:
     assert [(one[0], one[2]) for one in both] == [("file-1", "file_ids[0]"), ("file-2", "file_ids[1]")]
 
 
-def test_a_body_of_thousands_of_ids_is_bounded() -> None:
-    assert len(found({"file_ids": [f"file-{number}" for number in range(5000)]})) == 1000
-    assert len(found([{"file_id": f"file-{number}"} for number in range(5000)])) == 1000
+def test_no_id_is_passed_over_for_being_one_too_many() -> None:
+    """Behind a thousand of one's own, somebody else's would have gone unseen."""
+    assert len(found({"file_ids": [f"file-{number}" for number in range(MOST)]})) == MOST
+    for body in (
+        {"file_ids": [f"file-{number}" for number in range(MOST + 1)]},
+        {"input": [{"file_id": f"file-{number}"} for number in range(MOST + 1)]},
+    ):
+        with pytest.raises(InvalidCall) as refused:
+            read_references(body)
+        assert refused.value.code == "too_many_references"
+
+
+def test_calls_of_functions_are_no_objects() -> None:
+    assert found({"input": [{"type": "function_call_output", "call_id": "call_1", "output": "x"}]}) == []
+
+
+def test_ids_in_lists_may_be_objects() -> None:
+    assert [one[:3] for one in found({"file_ids": [{"id": "file-1"}]})] == [("file-1", "files", "file_ids[0]")]
 
 
 JSON = st.recursive(
@@ -171,6 +188,7 @@ def test_of_a_query_without_end_the_beginning_is_read() -> None:
         ([("consent", "cons_1")], ["audio/voice_consents"]),
         ([("model", "ft:gpt-4:o::1")], ["models"]),
         ([("model", "whisper-1"), ("metadata[a]", "b"), ("file", "")], []),
+        ([("session", '{"tools": [{"vector_store_ids": ["vs_1"]}]}'), ("prompt", "{x")], ["vector_stores"]),
     ],
 )
 def test_forms_name_ids_too(form: list[tuple[str, str]], kinds: list[str]) -> None:
@@ -182,6 +200,8 @@ def test_queries_name_ids_too() -> None:
         Reference("rtc_1", "realtime/calls", "call_id", is_soft=True)
     ]
     assert read_query_references(b"limit=3&order=asc") == []
+    for query in (b"f%69le_%69d=file-1", b"x=y;file_id=file-1", b"file%5Fid=file%2D1"):
+        assert [one.id for one in read_query_references(query)] == ["file-1"]
 
 
 @pytest.mark.parametrize(
@@ -222,7 +242,19 @@ def test_unknown_paths_may_name_anything() -> None:
         ("bar", "foo/foo_1"),
     ]
     assert all(one.is_soft for one in unknown_path_references("/a/b/c"))
-    assert len(unknown_path_references("/x" * 100)) == 7
+    assert [one.id for one in unknown_path_references("/a/b/c/d/e/f/g/h/i/j/file-1")][-1] == "file-1"
+    assert {one.id for one in unknown_path_references("/a/file-1;x/file-2%2Fcontent/%20file-3")} >= {
+        "file-1",
+        "file-2",
+        "file-3",
+    }
+
+
+def test_what_has_an_owner_of_its_own_below_another_object_is_named_too() -> None:
+    named = references_of(call("/vector_stores/vs_1/files/file-1", "GET"), {})
+
+    assert [(one.id, one.kind, one.is_soft, one.param) for one in named.others] == [("file-1", "files", True, None)]
+    assert references_of(call("/threads/thread_1/runs/run_1", "GET"), {}).others == []
 
 
 # -- the chat's short way ----------------------------------------------------------------------------------------
