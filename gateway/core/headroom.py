@@ -12,11 +12,11 @@ Rules of this file:
 Mutable, as it changes with every call: one per scope and process. Time comes in as `now`.
 """
 
-from typing import NamedTuple
+import msgspec
 
-from gateway.core.hints import Quota, RateLimits
+from gateway.core.hints import DIMENSIONS, Quota, RateLimits
 from gateway.core.ids import Instant
-from gateway.core.level import Freeing, Level
+from gateway.core.level import SLIDING, Level
 from gateway.core.pace import Pace
 from gateway.core.strangers import Strangers
 
@@ -33,7 +33,7 @@ PERIODS, LONGEST_SHARER_S = 1.5, 100.0
 """…of windows, within so many periods; never longer than 100 s."""
 
 
-class Sent(NamedTuple):
+class Sent(msgspec.Struct, frozen=True, gc=False):
     """A call's place in the order of sending: the scope's totals, the call itself included."""
 
     at: Instant
@@ -123,18 +123,19 @@ class Headroom:
         if sent.requests <= self._order:
             return False
         self._order = sent.requests
-        self._learn("requests", limits.requests, sent, is_success=is_success)
+        for name, quota in zip(DIMENSIONS, msgspec.structs.astuple(limits), strict=True):
+            if quota.remaining is not None:
+                self._learn(name, quota, sent, is_success=is_success)
         if limits.requests.remaining is not None and "requests" in self._names and (not is_success or self._strangers):
             if self._strangers is None:
                 self._strangers = Strangers()
             self._strangers.note(self._names["requests"], limits.requests.remaining, sent.at, is_success=is_success)
-        self._learn("tokens", limits.tokens, sent, is_success=is_success)
-        self._learn("project_requests", limits.project_requests, sent, is_success=is_success)
-        self._learn("project_tokens", limits.project_tokens, sent, is_success=is_success)
-        self._learn(OUTPUT, limits.output_tokens, sent, is_success=is_success)
         self._note_verdict(sent, now, is_success=is_success)
-        self._freed = any(level.kind is Freeing.SLIDING for level, _ in self._levels)
-        if self._pace is None and all(level.left > ROOMY * level.limit for level, _ in self._levels):
+        self._freed, is_roomy = False, self._pace is None
+        for level, _ in self._levels:
+            self._freed |= level.kind is SLIDING
+            is_roomy &= level.left > ROOMY * level.limit
+        if is_roomy:
             self.learn_from = Instant(now + ROOMY_S)
         return True
 
@@ -153,8 +154,6 @@ class Headroom:
             self._quiet_until = Instant(now + (2 ** (self._refusals - 1)) * max(waits_s, default=0.0))
 
     def _learn(self, name: str, quota: Quota, sent: Sent, *, is_success: bool) -> None:
-        if quota.remaining is None:
-            return
         level = self._names.get(name)
         if level is None:
             if not quota.limit:
@@ -166,7 +165,7 @@ class Headroom:
             since = self._produced - sent.produced
         else:
             since = self._tokens - sent.tokens if name in _CHARGED_TOKENS else self._requests - sent.requests
-        index = list(self._names).index(name)
+        index = list(self._names).index(name) if sent.freed else 0
         freed = sent.freed[index] if index < len(sent.freed) else level.freed
         level.learn(quota, sent_at=sent.at, since=since, freed=freed, is_success=is_success)
 

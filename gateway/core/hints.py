@@ -25,6 +25,7 @@ _PART = rf"{_NUMBER}(?:ms|us|µs|ns|d|h|m|s)"
 _PARTS = re.compile(rf"({_NUMBER})(ms|us|µs|ns|d|h|m|s)")
 _DURATION = re.compile(rf"(?:{_PART})+")
 _PLAIN = re.compile(_NUMBER)
+_ONE_PART = re.compile(rf"({_NUMBER})(ms|us|µs|ns|d|h|m|s)?")
 _WORD_S = {
     "ms": 1e-3,
     "millisecond": 1e-3,
@@ -47,8 +48,10 @@ _LONGEST_MESSAGE = 4000
 
 def read_duration(text: str) -> float | None:
     """Seconds from a Go duration (`6m0s`, `8.64s`, `12ms`, `114h18m0s`) or a plain number of seconds."""
-    if _PLAIN.fullmatch(text):
-        return _plausible(float(text))
+    found = _ONE_PART.fullmatch(text)  # nearly all are: `8.64s`
+    if found:
+        number, unit = found.groups()
+        return _plausible(float(number) * _UNIT_S[unit] if unit else float(number))
     if not _DURATION.fullmatch(text):
         return None
     return _plausible(sum(float(number) * _UNIT_S[unit] for number, unit in _PARTS.findall(text)))
@@ -161,6 +164,9 @@ class RateLimits(msgspec.Struct, frozen=True):
     project_tokens: Quota = UNKNOWN
     output_tokens: Quota = UNKNOWN
     """Charged as they are produced; `tokens` are those of the input then."""
+
+
+DIMENSIONS = RateLimits.__struct_fields__
 
 
 class QuotaNames(msgspec.Struct, frozen=True):

@@ -46,6 +46,7 @@ class Freeing(IntEnum):
 
 
 _KINDS = tuple(Freeing)
+BUCKET, SLIDING, FIXED = _KINDS  # Python 3.11 takes as long to find `Freeing.BUCKET` as to call a function
 
 
 class Level:
@@ -53,14 +54,14 @@ class Level:
 
     __slots__ = (
         "_at", "_began", "_end", "_high", "_log", "_longest_s", "_low", "_mine", "_mine_at", "_misses", "_opened",
-        "_own", "_period_s", "_told_at", "freed", "kind", "left", "limit", "place", "sharers",
+        "_own", "_period_s", "_told_at", "freed", "kind", "left", "limit", "place", "rate", "sharers",
     )  # fmt: skip
 
     def __init__(self, limit: float, now: Instant) -> None:
         self.limit = limit
         self.left = limit
         """At the last change."""
-        self.kind = Freeing.BUCKET
+        self.kind = BUCKET
         self.sharers = 1
         """Processes that use the limit: it is divided among them."""
         self.place = 0
@@ -86,13 +87,13 @@ class Level:
         self._misses = [0.0, 0.0, 0.0]
         self._period_s = self._longest_s = 0.0
         self._end = float("-inf")
-        self.kind = Freeing.BUCKET
-
-    @property
-    def rate(self) -> float:
+        self.kind = BUCKET
+        self.rate = 0.0
         """Units a second over a long time; 0.0 = unknown."""
-        if self.kind is not Freeing.BUCKET:
-            period_s = self._period_s if self.kind is Freeing.SLIDING else self._longest_s
+
+    def _rate(self) -> float:
+        if self.kind is not BUCKET:
+            period_s = self._period_s if self.kind is SLIDING else self._longest_s
             return self.limit / period_s if period_s else 0.0
         if self._high == INFINITE:
             return 0.0
@@ -100,25 +101,27 @@ class Level:
 
     def level(self, now: Instant) -> float:
         """What is left now."""
-        if self.kind is Freeing.BUCKET:
-            return min(self.limit, self.left + self.rate / self.sharers * max(0.0, now - self._at))
-        if self.kind is Freeing.SLIDING:
+        if self.kind is BUCKET:
+            passed_s = now - self._at
+            left = self.left + self.rate / self.sharers * passed_s if passed_s > 0 else self.left
+            return min(self.limit, left)
+        if self.kind is SLIDING:
             self._expire(now)
             return self.left
         return self.limit if now >= self._end + GUARD_S - ROUNDING_S else self.left
 
     def take(self, amount: float, now: Instant) -> None:
         """So much is sent now."""
-        level = self.level(now)
-        if self.kind is Freeing.FIXED and now >= self._end + GUARD_S - ROUNDING_S:
+        left = self.level(now) - amount
+        if self.kind is FIXED and now >= self._end + GUARD_S - ROUNDING_S:
             self._began, self._end, self._opened = now, now + self._longest_s, 0.0
         self._opened += amount
         if self.sharers > 1:
             self._mine, self._mine_at = max(self._mine_at_most(now) - amount, -self.limit), now
         # Never more than once the limit below zero: calls that ended without an answer must not hold a scope for ever.
-        self.left = max(level - amount, -self.limit)
+        self.left = max(-self.limit, left)
         self._at = max(self._at, now)
-        if self._misses[Freeing.SLIDING] <= self._misses[Freeing.BUCKET] + 1:
+        if self._misses[SLIDING] <= self._misses[BUCKET] + 1:
             self._remember(amount, now)
 
     def untake(self, sent_at: Instant) -> None:
@@ -145,12 +148,13 @@ class Level:
             self._judge(self.limit - quota.remaining, reset_s, sent_at, is_success=is_success)
         self._longest_s = max(self._longest_s, reset_s)
         self._end = max(self._end, sent_at + min(reset_s, SHORTEST_RESET_S))
-        given_back = self.freed - freed if self.kind is Freeing.SLIDING else 0.0
+        self.rate = self._rate()
+        given_back = self.freed - freed if self.kind is SLIDING else 0.0
         self.left = min(self.limit, max(quota.remaining - since + given_back, -self.limit))
-        if self.kind is Freeing.SLIDING:
+        if self.kind is SLIDING:
             # What the upstream had freed already, and we within GUARD_S after, would count twice.
             self.left = min(self.left, self.limit - self._own)
-        elif self.kind is Freeing.FIXED and self._began > float("-inf"):
+        elif self.kind is FIXED and self._began > float("-inf"):
             self.left = min(self.left, self.limit - self._opened)  # calls overtake each other on their way
         self._at = self._told_at = sent_at
 
@@ -161,9 +165,9 @@ class Level:
         missing = min(needed, self.limit) - self.level(now) - 1e-9  # more than the limit fits when it is full
         if missing <= 0:
             return 0.0
-        if self.kind is Freeing.FIXED:
+        if self.kind is FIXED:
             return max(0.0, self._end + GUARD_S - now)
-        if self.kind is Freeing.SLIDING:
+        if self.kind is SLIDING:
             return self._slid(missing, now)
         rate = self.rate
         return missing / rate if rate else 0.0
@@ -179,15 +183,15 @@ class Level:
     @property
     def window_s(self) -> float:
         """How long a window holds what was taken; 0.0 for a bucket."""
-        if self.kind is Freeing.BUCKET:
+        if self.kind is BUCKET:
             return 0.0
-        return self._period_s if self.kind is Freeing.SLIDING else self._longest_s
+        return self._period_s if self.kind is SLIDING else self._longest_s
 
     def is_near(self, roomy: float) -> bool:
         """Less than that share is left, of all or of this process' part."""
         if self.left <= roomy * self.limit:
             return True
-        own = self._opened if self.kind is Freeing.FIXED else self._own if self.kind is Freeing.SLIDING else 0.0
+        own = self._opened if self.kind is FIXED else self._own if self.kind is SLIDING else 0.0
         return self.sharers > 1 and own >= (1 - roomy) ** 2 * self.part
 
     def divide(self, sharers: int, place: int) -> None:
@@ -203,10 +207,10 @@ class Level:
     def _wait_for_part_s(self, needed: float, now: Instant) -> float:
         """Its own part is each process' own; of what others leave it takes as much as cannot be theirs."""
         level = self.level(now) - needed + 1e-9
-        if self.kind is Freeing.BUCKET:
+        if self.kind is BUCKET:
             return self._wait_for_bucket_s(needed, level, now)
         others = self.limit - self.part
-        if self.kind is Freeing.SLIDING:
+        if self.kind is SLIDING:
             over = self._own + needed - self.part - 1e-9
             if level >= 0 and (over <= 0 or level >= others / 2 + self.sharers):
                 return 0.0
@@ -270,4 +274,4 @@ class Level:
             self._misses = [miss + (not is_fit) for miss, is_fit in zip(self._misses, fits, strict=True)]
             if max(self._misses) > MOST_MISSES:
                 self._misses = [miss / 2 for miss in self._misses]
-        self.kind = min(_KINDS, key=self._misses.__getitem__)
+            self.kind = min(_KINDS, key=self._misses.__getitem__)

@@ -38,13 +38,20 @@ class Candidate(Protocol):
         ...
 
     @property
+    def load(self) -> "Load": ...
+
+
+class Load(Protocol):
+    """What an account has running and has served, kept by the caller."""
+
+    @property
     def in_flight(self) -> int:
         """Calls it has running, here and now."""
         ...
 
     @property
     def served(self) -> float:
-        """Its virtual time, kept by the caller: see `served_after`."""
+        """Its virtual time: see `served_after`."""
         ...
 
 
@@ -69,14 +76,14 @@ def choose(  # the facts of one choice, by name
     if len(candidates) == 1:
         return 0
     match strategy:
+        case SelectionStrategy.BALANCED:
+            return _least_loaded(candidates, rng, dimmed)
         case SelectionStrategy.FILL_FIRST:
             return 0
         case SelectionStrategy.ROUND_ROBIN:
             return turn % len(candidates)
-        case SelectionStrategy.CACHE_AFFINITY if affinity is not None:
-            return _rendezvous(candidates, affinity)
-        case SelectionStrategy.BALANCED | SelectionStrategy.CACHE_AFFINITY:  # pragma: no branch  # there is no other
-            return _least_loaded(candidates, rng, dimmed)
+        case SelectionStrategy.CACHE_AFFINITY:  # pragma: no branch  # there is no other
+            return _least_loaded(candidates, rng, dimmed) if affinity is None else _rendezvous(candidates, affinity)
 
 
 def served_after(served: float, weight: float, *, clock: float, is_dimmed: bool = False) -> float:
@@ -101,17 +108,18 @@ def _least_loaded(candidates: Candidates, rng: Random, dimmed: Dimmed) -> int:
 
 def _best(candidates: Candidates, indices: Collection[int], random: Callable[[], float], dimmed: Dimmed) -> int:
     # One plain loop: this runs for every attempt, and a key function with tuples costs three times as much.
-    best, best_load, best_served, equals = 0, float("inf"), float("inf"), 1
+    best, least, best_served, equals = 0, float("inf"), float("inf"), 1
     for index in indices:
         candidate = candidates[index]
-        load = candidate.in_flight / candidate.weight
+        load = candidate.load
+        weighed = load.in_flight / candidate.weight
         if dimmed and candidate.account_id in dimmed:
-            load /= DIMMED
-        if load > best_load:
+            weighed /= DIMMED
+        if weighed > least:
             continue
-        served = candidate.served
-        if load < best_load or served < best_served:
-            best, best_load, best_served, equals = index, load, served, 1
+        served = load.served
+        if weighed < least or served < best_served:
+            best, least, best_served, equals = index, weighed, served, 1
         elif served == best_served:
             equals += 1
             if random() * equals < 1:  # each of k equals is kept with chance 1/k

@@ -3,10 +3,9 @@
 import msgspec
 
 from gateway.core.headroom import Headroom
+from gateway.core.hints import DIMENSIONS
 from gateway.core.ids import Instant
 from gateway.core.outcome import Scope
-
-DIMENSIONS = ("requests", "tokens", "project_requests", "project_tokens", "output_tokens")
 
 
 class Left(msgspec.Struct, frozen=True, kw_only=True):

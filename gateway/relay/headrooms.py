@@ -89,7 +89,7 @@ def note_head(lease: Lease, status: int, headers: Headers, clock: Clock) -> None
     if watch is not None and is_success:
         watch.count()
     now = clock.now()
-    if is_success and all(now < headroom.learn_from for headroom in headrooms):
+    if is_success and not _is_wanted(headrooms, now):
         return
     fields = dict(headers)
     names = lease.member.destination.limit_names
@@ -103,9 +103,10 @@ def note_head(lease: Lease, status: int, headers: Headers, clock: Clock) -> None
     if watch is not None and name is not None:
         watch.name(name.decode("latin-1"))
     for headroom, sent in zip(headrooms, lease.sent, strict=True):
-        is_news = limits is not None and headroom.learn(limits, sent, now, is_success=is_success)
-        if watch is not None and is_news and limits is not None and headroom is headrooms[0]:
-            watch.weigh(headroom, limits.requests, sent, is_success=is_success)
+        if limits is not None:
+            is_news = headroom.learn(limits, sent, now, is_success=is_success)
+            if is_news and watch is not None and headroom is headrooms[0]:
+                watch.weigh(headroom, limits.requests, sent, is_success=is_success)
         if is_success:
             headroom.admit(now, sent)
 
@@ -115,6 +116,14 @@ def note_produced(lease: Lease, usage: Usage | None, now: Instant) -> None:
     if usage is not None and usage.output_tokens and lease.member.destination.limit_names.output_tokens is not None:
         for headroom in lease.member.headrooms:
             headroom.produce(usage.output_tokens, now)
+
+
+def _is_wanted(headrooms: Iterable[Headroom], now: Instant) -> bool:
+    """What a success tells may matter to one of them."""
+    for headroom in headrooms:  # noqa: SIM110  # a generator takes three times as long, and this runs for every answer
+        if now >= headroom.learn_from:
+            return True
+    return False
 
 
 def note_refusal(lease: Lease, outcome: Outcome, now: Instant) -> None:

@@ -60,14 +60,6 @@ class Member:
         self.rank = 0
         """Its place among the pool's members."""
 
-    @property
-    def in_flight(self) -> int:
-        return self.load.in_flight
-
-    @property
-    def served(self) -> float:
-        return self.load.served
-
     def has_room(self) -> bool:
         limit = self.account.max_concurrency
         return limit is None or self.load.in_flight < limit
@@ -153,7 +145,10 @@ class Pool:
 def candidates_of(view: View, excluded: Collection[AccountId]) -> Sequence[Member]:
     """Members of the lowest tier that may be tried now: not excluded and with room; empty when there are none."""
     if not excluded and not view.is_bounded:  # the usual case, at no cost that grows with the accounts
-        return next((tier for tier in view.tiers if tier), ())
+        for tier in view.tiers:
+            if tier:
+                return tier
+        return ()
     for tier in view.tiers:
         found = [member for member in tier if member.account_id not in excluded and member.has_room()]
         if found:

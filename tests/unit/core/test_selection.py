@@ -19,6 +19,10 @@ class Account(msgspec.Struct):
     in_flight: int = 0
     served: float = 0.0
 
+    @property
+    def load(self):
+        return self
+
 
 class Pool:
     def __init__(self, *weights, seed=7):
