@@ -26,7 +26,7 @@ account itself. `HEAD` goes where `GET` goes. WebSockets are in [realtime.md](re
   400 `provider_required`.
 - **Model**: *needed* is the provider's `default_model` where the caller names none, and a 400 without one; *if given*
   is routed and renamed by its route, and left to the provider where it is absent. It is read from the JSON body, a
-  form wherever it stands in it, or the query.
+  form (multipart or urlencoded) wherever it stands in it, or the query; a form or a query with two models is a 400.
 - **Body**: JSON is checked and bounded by `limits.max_json_bytes`; forms and files pass as they are, bounded by
   `limits.max_body_bytes`. A body where none is named passes unread.
 - **Stream**: *read* streams are held until their first content, may move to another account before it, and never end

@@ -10,13 +10,7 @@ import msgspec
 
 from gateway.core.affinity import Bound, upstream_names
 from gateway.core.call import BodyKind, Call, Endpoint, Schema
-from gateway.core.errors import (
-    CallRefused,
-    GatewayError,
-    ModelNotFound,
-    NotAllowed,
-    ShuttingDown,
-)
+from gateway.core.errors import CallRefused, GatewayError, ModelNotFound, NotAllowed, ShuttingDown
 from gateway.core.ids import CallId, ModelName, ProviderId
 from gateway.core.outcome import OutcomeKind
 from gateway.core.snapshot import ClientKey
@@ -27,7 +21,7 @@ from gateway.ingress.caller import check_model
 from gateway.ingress.front import DataPlaneApp
 from gateway.ingress.own_key import own_key_in
 from gateway.ingress.plane import JSON, PREFIX, UNKNOWN, DataPlane, end_of, own_headers
-from gateway.ingress.upload import read_upload
+from gateway.ingress.upload import read_upload, spooled_form
 from gateway.providers.base import Headers
 from gateway.relay.answer import Answer, ComingBody
 from gateway.relay.batch_file import read_batch, renamed_batch
@@ -142,6 +136,8 @@ class Exchange:
             declared=self._headers.get(b"content-length"),
         )
         if endpoint.body is BodyKind.JSON:
+            if not body.startswith(b"{") and (job := await self._form(endpoint, key, body)) is not None:
+                return job
             envelope = read_envelope(body, endpoint)
         else:
             envelope = envelope_of(endpoint, self._headers, self._path, self._scope["query_string"], body)
@@ -199,6 +195,15 @@ class Exchange:
             encoding=headers.get(b"content-encoding"),
             declared=headers.get(b"content-length"),
         )
+        return await self._uploaded(endpoint, key, body)
+
+    async def _form(self, endpoint: Endpoint, key: ClientKey | None, body: bytes) -> Job | None:
+        """A call whose body could be JSON, but is a form; None: it is none."""
+        spool = self._spool = Spool(self._plane.spool_folder)
+        form = await spooled_form(body, self._headers.get(b"content-type", b""), spool)
+        return None if form is None else await self._uploaded(endpoint, key, form)
+
+    async def _uploaded(self, endpoint: Endpoint, key: ClientKey | None, body: SpooledBody) -> Job:
         envelope = Envelope() if body.form is None else form_envelope(body.form, endpoint)
         call = self._call(endpoint, key, envelope)
         if self._own_key is None and not endpoint.is_stateless:
@@ -207,7 +212,7 @@ class Exchange:
             job = await self._bound(call, key, envelope, body, named, batch)
         else:
             job = self._job(call, key, envelope, body)
-        return msgspec.structs.replace(job, began=plane.clock.now())
+        return msgspec.structs.replace(job, began=self._plane.clock.now())
 
     def _call(self, endpoint: Endpoint, key: ClientKey | None, envelope: Envelope) -> Call:
         headers, plane = self._headers, self._plane

@@ -16,6 +16,7 @@ from gateway.ingress.body import (
 )
 from gateway.relay.spooled import PIECE_BYTES, Spool, SpooledBody
 from gateway.wire.multipart import Form, FormReader, read_boundary
+from gateway.wire.urlencoded import UrlencodedReader, is_urlencoded
 
 SHARE_OF_FORM = 512
 """A form may be so large a part larger than the largest file: 1 MiB of 512."""
@@ -47,10 +48,25 @@ async def read_upload(
             if reader is not None:
                 reader.feed(piece)
             await spool.add(piece)
-    return await spool.finish(None if reader is None else _checked(reader.form))
+    return await spool.finish(None if reader is None else _form_of(reader))
 
 
-def _form_reader(content_type: bytes) -> FormReader | None:
+async def spooled_form(body: bytes, content_type: bytes, spool: Spool) -> SpooledBody | None:
+    """`body`, which is no JSON object, as the urlencoded form that its type says it is; None: it is none."""
+    if not is_urlencoded(content_type):
+        return None
+    reader = UrlencodedReader()
+    reader.feed(body)
+    form = reader.form
+    if form is None:
+        return None
+    await spool.add(body)
+    return await spool.finish(form)
+
+
+def _form_reader(content_type: bytes) -> FormReader | UrlencodedReader | None:
+    if is_urlencoded(content_type):
+        return UrlencodedReader()
     if not content_type.lower().startswith(b"multipart/form-data"):
         return None
     boundary = read_boundary(content_type)
@@ -61,8 +77,9 @@ def _form_reader(content_type: bytes) -> FormReader | None:
     return FormReader(boundary)
 
 
-def _checked(form: Form) -> Form:
-    if form.first_at < 0:
+def _form_of(reader: FormReader | UrlencodedReader) -> Form | None:
+    form = reader.form
+    if form is not None and form.first_at < 0:
         raise InvalidCall(
             "The body is no form: the boundary that its Content-Type names does not stand in it.",
             code="invalid_multipart",

@@ -76,7 +76,7 @@ class OpenAICompatible(msgspec.Struct, frozen=True):
         body: bytes | BodySource,
         limits: Limits,
     ) -> UpstreamRequest:
-        is_json = call.endpoint.body is BodyKind.JSON
+        is_json = call.endpoint.body is BodyKind.JSON and isinstance(body, bytes)  # else a form, whose type is its own
         names = destination.names | _OURS if is_json else destination.names
         return UpstreamRequest(
             method=call.endpoint.method.encode(),

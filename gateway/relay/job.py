@@ -7,13 +7,14 @@ from gateway.core.attempts import Plan
 from gateway.core.call import Call, ModelUse
 from gateway.core.errors import InvalidCall
 from gateway.core.ids import Instant, ModelName
+from gateway.core.snapshot import Validation
 from gateway.providers.base import Headers
 from gateway.relay.metering import Progress
 from gateway.relay.pool import Pool
 from gateway.relay.spooled import SpooledBody
-from gateway.wire.envelope import Envelope, prompt_tokens, read_envelope, replace_model
+from gateway.wire.envelope import Envelope, form_envelope, prompt_tokens, read_envelope, replace_model
 from gateway.wire.multipart import model_edits
-from gateway.wire.validation import check
+from gateway.wire.validation import check, check_form
 
 Body = bytes | SpooledBody
 
@@ -45,7 +46,10 @@ def fitted(call: Call, pool: Pool, envelope: Envelope, body: Body) -> Body:
 
     Raises InvalidCall for what the provider does not take.
     """
-    check(envelope.fields, call.endpoint, pool.validation)
+    if isinstance(body, bytes):
+        check(envelope.fields, call.endpoint, pool.validation)
+    elif pool.validation is not Validation.OFF:
+        check_form(envelope.fields, call.endpoint)
     if call.is_stream and not pool.provider.settings.streaming:
         raise InvalidCall(
             "This provider does not stream: leave `stream` out.", param="stream", code="unsupported_value"
@@ -70,7 +74,9 @@ def body_for(job: Job, model: ModelName, call: Call, pool: Pool) -> Body:
     if not job.written:  # an upgrade: its query names the model
         return b""
     if isinstance(job.written, SpooledBody):
-        envelope = Envelope(model=model, is_stream=call.is_stream)
+        form = job.written.form
+        fields = {} if form is None else form_envelope(form, call.endpoint).fields
+        envelope = Envelope(fields=fields, model=model, is_stream=call.is_stream)
         return fitted(call, pool, envelope, renamed(job.written, None, model))
     written = replace_model(job.written, job.call.model, model)
     return fitted(call, pool, read_envelope(written, call.endpoint), written)

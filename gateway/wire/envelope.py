@@ -17,7 +17,7 @@ from gateway.wire.acting import acts
 from gateway.wire.lenient import decode_leniently
 from gateway.wire.members import read_members
 from gateway.wire.multipart import Form
-from gateway.wire.refusals import kind_of, missing_model, wrong_type
+from gateway.wire.refusals import kind_of, missing_model, two_models, wrong_type
 
 _MODEL_KEY: Final = re.compile(rb'"model"')
 _MODEL_MEMBER: Final = re.compile(rb'"model"[ \t\n\r]*+:[ \t\n\r]*+("(?:[^"\\]++|\\.)*+")')
@@ -89,13 +89,15 @@ def peek_envelope(body: bytes) -> Envelope:
 def form_envelope(form: Form, endpoint: Endpoint) -> Envelope:
     """What a form says about its call. `fields` are its texts; of a name that ends in `[]` all, of any other the last.
 
-    Raises `InvalidCall` for an empty `model` where one is needed.
+    Raises `InvalidCall` for an empty `model` where one is needed, and for two that differ.
     """
     fields: dict[str, Any] = {}
     for part in form.parts:
         if part.value is None:
             continue
         text = part.value.decode("utf-8", "replace")
+        if part.name == "model" and fields.get("model", text) != text:
+            raise two_models("form")
         if part.name.endswith("[]"):
             fields.setdefault(part.name, []).append(text)
         else:

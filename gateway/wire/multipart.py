@@ -10,6 +10,7 @@ bytes are cut. What is no form is no error here: the upstream judges it.
 import re
 from enum import Enum, auto
 from typing import Final, NamedTuple
+from urllib.parse import quote_plus
 
 from gateway.core.ids import ModelName
 
@@ -56,6 +57,7 @@ class Form(NamedTuple):
     """What was found in a form."""
 
     boundary: bytes
+    """Empty: its fields are urlencoded (`wire/urlencoded`)."""
     parts: tuple[Part, ...]
     first_at: int
     """Where the first delimiter begins; -1: there is none, so this is no form."""
@@ -80,10 +82,12 @@ def read_boundary(content_type: bytes) -> bytes | None:
 
 def model_edits(form: Form, model: ModelName) -> tuple[Edit, ...]:
     """What makes the form name `model`: its `model` fields replaced, or a field added where there is none."""
-    value = model.encode()
+    value = model.encode() if form.boundary else quote_plus(model).encode()
     edits = tuple(Edit(part.start, part.end, value) for part in form.parts if part.name == "model" and not part.is_file)
     if edits or form.first_at < 0:
         return edits
+    if not form.boundary:
+        return (Edit(form.first_at, form.first_at, b"model=" + value + b"&"),)
     head = b"--" + form.boundary + b'\r\nContent-Disposition: form-data; name="model"\r\n\r\n'
     return (Edit(form.first_at, form.first_at, head + value + b"\r\n"),)
 

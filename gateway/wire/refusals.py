@@ -33,6 +33,11 @@ def missing(param: str) -> InvalidCall:
     return InvalidCall(f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter")
 
 
+def two_models(where: str) -> InvalidCall:
+    """`where`: "form"."""
+    return InvalidCall(f"The {where} names two models: name one.", param="model", code="invalid_value")
+
+
 def missing_model() -> InvalidCall:
     """The error of a call that names no model where no default serves."""
     return InvalidCall("You must provide a model parameter.", param="model", code="missing_required_parameter")

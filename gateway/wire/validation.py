@@ -233,6 +233,19 @@ def check(fields: Mapping[str, Any], endpoint: Endpoint, level: Validation) -> N
                 raise needs(param, other)
 
 
+def check_form(fields: Mapping[str, Any], endpoint: Endpoint) -> None:
+    """The same of the texts of a form: what must be there, is. Numbers and lists in texts are the upstream's to read.
+
+    Messages are refused: no text is a conversation.
+    """
+    rules = RULES.get(endpoint.name)
+    for param in () if rules is None else rules.required:
+        if fields.get(param) is None:
+            raise missing(param)
+        if rules is not None and isinstance(rule := rules.params.get(param), Messages):
+            rule.check(param, fields[param], Validation.TYPES)
+
+
 def _wrong_role(param: str, role: object) -> InvalidCall:
     if role is None:
         return missing(param)

@@ -1,5 +1,6 @@
 import pytest
 
+from gateway.core.errors import InvalidCall
 from gateway.wire.query import first_of, has_flag, model_in, replace_model, value_in, without
 
 
@@ -11,14 +12,23 @@ from gateway.wire.query import first_of, has_flag, model_in, replace_model, valu
         (b"a=1&model=ft%3Agpt-4o%3Aa+b", "ft:gpt-4o:a b"),
         (b"model=", None),
         (b"my_model=x", None),
-        (b"model=a&model=b", "a"),
+        (b"model=a&model=a&model=", "a"),
+        (b"x=%20&mod%65l=a", "a"),
     ],
 )
 def test_the_model_of_a_query(query, model):
     assert model_in(query) == model
 
 
+@pytest.mark.parametrize("query", [b"model=a&model=b", b"model=a&mod%65l=b"])
+def test_two_models_are_refused(query):
+    with pytest.raises(InvalidCall) as refused:
+        model_in(query)
+    assert (refused.value.param, refused.value.code) == ("model", "invalid_value")
+
+
 def test_a_replaced_model_leaves_all_else():
+    assert replace_model(b"m%6fdel=a&model=a&my_model=a", "b") == b"model=b&model=b&my_model=a"
     assert replace_model(b"x=%20&model=a&y", "ft:b c") == b"x=%20&model=ft%3Ab+c&y"
     assert replace_model(b"x=1", "b") == b"x=1"
 
