@@ -8,10 +8,11 @@ import pytest
 from gateway.sandbox.server import Sandbox
 from tests.conftest import _create, _drop
 from tests.databases import sibling_url
+from tests.fakes.claude_fixture import api, claude, client
 from tests.fakes.gateway_fixture import Gateway, Registry, connected, running_gateway
 from tests.fakes.sandbox_fixture import running_sandbox, sandbox
 
-__all__ = ["sandbox"]
+__all__ = ["api", "claude", "client", "sandbox"]
 
 
 @pytest.fixture

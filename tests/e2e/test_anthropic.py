@@ -4,10 +4,9 @@ import json
 
 import openai
 import pytest
-from openai import AsyncOpenAI
 
 from gateway.settings import AuthMode, Settings
-from tests.fakes.anthropic_api import STOP, UNLISTED, AnthropicApi, anthropic_api, refused, written
+from tests.fakes.anthropic_api import STOP, UNLISTED, AnthropicApi, refused, written
 from tests.fakes.gateway_fixture import Gateway, connected, running_gateway, until
 from tests.unit.wire.openai_anthropic.samples import begin, event, start, text
 
@@ -17,29 +16,6 @@ TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type
 NATIVE = {"model": MODEL, "max_tokens": 50, "messages": HI}
 VERSION = {"anthropic-version": "2023-06-01", "x-api-key": "anything"}
 OVERLOADED = event("error", error={"type": "overloaded_error", "message": "Overloaded"})
-
-
-@pytest.fixture
-async def api():
-    async with anthropic_api() as api:
-        yield api
-
-
-@pytest.fixture
-async def claude(database_url, registry, api):
-    """A gateway with two accounts of Anthropic's; its route is the seeded one."""
-    await registry.add_provider("anthropic", api.url, kind="anthropic", supported_models=[])
-    await registry.add_account("sk-ant-a", "anthropic", tier=0)
-    await registry.add_account("sk-ant-b", "anthropic", tier=1)
-    async with running_gateway(database_url) as gateway:
-        await gateway.serves(accounts=2)
-        yield gateway
-
-
-@pytest.fixture
-async def client(claude: Gateway):
-    async with AsyncOpenAI(base_url=f"{claude.url}/v1", api_key="sk-anything", max_retries=0) as client:
-        yield client
 
 
 async def messages(gateway: Gateway, path="/v1/messages", headers=VERSION, **fields):
@@ -228,8 +204,18 @@ async def test_another_account_answers_messages(claude, api: AnthropicApi):
     assert events_of(streamed)[-1]["type"] == "message_stop"
 
 
+async def test_a_truncated_stream_of_messages_is_told_to_its_end(claude, api: AnthropicApi):
+    api.script("sk-ant-a", (start(id="msg_0"), begin(0, type="text", text=""), text("ec")))
+
+    events = events_of(await messages(claude, stream=True))
+
+    assert "".join(said["delta"].get("text", "") for said in events if "delta" in said) == "echo: hi there "
+    assert (events[0]["message"]["id"], events[-1]["type"]) == ("msg_0", "message_stop")
+    assert api.keys == ["sk-ant-a", "sk-ant-b"]
+
+
 async def test_a_truncated_stream_of_messages_says_so(claude, api: AnthropicApi):
-    api.script("sk-ant-a", (start(), begin(0, type="text", text=""), text("echo: ")))
+    api.script("sk-ant-a", (start(), begin(0, type="text", text=""), text("Something else")))
 
     answer = await messages(claude, stream=True)
 

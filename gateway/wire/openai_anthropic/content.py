@@ -2,6 +2,7 @@
 
     system, developer ─▶ `system`, whatever their place      assistant.tool_calls ─▶ `tool_use` blocks
     user, assistant   ─▶ a turn; neighbours of one role are one turn       tool ─▶ `tool_result` in the user's turn
+    assistant.thinking_blocks ─▶ `thinking` blocks, as they came
 
 Rules of this file: nothing is made up, and nothing the model should read is left out in silence: what has no form at
 Anthropic is a 400 that names its place. `cache_control` of a part goes along with it.
@@ -14,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.core.errors import InvalidCall
+from gateway.wire.openai_anthropic.thoughts import TYPES, with_thoughts
 from gateway.wire.refusals import missing, wrong_type
 
 Block = dict[str, Any]
@@ -74,6 +76,8 @@ def _trim_prefill(turns: list[Block]) -> None:
             last["text"] = last["text"].rstrip()
             if not last["text"]:
                 turns[-1]["content"].pop()
+        while turns[-1]["content"] and turns[-1]["content"][-1]["type"] in TYPES:
+            turns[-1]["content"].pop()
         if not turns[-1]["content"]:
             turns.pop()
 
@@ -178,7 +182,8 @@ def _assistant(message: dict[str, Any], where: str) -> list[Block]:
     calls = message.get("tool_calls") or []
     if not isinstance(calls, list):
         raise wrong_type(f"{where}.tool_calls", "an array", calls)
-    return blocks + [_tool_use(call, f"{where}.tool_calls[{place}]") for place, call in enumerate(calls)]
+    blocks += [_tool_use(call, f"{where}.tool_calls[{place}]") for place, call in enumerate(calls)]
+    return with_thoughts(blocks, message, where)
 
 
 def _tool_use(call: object, where: str) -> Block:

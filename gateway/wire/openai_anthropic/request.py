@@ -14,6 +14,7 @@ from gateway.core.errors import InvalidCall
 from gateway.wire.openai_anthropic.content import Block, read_messages, unsupported
 from gateway.wire.openai_anthropic.models import Traits, traits_of
 from gateway.wire.openai_anthropic.schema import strict_schema
+from gateway.wire.openai_anthropic.thoughts import TYPES
 from gateway.wire.refusals import missing, wrong_type
 
 HANDLED: Final = (
@@ -205,12 +206,18 @@ def _say_thinking(effort: object, made: dict[str, Any], traits: Traits) -> None:
 
 
 def _may_think(made: dict[str, Any]) -> bool:
-    """Within a budget a forced tool is refused, and so is going on after a tool without the thought that led to it."""
+    """Within a budget a forced tool is refused, and so is going on after a tool without the thought that led to it.
+
+    The assistant's turn before a tool's result must begin with one: callers who send it back as it came have it there.
+    """
     choice = made.get("tool_choice", {"type": "auto"})["type"]
     if choice not in _THINKING_FREE or not made["messages"]:
         return False
     last: Block = made["messages"][-1]
-    return last["role"] == "user" and all(block["type"] != "tool_result" for block in last["content"])
+    if last["role"] != "user":
+        return False
+    has_thought = len(made["messages"]) > 1 and made["messages"][-2]["content"][0]["type"] in TYPES
+    return has_thought or all(block["type"] != "tool_result" for block in last["content"])
 
 
 def _say_sampling(fields: dict[str, Any], made: dict[str, Any], traits: Traits) -> None:

@@ -1,7 +1,8 @@
 """A whole answer of Messages → a chat completion; and what an error of Messages says → OpenAI's error body.
 
-An answer has one choice: texts joined, `thinking` as `reasoning_content`, each `tool_use` as a tool call. Blocks that
-only Anthropic has (its own tools' calls and results, citations) have no form in a chat completion.
+An answer has one choice: texts joined, `thinking` as `reasoning_content` and, signed, in `thinking_blocks`, each
+`tool_use` as a tool call. Blocks that only Anthropic has (its own tools' calls and results, citations) have no form in
+a chat completion.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,6 +13,7 @@ import msgspec
 from gateway.core.masking import masked_identifiers
 from gateway.core.outcome import ErrorBody
 from gateway.wire.errors import error_body
+from gateway.wire.openai_anthropic.thoughts import MEMBER, TYPES, written_thought
 
 FINISH_REASONS: Final = {
     "end_turn": "stop",
@@ -48,6 +50,9 @@ class Block(msgspec.Struct, gc=False):
     type: str = ""
     text: str = ""
     thinking: str = ""
+    signature: str = ""
+    data: str = ""
+    """Of a thought that is told to nobody."""
     id: str = ""
     name: str = ""
     input: Any = None
@@ -142,9 +147,23 @@ def _message(message: _Message) -> dict[str, Any]:
     made["refusal"] = refusal if message.stop_reason == "refusal" else None
     if any(thoughts):
         made["reasoning_content"] = "".join(thoughts)
+    if signed := list(_signed(message.content)):
+        made[MEMBER] = signed
     if calls:
         made["tool_calls"] = calls
     return made
+
+
+def _signed(blocks: Iterable[Block]) -> Iterable[dict[str, Any]]:
+    """The thoughts, each with how many of the message's other parts stood before it: texts are one part."""
+    has_text, calls = False, 0
+    for block in blocks:
+        if block.type in TYPES:
+            thought = written_thought(msgspec.structs.asdict(block), after=has_text + calls)
+            if thought is not None:
+                yield thought
+        has_text = has_text or bool(block.text)
+        calls += block.type == "tool_use"
 
 
 def _tool_calls(blocks: Iterable[Block]) -> Iterable[dict[str, Any]]:

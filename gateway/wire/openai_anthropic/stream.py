@@ -1,7 +1,7 @@
 """A stream of Messages → a stream of chat chunks, event by event, cut anywhere.
 
     message_start ─ the role                     content_block_start, of a tool ─ a tool call's id and name
-    content_block_delta ─ a piece of text, of a thought (`reasoning_content`), of a tool call's arguments
+    content_block_delta ─ a piece of text, of a thought (`reasoning_content`, `thinking_blocks`), of a call's arguments
     message_delta ─ the end of the choice        message_stop ─ the usage, `[DONE]`
     ping ─ a comment                             error ─ an error event of OpenAI's form
 
@@ -17,6 +17,7 @@ import msgspec
 
 from gateway.wire.errors import error_of
 from gateway.wire.openai_anthropic.response import Block, StopDetails, finish_reason, read_usage, write_error
+from gateway.wire.openai_anthropic.thoughts import MEMBER, REDACTED, THINKING, Thoughts
 from gateway.wire.sse import DONE, KEEP_ALIVE, Event, EventSplitter, read_event
 from gateway.wire.stream import MAX_EVENT_BYTES
 from gateway.wire.surrogates import without_surrogates
@@ -34,6 +35,7 @@ class _Delta(msgspec.Struct, gc=False):
     type: str = ""
     text: str = ""
     thinking: str = ""
+    signature: str = ""
     partial_json: str = ""
     stop_reason: str | None = None
     stop_details: StopDetails | None = None
@@ -79,9 +81,11 @@ class ChatTranslator:
         "_created",
         "_events",
         "_has_begun",
+        "_has_text",
         "_is_foreign",
         "_is_told",
         "_names",
+        "_thoughts",
         "_usage",
         "is_broken",
     )
@@ -97,6 +101,8 @@ class ChatTranslator:
         """The beginning of every chunk."""
         self._usage: dict[str, Any] = {}
         self._calls: dict[int, _ToolCall] = {}
+        self._thoughts = Thoughts()
+        self._has_text = False
         self._is_told = False
         """The end of the choice went out, the usage behind it not yet."""
         self.is_broken = False
@@ -155,18 +161,22 @@ class ChatTranslator:
             function = {"name": block.name, "arguments": ""}
             started = {"index": call.number, "id": block.id, "type": "function", "function": function}
             return self._chunk({"tool_calls": [started]})
-        if block.type == "text" and block.text:
-            return self._chunk({"content": block.text})
-        return self._chunk({"reasoning_content": block.thinking}) if block.thinking else b""
+        if block.type == REDACTED and block.data:
+            return self._thought(event.index, REDACTED, data=block.data)
+        if block.type == THINKING and block.thinking:
+            return self._thought(event.index, THINKING, thinking=block.thinking)
+        return self._text(block.text) if block.type == "text" and block.text else b""
 
     def add_piece(self, event: _Event) -> bytes:
-        """Signatures and citations have no form in a chat chunk."""
+        """Citations have no form in a chat chunk."""
         delta = event.delta or _Delta()
         call = self._calls.get(event.index)
         if delta.text:
-            return self._chunk({"content": delta.text})
+            return self._text(delta.text)
         if delta.thinking:
-            return self._chunk({"reasoning_content": delta.thinking})
+            return self._thought(event.index, THINKING, thinking=delta.thinking)
+        if delta.signature:
+            return self._thought(event.index, THINKING, signature=delta.signature)
         return self._arguments(call, delta.partial_json) if delta.partial_json and call is not None else b""
 
     def end_block(self, event: _Event) -> bytes:
@@ -192,6 +202,15 @@ class ChatTranslator:
 
     def keep_alive(self, event: _Event) -> bytes:  # noqa: ARG002  # the same
         return KEEP_ALIVE
+
+    def _text(self, piece: str) -> bytes:
+        self._has_text = True
+        return self._chunk({"content": piece})
+
+    def _thought(self, block: int, type_: str, **members: str) -> bytes:
+        delta: dict[str, Any] = {} if "thinking" not in members else {"reasoning_content": members["thinking"]}
+        after = self._has_text + len(self._calls)
+        return self._chunk(delta | {MEMBER: self._thoughts.piece(block, type_, after=after, **members)})
 
     def _arguments(self, call: _ToolCall, piece: str) -> bytes:
         call.has_arguments = True

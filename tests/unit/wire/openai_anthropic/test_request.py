@@ -175,6 +175,8 @@ def test_json_alone_is_asked_for_in_words():
     assert [block["text"] for block in call["system"]] == ["Be brief.", JSON_ONLY]
 
 
+CALL = {"id": "c", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+
 # -- thinking ----------------------------------------------------------------------------------------------------
 
 
@@ -226,6 +228,21 @@ def test_older_models_get_a_budget_within_the_answers_length(fields, budget):
 )
 def test_a_budget_is_left_out_where_the_thought_before_it_is_missing(last):
     assert "thinking" not in said(HI, last, model=OLD, reasoning_effort="high")
+
+
+@pytest.mark.parametrize(
+    "thought",
+    [{"type": "thinking", "thinking": "Hm", "signature": "s"}, {"type": "redacted_thinking", "data": "x"}],
+    ids=lambda thought: thought["type"],
+)
+def test_a_budget_stays_where_the_thought_comes_back_with_the_tools_result(thought):
+    asked = {"role": "assistant", "content": None, "tool_calls": [CALL], "thinking_blocks": [thought]}
+    result = {"role": "tool", "tool_call_id": "c", "content": "18"}
+
+    call = said(HI, asked, result, model=OLD, reasoning_effort="low")
+
+    assert call["thinking"] == {"type": "enabled", "budget_tokens": 1024}
+    assert call["messages"][1]["content"][0] == thought
 
 
 def test_no_budget_without_messages():

@@ -77,9 +77,7 @@ def test_thoughts_are_reasoning_and_texts_are_joined():
 
 
 def test_blocks_that_only_anthropic_has_are_left_out():
-    message = said(
-        {"type": "redacted_thinking", "data": "x"}, {"type": "server_tool_use", "id": "s", "input": {}}, TEXT
-    )
+    message = said({"type": "server_tool_use", "id": "s", "input": {}}, TEXT)
 
     assert message == {"role": "assistant", "content": "Hello", "refusal": None}
 

@@ -49,20 +49,32 @@ def deltas(stream: bytes) -> list[dict]:
 def assembled(stream: bytes) -> dict:
     """The message that an SDK makes of the chunks."""
     message: dict = {"role": None, "content": None, "refusal": None}
-    calls: dict[int, dict] = {}
+    calls: list[dict] = []
+    thoughts: list[dict] = []
     for piece in deltas(stream):
         message["role"] = piece.get("role") or message["role"]
         for name in ("content", "reasoning_content", "refusal"):
             if piece.get(name):
                 message[name] = (message.get(name) or "") + piece[name]
         for call in piece.get("tool_calls", ()):
-            known = calls.setdefault(call["index"], {"id": "", "type": "function", "name": "", "arguments": ""})
-            known["id"] = call.get("id") or known["id"]
-            known["name"] += call["function"].get("name", "")
-            known["arguments"] += call["function"]["arguments"]
+            add(calls, {name: value for name, value in call.items() if name != "function"} | call["function"])
+        for thought in piece.get("thinking_blocks", ()):
+            add(thoughts, thought)
+    if thoughts:
+        message["thinking_blocks"] = thoughts
     if calls:
-        message["tool_calls"] = [calls[index] for index in sorted(calls)]
+        message["tool_calls"] = calls
     return message
+
+
+def add(known: list[dict], piece: dict) -> None:
+    """As OpenAI's SDK: by `index`; texts grow, but for the type."""
+    if piece["index"] == len(known):
+        known.append({})
+    held = known[piece["index"]]
+    for name, value in piece.items():
+        if name != "index":
+            held[name] = held[name] + value if name in held and name != "type" else value
 
 
 def test_a_text_becomes_chunks_of_content():
@@ -117,7 +129,7 @@ def test_a_tool_whose_input_came_at_once_keeps_it():
     assert assembled(stream)["tool_calls"][0]["arguments"] == '{"city":"Rome"}'
 
 
-def test_thoughts_become_reasoning_and_signatures_nothing():
+def test_thoughts_become_reasoning_and_go_along_signed():
     stream = translated(
         start(), begin(0, type="thinking", thinking="", signature=""),
         delta(0, type="thinking_delta", thinking="Hm. "), delta(0, type="thinking_delta", thinking="Yes."),
@@ -128,6 +140,10 @@ def test_thoughts_become_reasoning_and_signatures_nothing():
 
     assert assembled(stream)["reasoning_content"] == "Hm. Yes."
     assert assembled(stream)["content"] == "4"
+    assert assembled(stream)["thinking_blocks"] == [
+        {"type": "thinking", "thinking": "Hm. Yes.", "signature": "EqQB"},
+        {"type": "redacted_thinking", "data": "x"},
+    ]
 
 
 def test_blocks_of_anthropics_own_tools_become_nothing():
@@ -291,7 +307,9 @@ JSON = st.dictionaries(
     st.text(max_size=3), st.none() | st.booleans() | st.integers(-99, 99) | st.text(max_size=4), max_size=3
 )
 BLOCKS = st.lists(
-    st.tuples(st.just("text"), PIECES) | st.tuples(st.just("thinking"), PIECES) | st.tuples(st.just("tool_use"), JSON),
+    st.tuples(st.sampled_from(["text", "thinking"]), PIECES)
+    | st.tuples(st.just("redacted_thinking"), st.text(max_size=3))
+    | st.tuples(st.just("tool_use"), JSON),
     max_size=5,
 )
 REASONS = st.sampled_from(["end_turn", "max_tokens", "tool_use", "refusal", "stop_sequence", "pause_turn"])
@@ -305,10 +323,16 @@ def test_chunks_put_together_are_the_whole_answers_translation(blocks, reason):
             block = {"type": type_, "id": f"toolu_{index}", "name": "f", "input": held}
             said = msgspec.json.encode(held).decode() if held else ""
             events += [begin(index, **{**block, "input": {}}), arguments(said[:3], index), arguments(said[3:], index)]
+        elif type_ == "redacted_thinking":
+            block = {"type": type_, "data": held}
+            events.append(begin(index, **block))
         else:
             block = {"type": type_, type_: "".join(held)}
             events += [begin(index, **{"type": type_, type_: ""})]
             events += [delta(index, **{"type": f"{type_}_delta", type_: piece}) for piece in held]
+            if type_ == "thinking":
+                block["signature"] = f"signed-{index}"
+                events.append(delta(index, type="signature_delta", signature=block["signature"]))
         content.append(block)
         events.append(stop_block(index))
     usage = {**USAGE, "output_tokens": 9}
