@@ -8,6 +8,7 @@ import pytest
 from gateway.sandbox.server import Sandbox
 from tests.conftest import _create, _drop
 from tests.databases import sibling_url
+from tests.e2e.owners import World, running_world
 from tests.fakes.claude_fixture import api, claude, client
 from tests.fakes.gateway_fixture import Gateway, Registry, connected, running_gateway
 from tests.fakes.sandbox_fixture import running_sandbox, sandbox
@@ -36,6 +37,12 @@ async def pair(gateway: Gateway, registry: Registry) -> Gateway:
     await registry.add_account("sk-b", tier=1)
     await gateway.serves(accounts=2)
     return gateway
+
+
+@pytest.fixture
+async def world(database_url: str, registry: Registry, sandbox: Sandbox) -> AsyncIterator[World]:
+    async with running_world(database_url, registry, sandbox) as world:
+        yield world
 
 
 class Shared(NamedTuple):

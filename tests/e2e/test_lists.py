@@ -2,17 +2,14 @@
 
 from collections.abc import AsyncIterator
 
-import httpx2
 import openai
 import pytest
 from openai import AsyncOpenAI
 
 from gateway.sandbox.faults import Fault
 from gateway.sandbox.server import Sandbox
-from tests.e2e.test_stateful_ids import World, sdk, world
+from tests.e2e.owners import World, made_outside, sdk
 from tests.fakes.gateway_fixture import Gateway, Registry
-
-__all__ = ["world"]
 
 
 async def upload(client: AsyncOpenAI, name: str = "a.txt", **options: object) -> str:
@@ -20,22 +17,10 @@ async def upload(client: AsyncOpenAI, name: str = "a.txt", **options: object) ->
     return made.id
 
 
-async def outside(sandbox: Sandbox, key: str) -> str:
-    async with httpx2.AsyncClient(trust_env=False) as client:
-        answer = await client.post(
-            f"{sandbox.url}/v1/files",
-            files={"file": ("a.txt", b"x")},
-            data={"purpose": "user_data"},
-            headers={"authorization": f"Bearer {key}"},
-        )
-    made: str = answer.json()["id"]
-    return made
-
-
 @pytest.fixture
 async def spread(pair: Gateway, sandbox: Sandbox) -> AsyncIterator[tuple[Gateway, AsyncOpenAI, list[str]]]:
     """An open gateway, and five files in each of two accounts, in turns."""
-    ids = [await outside(sandbox, key) for _ in range(5) for key in ("sk-a", "sk-b")]
+    ids = [await made_outside(sandbox, key) for _ in range(5) for key in ("sk-a", "sk-b")]
     async with sdk(pair) as client:
         yield pair, client, ids
 
@@ -102,7 +87,7 @@ async def test_a_page_before_another_is_the_one_that_was_turned(
 
 
 async def test_order_is_by_time_over_all_accounts(pair: Gateway, sandbox: Sandbox, registry: Registry) -> None:
-    ids = [await outside(sandbox, key) for key in ("sk-a", "sk-b", "sk-a", "sk-b")]
+    ids = [await made_outside(sandbox, key) for key in ("sk-a", "sk-b", "sk-a", "sk-b")]
     for shelf in sandbox._service._objects._shelves.values():
         for file in shelf.listed("/files"):
             file["created_at"] = 1_700_000_000 + int(file["id"][-4:], 16)
@@ -117,7 +102,7 @@ async def test_order_is_by_time_over_all_accounts(pair: Gateway, sandbox: Sandbo
 async def test_one_sees_ones_own_alone(world: World) -> None:
     mine = {await upload(world.ann, f"{number}.txt") for number in range(5)}
     theirs = {await upload(world.bob) for _ in range(3)}
-    await outside(world.sandbox, "sk-a")
+    await made_outside(world.sandbox, "sk-a")
 
     for client, ids in ((world.ann, mine), (world.ann_too, mine), (world.ann_new, mine), (world.bob, theirs)):
         assert {file.id async for file in client.files.list(limit=2)} == ids

@@ -2,82 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from typing import NamedTuple
 
-import httpx2
 import openai
 import pytest
 from openai import AsyncOpenAI
 
-from gateway.core.ids import Secret
 from gateway.sandbox.faults import Fault
-from gateway.sandbox.server import Sandbox
-from gateway.settings import AuthMode, ForeignIds, Settings
-from tests.fakes.gateway_fixture import Gateway, Registry, running_gateway, until, until_answered
-
-TOKEN = "the-token-of-the-admin"  # noqa: S105  # a test's own
-ADMIN = {"authorization": f"Bearer {TOKEN}"}
-KEYED = Settings(auth=AuthMode.KEYS, admin_token=Secret(TOKEN))
-JSONL = b"".join(
-    json.dumps(
-        {"custom_id": f"c{n}", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "gpt-4", "n": 1}}
-    ).encode()
-    + b"\n"
-    for n in range(3)
-)
-
-
-class World(NamedTuple):
-    """Two keyed gateways, two accounts of two organisations, clients of two owners."""
-
-    gateways: list[Gateway]
-    sandbox: Sandbox
-    registry: Registry
-    ann: AsyncOpenAI
-    """At the first gateway."""
-    ann_too: AsyncOpenAI
-    """The same key at the second gateway."""
-    ann_new: AsyncOpenAI
-    """Another key of the same owner."""
-    bob: AsyncOpenAI
-
-    def seen(self, path: str, method: str = "GET") -> list[str]:
-        """Keys of the accounts that were asked."""
-        return [one.key for one in self.sandbox.log if one.path == path and one.method == method]
-
-
-async def client_of(gateway: Gateway, owner: str) -> AsyncOpenAI:
-    made = await gateway.client.post("/api/v1/keys", json={"name": owner, "owner": owner}, headers=ADMIN)
-    assert made.status_code == 201, made.text
-    return sdk(gateway, made.json()["key"])
-
-
-def sdk(gateway: Gateway, key: str = "x") -> AsyncOpenAI:
-    return AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key=key, max_retries=0)
-
-
-@pytest.fixture
-async def world(database_url: str, registry: Registry, sandbox: Sandbox) -> AsyncIterator[World]:
-    await registry.add_provider("openai", sandbox.url)
-    await registry.add_account("sk-a")
-    await registry.add_account("sk-b")
-    async with AsyncExitStack() as stack:
-        gateways = [await stack.enter_async_context(running_gateway(database_url, KEYED)) for _ in range(2)]
-        ann, ann_new, bob = [await client_of(gateways[0], owner) for owner in ("ann", "ann", "bob")]
-        for gateway in gateways:
-            await until(lambda gateway=gateway: len(gateway.snapshot.keys) == 3, 1.0, "three keys")
-            await gateway.serves(accounts=2)
-        ann_too = sdk(gateways[1], ann.api_key)
-        clients = [ann, ann_too, ann_new, bob]
-        for client in clients:
-            stack.push_async_callback(client.close)
-        yield World(gateways, sandbox, registry, *clients)
-
-
-async def respond(client: AsyncOpenAI, text: str = "hi", **fields: object) -> "openai.types.responses.Response":
-    return await client.responses.create(model="gpt-4", input=text, **fields)  # type: ignore[call-overload]  # any field
+from tests.e2e.owners import World, respond, sdk
+from tests.fakes.gateway_fixture import Gateway, until, until_answered
 
 
 async def test_responses_that_follow_each_other_stay_at_their_account(world: World) -> None:
@@ -108,19 +40,6 @@ async def test_a_streams_id_is_known_at_its_end(world: World) -> None:
         events = [event async for event in stream]
         made = events[-1].response  # type: ignore[union-attr]  # the last event has it
         assert (await world.ann_too.responses.retrieve(made.id)).id == made.id
-
-
-async def test_a_batch_follows_its_file_and_its_output_is_found(world: World) -> None:
-    file = await world.ann.files.create(file=("in.jsonl", JSONL), purpose="batch")
-    batch = await world.ann_too.batches.create(
-        input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
-    )
-    done = await world.ann.batches.retrieve(batch.id)
-    output = await world.ann_too.files.content(done.output_file_id or "")
-
-    assert len(output.text.splitlines()) == 3
-    asked = {one.key for one in world.sandbox.log if "files" in one.path or "batches" in one.path}
-    assert len(asked) == 1
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # OpenAI's assistants are, for their users
@@ -304,52 +223,6 @@ async def test_a_sibling_of_the_project_serves_in_its_place(world: World) -> Non
         await world.ann.files.retrieve(file.id)  # its project was not known when it was made
 
 
-async def direct(world: World, key: str) -> str:
-    """A file made outside of the gateway."""
-    async with httpx2.AsyncClient(trust_env=False) as client:
-        answer = await client.post(
-            f"{world.sandbox.url}/v1/files",
-            files={"file": ("a.txt", b"x")},
-            data={"purpose": "user_data"},
-            headers={"authorization": f"Bearer {key}"},
-        )
-    made: str = answer.json()["id"]
-    return made
-
-
-async def test_an_id_made_elsewhere_is_looked_for_once(world: World) -> None:
-    ids = [await direct(world, key) for key in ("sk-a", "sk-b")]
-
-    for id_ in ids:
-        for client in (world.ann, world.bob, world.ann_too, world.ann):
-            assert (await client.files.retrieve(id_)).id == id_
-        assert len(world.seen(f"/v1/files/{id_}")) == 4 + 2, "both accounts once, then the one that has it"
-
-
-async def test_an_id_that_nobody_has_is_looked_for_once_a_minute(world: World) -> None:
-    for _ in range(3):
-        with pytest.raises(openai.NotFoundError) as refused:
-            await world.ann.files.retrieve("file-000000000000000000000099")
-
-    assert "No such File object" in refused.value.message, "as the upstream says it"
-    assert len(world.seen("/v1/files/file-000000000000000000000099")) == 2 + 3
-
-
-async def test_foreign_ids_can_be_refused(database_url: str, registry: Registry, sandbox: Sandbox) -> None:
-    await registry.add_provider("openai", sandbox.url)
-    await registry.add_account("sk-a")
-    async with (
-        running_gateway(database_url, Settings(foreign_ids=ForeignIds.REFUSE)) as gateway,
-        sdk(gateway) as client,
-    ):
-        await gateway.serves(accounts=1)
-        with pytest.raises(openai.NotFoundError) as refused:
-            await client.files.retrieve("file-000000000000000000000001")
-
-    assert refused.value.code == "object_not_found"
-    assert sandbox.log[-1:] == [] or sandbox.log[-1].path == "/v1/models"
-
-
 async def test_calls_without_keys_share(pair: Gateway) -> None:
     async with sdk(pair) as one, sdk(pair, "other") as other:
         file = await one.files.create(file=("a.txt", b"x"), purpose="user_data")
@@ -422,51 +295,3 @@ async def test_many_callers_at_once_keep_their_ids_apart(world: World) -> None:
             assert (await client.responses.retrieve(last.id)).id == last.id
 
     await asyncio.gather(*(walk(client) for client in (world.ann, world.ann_too, world.bob, world.ann_new) * 5))
-
-
-def jsonl(*models: str, **fields: object) -> bytes:
-    lines = [
-        {"custom_id": str(number), "method": "POST", "url": "/v1/responses", "body": {"model": model, **fields}}
-        for number, model in enumerate(models)
-    ]
-    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
-
-
-async def test_a_batchs_file_goes_to_an_account_that_serves_its_model(world: World) -> None:
-    await world.registry.execute("UPDATE accounts SET supported_models = '[\"gpt-4o\"]' WHERE label = 'sk-b'")
-    for gateway in world.gateways:
-        await until(
-            lambda gateway=gateway: any(one.supported_models for one in gateway.snapshot.accounts.values()), 1.0, "it"
-        )
-
-    clients = (world.ann, world.bob, world.ann_new)
-    for model, account in (("gpt-4", {"sk-a"}), ("gpt-4o", {"sk-a", "sk-b"})):
-        for client in clients:
-            await client.files.create(file=("in.jsonl", jsonl(model, model)), purpose="batch")
-        assert set(world.seen("/v1/files", "POST")[-len(clients) :]) <= account
-    await world.registry.execute("UPDATE accounts SET supported_models = '[\"gpt-4\"]' WHERE label = 'sk-a'")
-    for gateway in world.gateways:
-        await until(
-            lambda gateway=gateway: all(one.supported_models for one in gateway.snapshot.accounts.values()), 1.0, "it"
-        )
-
-    await world.ann.files.create(file=("in.jsonl", jsonl("gpt-4o") * 20_000), purpose="batch")
-    assert world.seen("/v1/files", "POST")[-1] == "sk-b", "also a file that does not stay in memory"
-    with pytest.raises(openai.BadRequestError) as refused:
-        await world.ann.files.create(file=("in.jsonl", jsonl("gpt-4", "gpt-4o")), purpose="batch")
-    assert refused.value.code == "mixed_account_references"
-    with pytest.raises(openai.NotFoundError):
-        await world.ann.files.create(file=("in.jsonl", jsonl("gpt-5")), purpose="batch")
-
-
-async def test_a_batchs_file_lies_where_the_objects_of_its_lines_lie(world: World) -> None:
-    made = await respond(world.ann)
-    home = world.seen("/v1/responses", "POST")[-1]
-
-    for _ in range(2):
-        await world.ann.files.create(file=("in.jsonl", jsonl("gpt-4", previous_response_id=made.id)), purpose="batch")
-
-    assert set(world.seen("/v1/files", "POST")) == {home}
-    with pytest.raises(openai.BadRequestError) as refused:
-        await world.bob.files.create(file=("in.jsonl", jsonl("gpt-4", previous_response_id=made.id)), purpose="batch")
-    assert (refused.value.code, refused.value.param) == ("object_not_found", "file[0].previous_response_id")

@@ -9,6 +9,7 @@ from gateway.relay.clock import SystemClock
 from gateway.sandbox.config import Behaviour
 from gateway.sandbox.faults import Fault
 from tests.e2e.raw import chat, post, raw
+from tests.e2e.stream_faults import broken, unseen
 from tests.fakes.gateway_fixture import until
 
 
@@ -28,20 +29,8 @@ def text_of(answer):
 
 
 HALF_AN_EVENT = 'data: {"choices": [{"delta": {"content": "x"\n\n'
-
-UNSEEN = {
-    "reset-behind-the-head": Fault("reset_in_body", after=0),
-    "reset-behind-the-role": Fault("reset_in_body", after=1),
-    "end-behind-the-role": Fault("truncated", after=1),
-    "broken-framing": Fault("truncated_chunk", after=1),
-    "error-as-first-event": Fault("stream_error", after=0),
-    "error-behind-the-role": Fault("stream_error", after=1),
-    "limit-as-first-event": Fault("stream_error", after=0, error="rate_limited"),
-    "garbage-as-first-event": Fault("malformed_event", after=0, body=HALF_AN_EVENT),
-    "json-error-with-200": Fault("json_error", error="server_error"),
-    "nothing-at-all": Fault("empty_body"),
-    "garbage-body": Fault("garbage_body"),
-}
+UNSEEN = unseen(1, HALF_AN_EVENT) | {"garbage-body": Fault("garbage_body")}
+BROKEN = broken(3, HALF_AN_EVENT)
 
 
 @pytest.mark.parametrize("fault", UNSEEN.values(), ids=UNSEEN)
@@ -64,15 +53,6 @@ async def test_an_error_about_the_call_as_first_event_is_a_400(shared):
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "context_length_exceeded")
     assert len(sandbox.log) == 1
-
-
-BROKEN = {
-    "reset": Fault("reset_in_body", after=3),
-    "early-end": Fault("truncated", after=3),
-    "broken-framing": Fault("truncated_chunk", after=3),
-    "error-event": Fault("stream_error", after=3),
-    "half-an-event": Fault("malformed_event", after=3, body=HALF_AN_EVENT),
-}
 
 
 @pytest.mark.parametrize("fault", BROKEN.values(), ids=BROKEN)

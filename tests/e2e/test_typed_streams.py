@@ -7,6 +7,7 @@ from openai import AsyncOpenAI
 
 from gateway.sandbox.config import Behaviour
 from gateway.sandbox.faults import Fault
+from tests.e2e.stream_faults import broken, unseen
 
 RESPONSES = "/v1/responses"
 ASKED = {"model": "gpt-4", "input": "one two three", "stream": True, "store": False}
@@ -130,19 +131,8 @@ async def test_a_response_that_breaks_and_is_not_kept_is_told_to_its_end_by_anot
 
 # -- faults ------------------------------------------------------------------------------------------------------
 
-
-UNSEEN = {
-    "reset-behind-the-head": Fault("reset_in_body", after=0),
-    "reset-behind-the-announcement": Fault("reset_in_body", after=2),
-    "end-behind-the-announcement": Fault("truncated", after=2),
-    "broken-framing": Fault("truncated_chunk", after=1),
-    "error-as-first-event": Fault("stream_error", after=0),
-    "error-behind-the-announcement": Fault("stream_error", after=2),
-    "limit-as-first-event": Fault("stream_error", after=0, error="rate_limited"),
-    "garbage-as-first-event": Fault("malformed_event", after=0, body=HALF_AN_EVENT),
-    "json-error-with-200": Fault("json_error", error="server_error"),
-    "nothing-at-all": Fault("empty_body"),
-}
+UNSEEN = unseen(2, HALF_AN_EVENT)
+BROKEN = broken(6, HALF_AN_EVENT) | {"no-last-event": Fault("no_done")}
 
 
 @pytest.mark.parametrize("fault", UNSEEN.values(), ids=UNSEEN)
@@ -155,16 +145,6 @@ async def test_a_failure_before_content_moves_to_another_account_unseen(shared, 
     assert (answer.status_code, answer.headers["x-gateway-attempts"]) == (200, "2")
     assert text_of(answer) == "echo: one two three"
     assert events(answer)[-1]["type"] == "response.completed"
-
-
-BROKEN = {
-    "reset": Fault("reset_in_body", after=6),
-    "early-end": Fault("truncated", after=6),
-    "broken-framing": Fault("truncated_chunk", after=6),
-    "error-event": Fault("stream_error", after=6),
-    "half-an-event": Fault("malformed_event", after=6, body=HALF_AN_EVENT),
-    "no-last-event": Fault("no_done"),
-}
 
 
 @pytest.mark.parametrize("fault", BROKEN.values(), ids=BROKEN)

@@ -262,6 +262,21 @@ class RelayKit:
         assert all(answer.closings == 1 for answer in self.upstream.answers)
 
 
+def one(reply: Reply) -> RelayKit:
+    """A relay with the account `a` alone."""
+    kit = RelayKit("a")
+    kit.upstream.on("sk-a", reply)
+    return kit
+
+
+def two_tiers(first: Reply, second: Reply = OK, **settings: Any) -> RelayKit:
+    """Account `a` answers first, `b` only when it fails."""
+    kit = RelayKit(account("a"), account("b", tier=1), **settings)
+    kit.upstream.on("sk-a", first)
+    kit.upstream.on("sk-b", second)
+    return kit
+
+
 async def finished(clock: FakeClock, work: Awaitable[T]) -> T:
     """The result of `work`; time goes on from sleeper to sleeper until it is there."""
     task = asyncio.ensure_future(work)

@@ -12,7 +12,7 @@ from gateway.core.call import Usage
 from gateway.core.errors import UpstreamTimedOut
 from gateway.core.outcome import Fault, FaultKind, OutcomeKind
 from gateway.telemetry.events import CallEnd
-from tests.fakes.relay_kit import OK, RelayKit, account, error_json, refusal, stream
+from tests.fakes.relay_kit import OK, error_json, refusal, stream, two_tiers
 from tests.fakes.scripted_upstream import EVENT_HEADERS, JSON_HEADERS, Pause, Reply, Until
 
 RESPONSES = "/responses"
@@ -45,10 +45,7 @@ def failed(code):
 
 
 def kit_of(*pieces, second=OK, **settings):
-    kit = RelayKit(account("a"), account("b", tier=1), **settings)
-    kit.upstream.on("sk-a", pieces[0] if isinstance(pieces[0], Reply) else stream(*pieces))
-    kit.upstream.on("sk-b", second)
-    return kit
+    return two_tiers(pieces[0] if isinstance(pieces[0], Reply) else stream(*pieces), second, **settings)
 
 
 async def begun(kit, path=RESPONSES, **fields):

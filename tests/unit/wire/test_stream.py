@@ -5,34 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.call import Usage
-from gateway.core.errors import UpstreamFailed
-from gateway.core.outcome import ErrorBody
 from gateway.wire.endpoints import find
 from gateway.wire.sse import DONE, KEEP_ALIVE
-from gateway.wire.stream import MAX_EVENT_BYTES, StreamReader, write_error_event
-from tests.unit.wire.strategies import VALUES, decoded, rendered
-
-CHAT = find("POST", "/chat/completions")
-COMPLETION = find("POST", "/completions")
-
-
-def reader(endpoint=CHAT, *, hides_usage=False) -> StreamReader:
-    return StreamReader(endpoint, hides_usage=hides_usage)
-
-
-def event(value) -> bytes:
-    return b"data: " + json.dumps(value, separators=(",", ":")).encode() + b"\n\n"
-
-
-def chunk(delta, finish_reason=None, index=0, **more) -> bytes:
-    choice = {"index": index, "delta": delta, "finish_reason": finish_reason}
-    return event({"id": "c", "model": "gpt-4o-2024-08-06", "choices": [choice], **more})
-
-
-ROLE = chunk({"role": "assistant", "content": "", "refusal": None})
-TEXT = chunk({"content": "hello"})
-STOP = chunk({}, "stop")
-USAGE = event({"id": "c", "choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 7}})
+from gateway.wire.stream import MAX_EVENT_BYTES, StreamReader
+from tests.fakes.chat_chunks import COMPLETION, ROLE, STOP, TEXT, USAGE, chunk, event, reader
 
 
 def test_a_whole_stream_goes_on_as_it_came():
@@ -195,60 +171,6 @@ def test_a_stream_of_cr_lines_ends_with_its_body():
 
 
 @pytest.mark.parametrize(
-    ("raw", "error"),
-    [
-        pytest.param(
-            event({"error": {"message": "m", "type": "server_error", "param": None, "code": "c"}}),
-            ErrorBody("m", "server_error", "c", is_readable=True),
-            id="canonical",
-        ),
-        pytest.param(
-            b"event: error\n" + event({"message": "m", "type": "t", "code": "c"}),
-            ErrorBody("m", "t", "c", is_readable=True),
-            id="flat-by-its-name",
-        ),
-        pytest.param(event({"error": "text"}), ErrorBody("text", is_readable=True), id="bare-text"),
-        pytest.param(
-            chunk({"content": ""}, "error", error={"message": "m", "code": 502}),
-            ErrorBody("m", code="502", is_readable=True),
-            id="openrouter-beside-choices",
-        ),
-        pytest.param(
-            event({"object": "error", "message": "m", "code": 400}),
-            ErrorBody("m", code="400", is_readable=True),
-            id="vllm",
-        ),
-        pytest.param(
-            event({"type": "error", "message": "m"}), ErrorBody("m", "error", is_readable=True), id="by-its-type"
-        ),
-        pytest.param(event([{"error": {"message": "m"}}]), ErrorBody("m", is_readable=True), id="google-list"),
-        pytest.param(b"event: error\ndata: Overloaded\n\n", ErrorBody("Overloaded"), id="no-json"),
-        pytest.param(b"event: error\ndata: 5\n\n", ErrorBody(), id="a-number"),
-        pytest.param(b"event: error\n" + TEXT, ErrorBody(), id="a-chunk-called-error"),
-    ],
-)
-@pytest.mark.parametrize("before", [pytest.param(b"", id="first"), pytest.param(TEXT, id="after-content")])
-def test_an_error_event_ends_the_stream_and_is_not_sent_on(raw, error, before):
-    read = reader()
-
-    sent = read.feed(before + raw + TEXT)
-
-    assert sent == before
-    assert read.error == error
-    assert read.is_over
-    assert read.finish() is None
-
-
-@pytest.mark.parametrize("nothing", [None, "", {}, False])
-def test_an_empty_error_is_none(nothing):
-    read = reader()
-    raw = chunk({"content": "a"}, error=nothing)
-
-    assert read.feed(raw) == raw
-    assert read.error is None
-
-
-@pytest.mark.parametrize(
     "raw",
     [
         pytest.param(b"data: {broken json}\n\n", id="broken"),
@@ -319,101 +241,6 @@ def test_half_a_surrogate_pair_goes_on_as_it_came():
     assert read.has_content
 
 
-def test_usage_in_an_event_without_choices_is_read():
-    read = reader(hides_usage=True)
-    raw = event({"id": "x", "usage": {"prompt_tokens": 3}})
-
-    assert read.feed(raw) == raw
-    assert read.usage == Usage(3)
-
-
-def test_the_last_usage_counts():
-    read = reader()
-    read.feed(chunk({"content": "a"}, usage={"prompt_tokens": 1}) + chunk({}, "stop", usage={"prompt_tokens": 2}))
-
-    assert read.usage == Usage(2)
-
-
-def hidden(data: str) -> bytes:
-    read = reader(hides_usage=True)
-    return read.feed(f"data: {data}\n\n".encode()).removeprefix(b"data: ").removesuffix(b"\n\n")
-
-
-@pytest.mark.parametrize(
-    ("data", "expected"),
-    [
-        pytest.param('{"choices":[{}],"usage":null}', '{"choices":[{}]}', id="last"),
-        pytest.param('{"choices":[{}],"usage":null,"o":"a"}', '{"choices":[{}],"o":"a"}', id="before-obfuscation"),
-        pytest.param('{"choices":[{}],"usage":null,"o":"}]"}', '{"choices":[{}],"o":"}]"}', id="braces-behind"),
-        pytest.param('{"usage":null,"choices":[{}]}', '{"choices":[{}]}', id="first"),
-        pytest.param('{"id":1,"usage":null,"choices":[{}]}', '{"id":1,"choices":[{}]}', id="middle"),
-        pytest.param('{"choices": [{}], "usage": null}', '{"choices": [{}]}', id="spaces"),
-        pytest.param('{"choices":[{}],"us\\u0061ge":null}', '{"choices":[{}]}', id="escaped-key"),
-        pytest.param('{"choices":[{"usage":null}]}', '{"choices":[{"usage":null}]}', id="not-the-nested"),
-        pytest.param(
-            '{"choices":[{"a":1,"usage":null}],"usage":null}', '{"choices":[{"a":1,"usage":null}]}', id="beside-nested"
-        ),
-        pytest.param(
-            '{"usage":null,"choices":[{"a":1,"usage":null}]}', '{"choices":[{"a":1,"usage":null}]}', id="before-nested"
-        ),
-        pytest.param(
-            '{"choices":[{"delta":{"content":",\\"usage\\":null"}}]}',
-            '{"choices":[{"delta":{"content":",\\"usage\\":null"}}]}',
-            id="not-in-a-text",
-        ),
-        pytest.param('{"x\\"usage":null,"choices":[]}', '{"x\\"usage":null,"choices":[]}', id="not-half-of-a-key"),
-    ],
-)
-def test_the_null_usage_that_we_caused_is_taken_out(data, expected):
-    assert hidden(data) == expected.encode()
-
-
-def test_null_usage_stays_when_the_caller_asked():
-    raw = chunk({"content": "a"}, usage=None)
-
-    assert reader().feed(raw) == raw
-
-
-def test_the_usage_event_that_we_caused_is_taken_out():
-    read = reader(hides_usage=True)
-    stream = chunk({"content": "a"}, usage=None) + chunk({}, "stop", usage=None) + USAGE + DONE
-
-    assert read.feed(stream) == chunk({"content": "a"}) + chunk({}, "stop") + DONE
-    assert read.usage == Usage(5, 7)
-    assert read.events == 3
-
-
-def test_a_usage_beside_choices_is_the_vendors_own():
-    raw = chunk({}, "stop", usage={"prompt_tokens": 1})
-
-    assert reader(hides_usage=True).feed(raw) == raw
-
-
-def test_null_usage_is_taken_out_of_an_event_of_several_lines():
-    raw = b'event: chunk\ndata: {"choices":[{}],\ndata: "usage":null}\n\n'
-
-    assert reader(hides_usage=True).feed(raw) == b'event: chunk\ndata: {"choices":[{}]}\n\n'
-
-
-@given(st.lists(st.tuples(st.sampled_from(["usage", "a", 'b"usage', "id"]), VALUES), max_size=4), st.data())
-def test_hiding_removes_one_member_and_no_other_byte(pairs, data):
-    pairs = [(key, value) for key, value in pairs if key != "usage"]
-    pairs.insert(data.draw(st.integers(0, len(pairs))), ("usage", None))
-    pairs.insert(data.draw(st.integers(0, len(pairs))), ("choices", []))
-    text = data.draw(rendered(tuple(pairs))).replace("\n", " ").replace("\r", " ")
-
-    sent = hidden(text).decode()
-
-    assert json.loads(sent) == {key: decoded(value) for key, value in pairs if key != "usage"}
-    assert is_subsequence(sent, text)
-
-
-def is_subsequence(part: str, whole: str) -> bool:
-    """`whole` without one stretch is `part`."""
-    cut = len(whole) - len(part)
-    return any(whole[:place] + whole[place + cut :] == part for place in range(len(part) + 1))
-
-
 STREAM = b"".join(
     [
         KEEP_ALIVE,
@@ -449,16 +276,6 @@ def test_a_stream_reads_the_same_however_it_is_cut(hides_usage, data):
         assert read.is_finished
 
 
-def test_a_json_body_in_place_of_a_stream_is_read_as_an_error():
-    read = reader()
-
-    assert read.feed(b' {"error":{"message":"m",') == b""
-    assert read.feed(b'"code":"c"}}') == b""
-    assert read.is_json
-    assert read.finish() is None
-    assert read.error == ErrorBody("m", code="c", is_readable=True)
-
-
 @pytest.mark.parametrize("lead", [pytest.param(b"data: ", id="event"), pytest.param(b"{", id="json")])
 def test_an_endless_event_breaks_the_stream(lead):
     read = reader()
@@ -467,28 +284,6 @@ def test_an_endless_event_breaks_the_stream(lead):
     assert read.feed(b"x" * (MAX_EVENT_BYTES + 1)) == b""
     assert read.is_broken
     assert read.finish() is None
-
-
-def test_our_error_event_is_the_canonical_one():
-    assert write_error_event(UpstreamFailed("It broke.")) == (
-        b'data: {"error":{"message":"It broke.","type":"server_error","param":null,"code":"upstream_error"}}\n\n'
-    )
-
-
-def test_an_upstreams_error_event_names_no_account():
-    error = ErrorBody("Rate limit reached in organization org-AbCdEfGh12345678", code="rate_limit_exceeded")
-
-    raw = write_error_event(error)
-
-    assert b"org-AbCd" not in raw
-    assert json.loads(raw[6:])["error"]["code"] == "rate_limit_exceeded"
-
-
-def test_an_error_without_words_still_says_something():
-    error = json.loads(write_error_event(ErrorBody())[6:])["error"]
-
-    assert error["message"]
-    assert (error["type"], error["param"], error["code"]) == ("server_error", None, None)
 
 
 def test_a_reader_for_an_endpoint_without_events_is_a_bug():

@@ -1,5 +1,3 @@
-import json
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,62 +6,30 @@ from gateway.core.call import Endpoint, Schema, StreamKind, Usage
 from gateway.core.errors import UpstreamFailed
 from gateway.core.outcome import ErrorBody
 from gateway.wire import typed_stream
-from gateway.wire.families import FAMILIES, family_of
 from gateway.wire.reading import reader_for
 from gateway.wire.sse import KEEP_ALIVE
-from gateway.wire.stream import StreamReader
 from gateway.wire.typed_stream import TypedReader
-
-
-def endpoint(path="/responses", method="POST", stream=StreamKind.RESPONSES) -> Endpoint:
-    return Endpoint(name="x", method=method, path=path, stream=stream)
-
-
-def responses(method="POST") -> TypedReader:
-    return TypedReader(endpoint(method=method))
-
-
-def other(path="/images/generations", method="POST") -> TypedReader:
-    return TypedReader(endpoint(path, method, StreamKind.EVENTS))
-
-
-def event(type_, name=None, **members) -> bytes:
-    """An event of type `type_`; `name`: of its `event:` line, "" leaves the line out, None repeats the type."""
-    data = json.dumps({"type": type_, **members}, separators=(",", ":"))
-    line = type_ if name is None else name
-    return (f"event: {line}\n" if line else "").encode() + f"data: {data}\n\n".encode()
-
-
-def named(name, data) -> bytes:
-    """As assistants write them: the type is the name alone."""
-    return f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
-
-
-def data_of(raw: bytes):
-    return json.loads(raw.partition(b"data: ")[2])
-
-
-USAGE = {"input_tokens": 5, "output_tokens": 7, "input_tokens_details": {"cached_tokens": 2}}
-CREATED = event("response.created", sequence_number=0, response={"id": "resp_1", "usage": None, "status": "queued"})
-IN_PROGRESS = event("response.in_progress", sequence_number=1, response={"id": "resp_1"})
-ITEM = event("response.output_item.added", sequence_number=2, item={"id": "msg_1", "content": []})
-DELTA = event("response.output_text.delta", sequence_number=3, item_id="msg_1", delta="hello")
-COMPLETED = event("response.completed", sequence_number=4, response={"id": "resp_1", "usage": USAGE})
-FAILED = event(
-    "response.failed",
-    sequence_number=4,
-    response={"id": "resp_1", "error": {"code": "rate_limit_exceeded", "message": "Rate limit of org-abcdefgh"}},
+from tests.fakes.typed_events import (
+    COMPLETED,
+    CREATED,
+    DELTA,
+    DONE,
+    FAILED,
+    IMAGE,
+    IN_PROGRESS,
+    ITEM,
+    PARTIAL,
+    RUN,
+    RUN_DONE,
+    RUN_END,
+    STEP,
+    WORDS,
+    data_of,
+    endpoint,
+    event,
+    other,
+    responses,
 )
-DONE = b"data: [DONE]\n\n"
-
-PARTIAL = event("image_generation.partial_image", b64_json="eA==", partial_image_index=0)
-IMAGE = event("image_generation.completed", b64_json="eA==", usage=USAGE)
-RUN = named("thread.run.created", {"id": "run_1", "object": "thread.run", "usage": None})
-STEP = named("thread.run.step.created", {"id": "step_1", "type": "message_creation"})
-WORDS = named("thread.message.delta", {"id": "msg_1", "delta": {"content": [{"text": {"value": "hi"}}]}})
-RUN_END = named("thread.run.completed", {"id": "run_1", "usage": {"prompt_tokens": 4, "completion_tokens": 2}})
-RUN_DONE = b"event: done\ndata: [DONE]\n\n"
-
 
 # -- responses ---------------------------------------------------------------------------------------------------
 
@@ -233,146 +199,6 @@ def test_usage_of_a_response_that_is_only_read_was_counted_before():
     assert read.usage is None
 
 
-# -- other families ----------------------------------------------------------------------------------------------
-
-
-def test_images_end_with_their_framing_for_there_may_be_several():
-    read = other()
-
-    assert read.feed(PARTIAL + IMAGE + PARTIAL + IMAGE) == PARTIAL + IMAGE + PARTIAL + IMAGE
-    assert (read.is_over, read.is_finished) == (False, False)
-    assert read.usage == Usage(5, 7, 2)
-    assert read.finish() == b""
-
-
-def test_an_image_that_never_came_is_told():
-    read = other()
-    read.feed(PARTIAL)
-
-    assert read.finish() is None
-
-
-@pytest.mark.parametrize(
-    ("path", "stream", "usage"),
-    [
-        pytest.param(
-            "/audio/speech",
-            [event("speech.audio.delta", name="", audio="eA=="), event("speech.audio.done", name="", usage=USAGE)],
-            Usage(5, 7, 2),
-            id="speech",
-        ),
-        pytest.param(
-            "/audio/transcriptions",
-            [
-                event("transcript.text.delta", delta="hi"),
-                event("transcript.text.segment", id="s", text="hi"),
-                event("transcript.text.done", text="hi", usage=USAGE),
-            ],
-            Usage(5, 7, 2),
-            id="transcript",
-        ),
-        pytest.param(
-            "/messages",
-            [
-                event("message_start", message={"id": "msg_1", "usage": {"input_tokens": 9, "output_tokens": 1}}),
-                event("ping"),
-                event("content_block_start", index=0, content_block={"type": "text", "text": ""}),
-                event("content_block_delta", index=0, delta={"type": "text_delta", "text": "hi"}),
-                event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 15}),
-                event("message_stop"),
-            ],
-            Usage(9, 15),
-            id="anthropic",
-        ),
-    ],
-)
-def test_every_family_has_its_own_end(path, stream, usage):
-    read = other(path)
-
-    assert [read.feed(piece) for piece in stream] == stream
-    assert read.is_done
-    assert read.usage == usage
-    for cut in range(1, len(stream)):
-        short = other(path)
-        short.feed(b"".join(stream[:cut]))
-        assert short.finish() is None
-
-
-def test_runs_end_with_done_which_is_added_where_it_is_missing():
-    whole, short = other("/threads/runs"), other("/threads/runs")
-    stream = RUN + STEP + WORDS + RUN_END
-
-    assert whole.feed(stream + RUN_DONE) == stream + RUN_DONE
-    assert whole.is_done
-    assert whole.object_id == "run_1"
-    assert whole.usage == Usage(4, 2)
-    assert short.feed(stream) == stream
-    assert (short.is_over, short.is_finished) == (False, True)
-    assert short.finish() == RUN_DONE
-
-
-def test_a_run_without_its_end_is_cut():
-    read = other("/threads/runs")
-    read.feed(RUN + WORDS)
-
-    assert read.finish() is None
-    assert other("/threads/runs").feed(RUN + RUN_DONE) == RUN  # a `[DONE]` before the end of the run is none
-
-
-def test_an_object_that_was_made_is_no_content_of_a_run():
-    read = other("/threads/runs")
-    read.feed(named("thread.created", {"id": "thread_1"}) + RUN + STEP)
-
-    assert (read.has_content, read.object_id) == (False, "thread_1")
-    read.feed(WORDS)
-    assert read.has_content
-
-
-def test_of_an_unknown_family_the_framing_decides():
-    read = other("/what/is/new")
-
-    assert read.feed(event("new.thing", id="new_1")) == event("new.thing", id="new_1")
-    assert (read.has_content, read.object_id, read.is_over) == (True, "new_1", False)
-    assert read.finish() == b""
-
-
-def test_a_stream_that_says_nothing_is_no_answer_but_of_a_session():
-    assert other().finish() is None
-    nothing = other()
-    nothing.feed(KEEP_ALIVE + DONE)
-    assert nothing.finish() is None
-    assert other("/agents/sessions/{session_id}/events", "GET").finish() == b""
-
-
-def test_errors_in_a_session_are_part_of_it():
-    read = other("/agents/sessions")
-    failed = event("error", event_id="e", session_id="s", error={"message": "a turn failed"})
-
-    assert read.feed(failed) == failed
-    assert (read.error, read.object_id) == (None, "s")
-
-
-def test_an_upstreams_error_goes_on_as_it_came_where_both_sdks_raise_on_it():
-    read = other()
-    told = event("error", error={"code": "moderation_blocked", "message": "No, org-abcdefgh", "request": "r"})
-
-    assert read.feed(PARTIAL + told) == PARTIAL
-    assert read.error == ErrorBody("No, org-abcdefgh", code="moderation_blocked", is_readable=True)
-    assert read.write_error(read.error) == told.replace(b"org-abcdefgh", b"org-***")
-
-
-def test_an_error_of_ours_has_the_form_that_both_sdks_raise_on():
-    told = other().write_error(UpstreamFailed("It broke."))
-
-    assert data_of(told) == {
-        "type": "error",
-        "error": {"type": "server_error", "code": "upstream_error", "message": "It broke.", "param": None},
-    }
-    flat = other()
-    flat.feed(event("error", code="server_error", message="Oops"))
-    assert data_of(flat.write_error(flat.error))["error"]["message"] == "Oops"
-
-
 # -- what is no event --------------------------------------------------------------------------------------------
 
 
@@ -478,13 +304,6 @@ def test_cuts_anywhere_change_nothing(case, sizes):
     assert sent == whole
 
 
-def test_no_two_families_claim_a_type():
-    for family in FAMILIES:
-        for type_ in family.held | family.ends:
-            assert [row for row in FAMILIES if type_.startswith(row.prefixes)] == [family]
-            assert family_of(type_) is family
-
-
 def test_an_id_that_cannot_be_read_is_none():
     read = responses()
 
@@ -492,11 +311,6 @@ def test_an_id_that_cannot_be_read_is_none():
 
     assert read.object_id is None
     assert read.events == 1
-
-
-def test_each_endpoint_has_its_reader():
-    assert isinstance(reader_for(endpoint(), hides_usage=True), TypedReader)
-    assert isinstance(reader_for(endpoint(stream=StreamKind.CHAT), hides_usage=True), StreamReader)
 
 
 def test_anthropics_callers_read_anthropics_errors():
