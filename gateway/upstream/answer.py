@@ -3,6 +3,7 @@
 from gateway.core.outcome import Fault
 from gateway.upstream import faults
 from gateway.upstream.connection import Connection
+from gateway.upstream.whole import read_whole
 
 
 class Http1Answer:
@@ -33,16 +34,7 @@ class Http1Answer:
         connection = self._connection
         if connection is not None and connection.reader.is_whole and connection.reader.received <= max_bytes:
             return connection.take()  # the usual small answer: nothing to wait for
-        chunks: list[bytes] = []
-        left = max_bytes
-        while chunk := await self.next_chunk():
-            if isinstance(chunk, Fault):
-                return chunk
-            left -= len(chunk)
-            if left < 0:
-                return faults.body_too_large(max_bytes)
-            chunks.append(chunk)
-        return b"".join(chunks)
+        return await read_whole(self.next_chunk, max_bytes)
 
     def close(self) -> None:
         connection = self._connection

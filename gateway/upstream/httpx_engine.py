@@ -16,6 +16,7 @@ from gateway.providers.base import BodySource, Headers, Limits, UpstreamRequest,
 from gateway.upstream import faults
 from gateway.upstream.request_head import check_request, host_of
 from gateway.upstream.tls import client_context
+from gateway.upstream.whole import read_whole
 
 _PIECE_BYTES = 65_536
 """A longer body is handed on in pieces: httpx2 copies each whole into the socket's buffer."""
@@ -192,16 +193,7 @@ class HttpxAnswer:
         return chunk
 
     async def read_all(self, max_bytes: int) -> bytes | Fault:
-        chunks: list[bytes] = []
-        left = max_bytes
-        while chunk := await self.next_chunk():
-            if isinstance(chunk, Fault):
-                return chunk
-            left -= len(chunk)
-            if left < 0:
-                return faults.body_too_large(max_bytes)
-            chunks.append(chunk)
-        return b"".join(chunks)
+        return await read_whole(self.next_chunk, max_bytes)
 
     def close(self) -> None:
         stream = self._let_go()
