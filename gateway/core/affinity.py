@@ -150,8 +150,10 @@ def pin_of(snapshot: Snapshot, named: Sequence[tuple[Reference, Binding]]) -> Pi
     return Pin(snapshot.accounts[accounts[0]].provider_id, frozenset(accounts))
 
 
-def serving_all(snapshot: Snapshot, call: Call, models: Sequence[ModelName]) -> frozenset[AccountId]:
-    """The accounts that serve each of the models, as calls of them would find them.
+def serving_all(
+    snapshot: Snapshot, call: Call, models: Sequence[ModelName], *, param: str = "file"
+) -> frozenset[AccountId]:
+    """The accounts that serve each of the models, as calls of them would find them. `param`: what names them.
 
     Raises CallRefused when one has none, InvalidCall when no account serves all.
     """
@@ -160,9 +162,9 @@ def serving_all(snapshot: Snapshot, call: Call, models: Sequence[ModelName]) -> 
     if serving or not all(each):
         return serving
     raise InvalidCall(
-        f"No account serves all the models of this file: {', '.join(f'`{model[:100]}`' for model in models[:5])}. "
-        "Write one file for each model.",
-        param="file",
+        f"No account serves all of these models: {', '.join(f'`{model[:100]}`' for model in models[:5])}. "
+        "Write one file, or make one call, for each model.",
+        param=param,
         code="mixed_account_references",
     )
 

@@ -81,6 +81,10 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """Answered by the gateway itself: no account, no attempt."""
     places: tuple[str, ...] = ()
     """Members of its answers that hold URLs at the upstream, which SDKs follow."""
+    model_places: tuple[tuple[str, ...], ...] = ()
+    """Paths of members that name models, where it is not `model` alone; the first that is there leads the call.
+
+    In a form the first name is the field's, whose text is JSON or which names the rest in brackets."""
     schema: Schema = Schema.OPENAI
     goes_with: str = ""
     """A model by whose route a call without one goes; "" where no route tells more than the defaults."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from gateway.core.call import Call
 from gateway.core.errors import NotAllowed, Unauthenticated
 from gateway.core.globs import matches
 from gateway.core.ids import ModelName
@@ -12,6 +13,8 @@ BEARER = b"bearer "
 KEY_HEADERS = (b"x-gateway-key", b"authorization", b"api-key", b"x-api-key")
 """Where a key may stand; the first of them that is there counts."""
 MAX_REMEMBERED = 10_000
+SESSIONS = frozenset({"realtime.calls.create", "realtime.calls.accept"})
+"""Endpoints that begin a session, for which the upstream has a model of its own where none is named."""
 
 Digests = Callable[[str], tuple[bytes, ...]]
 """Keyed hashes of a text, one for every configured encryption key."""
@@ -79,5 +82,15 @@ def check_model(key: ClientKey | None, model: ModelName | None) -> None:
         raise NotAllowed(
             "This client key may not use this model. Use one that GET /v1/models lists for it.",
             param="model",
+            code="model_not_allowed",
+        )
+
+
+def check_named(key: ClientKey | None, call: Call) -> None:
+    """Raises NotAllowed for a session that names no model, when the key may use some alone."""
+    if key is not None and key.models and call.model is None and call.endpoint.name in SESSIONS:
+        raise NotAllowed(
+            "This client key may use some models alone: name one of them in `session.model`, or in the query.",
+            param="session.model",
             code="model_not_allowed",
         )

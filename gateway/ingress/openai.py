@@ -8,16 +8,17 @@ import asyncio
 
 import msgspec
 
-from gateway.core.affinity import Bound, upstream_names
+from gateway.core.affinity import Bound, serving_all, upstream_names
 from gateway.core.call import BodyKind, Call, Endpoint, Schema
 from gateway.core.errors import CallRefused, GatewayError, ModelNotFound, NotAllowed, ShuttingDown
 from gateway.core.ids import CallId, ModelName, ProviderId
 from gateway.core.outcome import OutcomeKind
+from gateway.core.routing import provider_for, targets_for
 from gateway.core.snapshot import ClientKey
 from gateway.ingress.asgi import HangUp, Receive, Scope, Send, send_coming, send_whole
 from gateway.ingress.asked import ANTHROPIC_VERSION, as_spoken, endpoint_of, envelope_of, is_upload, methods_of
 from gateway.ingress.body import CallerGone, read_body
-from gateway.ingress.caller import check_model
+from gateway.ingress.caller import check_model, check_named
 from gateway.ingress.front import DataPlaneApp
 from gateway.ingress.own_key import own_key_in
 from gateway.ingress.plane import JSON, PREFIX, UNKNOWN, DataPlane, end_of, own_headers
@@ -25,7 +26,7 @@ from gateway.ingress.upload import read_upload, spooled_form
 from gateway.providers.base import Headers
 from gateway.relay.answer import Answer, ComingBody
 from gateway.relay.batch_file import read_batch, renamed_batch
-from gateway.relay.job import Body, Job, charged, fitted
+from gateway.relay.job import Body, Job, charged, fitted, renamed_places
 from gateway.relay.metering import CLIENT_GONE, Progress
 from gateway.relay.own_keys import OwnKey
 from gateway.relay.spooled import Spool, SpooledBody
@@ -235,6 +236,8 @@ class Exchange:
         )
         self._progress.call = call
         check_model(key, call.model)
+        if endpoint.model_places:
+            check_named(key, call)
         return call
 
     def _job(
@@ -242,6 +245,8 @@ class Exchange:
     ) -> Job:
         plane, own_key, query = self._plane, self._own_key, call.query
         board = plane.board
+        if envelope.other_models:
+            call, body = self._with_others(call, key, envelope.other_models, body)
         pool = board.pools.pool_for(call) if own_key is None else plane.own_keys.pool_for(board.snapshot, call, own_key)
         sent = fitted(call, pool, envelope, body)
         if not pool.charges_answers and isinstance(body, bytes):
@@ -251,6 +256,22 @@ class Exchange:
         allowed = () if key is None else key.models
         headers = request_headers(self._scope["headers"])
         return Job(call, pool, headers, sent, self._progress, body, allowed, bound=bound)
+
+    def _with_others(
+        self, call: Call, key: ClientKey | None, others: tuple[ModelName, ...], body: Body
+    ) -> tuple[Call, Body]:
+        """A call that names models besides its own: its provider's, so accounts that serve them all, and its names."""
+        snapshot = self._plane.board.snapshot
+        for model in others:
+            check_model(key, model)
+        there = msgspec.structs.replace(call, named_provider=provider_for(snapshot, call).id)
+        body = renamed_places(body, call.endpoint, upstream_names(snapshot, there, others))
+        if self._own_key is None:
+            its_own = targets_for(snapshot, there).accounts
+            serving = serving_all(snapshot, there, (call.model or others[0], *others), param="model")
+            if len(serving) < len(its_own):
+                call = msgspec.structs.replace(call, pinned=serving)
+        return call, body
 
     def _own(self, endpoint: Endpoint, key: ClientKey | None) -> Job | Answer:
         self._progress.call = Call(id=self._call_id, endpoint=endpoint, key_id=None if key is None else key.id)

@@ -4,7 +4,7 @@ import msgspec
 
 from gateway.core.affinity import Bound
 from gateway.core.attempts import Plan
-from gateway.core.call import Call, ModelUse
+from gateway.core.call import Call, Endpoint, ModelUse
 from gateway.core.errors import InvalidCall
 from gateway.core.ids import Instant, ModelName
 from gateway.core.snapshot import Validation
@@ -14,6 +14,7 @@ from gateway.relay.pool import Pool
 from gateway.relay.spooled import SpooledBody
 from gateway.wire.envelope import Envelope, form_envelope, prompt_tokens, read_envelope, replace_model
 from gateway.wire.multipart import model_edits
+from gateway.wire.places import Names, form_edits, renamed_at
 from gateway.wire.validation import check, check_form
 
 Body = bytes | SpooledBody
@@ -59,27 +60,39 @@ def fitted(call: Call, pool: Pool, envelope: Envelope, body: Body) -> Body:
         return pool.translation.write_request(envelope.fields, model, is_stream=call.is_stream)
     if pool.is_model_kept or (envelope.model is None and call.endpoint.model is not ModelUse.REQUIRED):
         return body
-    return renamed(body, envelope.model, pool.model)
+    return renamed(body, call.endpoint, envelope.model, pool.model)
 
 
-def renamed(body: Body, old: ModelName | None, new: ModelName) -> Body:
+def renamed(body: Body, endpoint: Endpoint, old: ModelName | None, new: ModelName) -> Body:
     """`body` naming `new`. `old` is what its envelope said; a body that can name none stays as it is."""
+    if endpoint.model_places:
+        return body if old is None else renamed_places(body, endpoint, {old: new})
     if isinstance(body, SpooledBody):
         return body if body.form is None else body.with_edits(model_edits(body.form, new))
     return replace_model(body, old, new) if body else body
+
+
+def renamed_places(body: Body, endpoint: Endpoint, names: Names) -> Body:
+    """`body` with other names wherever it names one of these models."""
+    places = endpoint.model_places
+    if isinstance(body, bytes):
+        return renamed_at(body, places, names) if body else body
+    if body.form is None:
+        return body
+    since = {written: names.get(name, name) for written, name in body.names.items()}
+    names = {**names, **since}  # of what the form itself calls them, for that is what is edited
+    return body.with_edits(form_edits(body.form, places, names), names)
 
 
 def body_for(job: Job, model: ModelName, call: Call, pool: Pool) -> Body:
     """The job's body for another model, `call` and `pool` being that one's. Raises InvalidCall as `fitted`."""
     if not job.written:  # an upgrade: its query names the model
         return b""
-    if isinstance(job.written, SpooledBody):
-        form = job.written.form
-        fields = {} if form is None else form_envelope(form, call.endpoint).fields
-        envelope = Envelope(fields=fields, model=model, is_stream=call.is_stream)
-        return fitted(call, pool, envelope, renamed(job.written, None, model))
-    written = replace_model(job.written, job.call.model, model)
-    return fitted(call, pool, read_envelope(written, call.endpoint), written)
+    written = renamed(job.written, call.endpoint, job.call.model, model)
+    if isinstance(written, bytes):
+        return fitted(call, pool, read_envelope(written, call.endpoint), written)
+    fields = {} if written.form is None else form_envelope(written.form, call.endpoint).fields
+    return fitted(call, pool, Envelope(fields=fields, model=model, is_stream=call.is_stream), written)
 
 
 def charged(call: Call, pool: Pool, body: bytes) -> Call:

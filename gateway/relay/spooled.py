@@ -17,6 +17,7 @@ from pathlib import Path
 from gateway.core.errors import NoDiskSpace
 from gateway.wire.batch_lines import LineRenamer, RenamedLines
 from gateway.wire.multipart import Edit, Form
+from gateway.wire.places import Names
 
 HELD_BYTES = 1_048_576
 """A body up to this size stays in memory."""
@@ -123,10 +124,15 @@ class Spool:
 class SpooledBody:
     """Fits `providers.base.BodySource`: the body of a spool, some of its bytes replaced."""
 
-    __slots__ = ("_edits", "_lines", "_spool", "form", "size")
+    __slots__ = ("_edits", "_lines", "_spool", "form", "names", "size")
 
     def __init__(
-        self, spool: Spool, form: Form | None = None, edits: Sequence[Edit] = (), lines: RenamedLines | None = None
+        self,
+        spool: Spool,
+        form: Form | None = None,
+        edits: Sequence[Edit] = (),
+        lines: RenamedLines | None = None,
+        names: Names | None = None,
     ) -> None:
         """`lines`: the batch's file in the form, where its lines go on under other names."""
         self._spool = spool
@@ -134,6 +140,8 @@ class SpooledBody:
         """None: it is no form."""
         self._edits = tuple(edits)
         self._lines = lines
+        self.names: Names = names or {}
+        """What the edits make of names in the form's places."""
         self.size = spool.size + sum(len(edit.new) - (edit.end - edit.start) for edit in edits)
         self.size += 0 if lines is None else lines.growth
 
@@ -142,13 +150,13 @@ class SpooledBody:
         """Of them in memory."""
         return self._spool.held_bytes
 
-    def with_edits(self, edits: Sequence[Edit]) -> "SpooledBody":
+    def with_edits(self, edits: Sequence[Edit], names: Names | None = None) -> "SpooledBody":
         """The same body with these bytes of it replaced, in place of those that were before."""
-        return SpooledBody(self._spool, self.form, edits, self._lines)
+        return SpooledBody(self._spool, self.form, edits, self._lines, names)
 
     def with_lines(self, lines: RenamedLines) -> "SpooledBody":
         """The same body, and its batch's file under other names."""
-        return SpooledBody(self._spool, self.form, self._edits, lines)
+        return SpooledBody(self._spool, self.form, self._edits, lines, self.names)
 
     async def read_pieces(self, start: int, end: int, length: int = LOOKED_AT_BYTES) -> AsyncGenerator[bytes, None]:
         """Bytes as they came, at offsets of the form's parts; `length`: of a piece."""

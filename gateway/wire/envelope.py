@@ -6,6 +6,7 @@ large integers, `1.0` and escapes reach the upstream as they were written (promp
 """
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +18,7 @@ from gateway.wire.acting import acts
 from gateway.wire.lenient import decode_leniently
 from gateway.wire.members import read_members
 from gateway.wire.multipart import Form
+from gateway.wire.places import Place, form_fields, models_at
 from gateway.wire.refusals import kind_of, missing_model, two_models, wrong_type
 
 _MODEL_KEY: Final = re.compile(rb'"model"')
@@ -39,6 +41,8 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     """The decoded body, for `wire/validation` only; of duplicate keys the last one, as every upstream reads it."""
     model: ModelName | None = None
     """None when the body names none (absent or null)."""
+    other_models: tuple[ModelName, ...] = ()
+    """Those that it names besides (`Endpoint.model_places`)."""
     is_stream: bool = False
     is_acting: bool = False
     """A response that does more than answer: see `wire/acting`."""
@@ -65,6 +69,8 @@ def read_envelope(body: bytes, endpoint: Endpoint) -> Envelope:
     is_stream = fields.get("stream")
     if is_stream is not None and not isinstance(is_stream, bool) and endpoint.stream is not StreamKind.NONE:
         raise wrong_type("stream", "a boolean", is_stream)
+    if endpoint.model_places:
+        return _of_places(fields, endpoint.model_places, fields, characters=len(body))
     options = fields.get("stream_options")
     return Envelope(
         fields=fields,
@@ -102,12 +108,26 @@ def form_envelope(form: Form, endpoint: Endpoint) -> Envelope:
             fields.setdefault(part.name, []).append(text)
         else:
             fields[part.name] = text
+    if endpoint.model_places:
+        return _of_places(form_fields(form, endpoint.model_places), endpoint.model_places, fields)
     is_stream = str(fields.get("stream")).strip().lower() in {"true", "1"}
     return Envelope(
         fields=fields,
         model=_read_model(fields.get("model"), is_known=endpoint.model is ModelUse.REQUIRED),
         is_stream=_is_stream(fields, endpoint, is_stream=is_stream),
         affinity=_text(fields.get("user")),
+    )
+
+
+def _of_places(
+    named: Mapping[str, Any], places: Sequence[Place], fields: dict[str, Any], *, characters: int = 0
+) -> Envelope:
+    model, *others = models_at(named, places) or (None,)
+    return Envelope(
+        fields=fields,
+        model=model,
+        other_models=tuple(other for other in others if other is not None),
+        estimated_tokens=characters // 4,
     )
 
 

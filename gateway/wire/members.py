@@ -8,6 +8,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from gateway.wire.surrogates import without_surrogates
+
 _STRING: Final = rb'"(?:[^"\\]++|\\.)*+"'
 _KEY: Final = re.compile(rb"[ \t\n\r,]*+(" + _STRING + rb")[ \t\n\r]*+:[ \t\n\r]*+")
 _SIMPLE: Final = re.compile(_STRING + rb"|[^ \t\n\r,\]}]++")
@@ -50,7 +52,7 @@ def without_member(body: bytes, members: list[Member], place: int) -> bytes:
 
 def _key_text(key: bytes) -> str:
     if b"\\" in key:
-        return msgspec.json.decode(key, type=str)
+        return msgspec.json.decode(without_surrogates(key), type=str)
     return key[1:-1].decode()
 
 

@@ -71,6 +71,10 @@ class Form(NamedTuple):
                 return part.value.decode("utf-8", "replace")
         return None
 
+    def as_written(self, value: bytes) -> bytes:
+        """A value as it stands in such a form."""
+        return value if self.boundary else quote_plus(value).encode()
+
 
 def read_boundary(content_type: bytes) -> bytes | None:
     """The boundary that a `content-type` names; None when it is no form, or names none."""
@@ -82,7 +86,7 @@ def read_boundary(content_type: bytes) -> bytes | None:
 
 def model_edits(form: Form, model: ModelName) -> tuple[Edit, ...]:
     """What makes the form name `model`: its `model` fields replaced, or a field added where there is none."""
-    value = model.encode() if form.boundary else quote_plus(model).encode()
+    value = form.as_written(model.encode())
     edits = tuple(Edit(part.start, part.end, value) for part in form.parts if part.name == "model" and not part.is_file)
     if edits or form.first_at < 0:
         return edits

@@ -4,17 +4,23 @@ A place is the path of a member: `("session", "model")`. Of a key that stands tw
 which one an upstream reads. All other bytes stay as they were written.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from gateway.core.ids import ModelName
+from gateway.wire.lenient import decode_leniently
 from gateway.wire.members import read_members
+from gateway.wire.multipart import Edit, Form
+from gateway.wire.refusals import two_models
+from gateway.wire.surrogates import without_surrogates
 
 Place = tuple[str, ...]
 Names = Mapping[ModelName, ModelName]
 """What a caller calls a model → what its upstream does."""
+_NAME: Final = re.compile(r"[^\[\]]+")
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError)
 
 
@@ -28,7 +34,7 @@ def renamed_at(body: bytes, places: Sequence[Place], names: Names) -> bytes:
     """`body`, valid JSON, with another name at each of the places that holds one of `names`."""
     spans = sorted(span for place in places for span in spans_at(body, place))
     for start, end in reversed(spans):
-        name = names.get(msgspec.json.decode(body[start:end], type=ModelName))
+        name = names.get(msgspec.json.decode(without_surrogates(body[start:end]), type=ModelName))
         if name is not None:
             body = body[:start] + msgspec.json.encode(name) + body[end:]
     return body
@@ -45,6 +51,56 @@ def spans_at(body: bytes, place: Place) -> Iterator[tuple[int, int]]:
             yield from ((member.start + start, member.start + end) for start, end in spans_at(inner, below))
         elif body.startswith(b'"', member.start):
             yield member.start, member.end
+
+
+def form_fields(form: Form, places: Sequence[Place]) -> dict[str, Any]:
+    """What the fields of a form hold at those places, as if it were JSON; nothing where a text is none.
+
+    Raises InvalidCall where two fields of one name differ: nobody knows which one an upstream reads.
+    """
+    found: dict[str, Any] = {}
+    for part in form.parts:
+        inner = _names_in(part.name)
+        if part.value is None or not inner or not any(place[: len(inner)] == inner for place in places):
+            continue
+        holder = found
+        for name in inner[:-1]:
+            held = holder.setdefault(name, {})
+            holder = held if isinstance(held, dict) else {}
+        value = part.value.decode("utf-8", "replace") if inner in places else _json_in(part.value)
+        if holder.setdefault(inner[-1], value) != value:
+            raise two_models("form")
+    return found
+
+
+def form_edits(form: Form, places: Sequence[Place], names: Names) -> tuple[Edit, ...]:
+    """What puts `names` at those places of a form."""
+    edits: list[Edit] = []
+    for part in form.parts:
+        if part.value is None:
+            continue
+        inner = _names_in(part.name)
+        if inner in places:
+            new = names.get(ModelName(part.value.decode("utf-8", "replace")), "").encode() or part.value
+        else:
+            below = [place[len(inner) :] for place in places if inner and place[: len(inner)] == inner]
+            new = renamed_at(part.value, below, names) if _json_in(part.value) else part.value
+        if new != part.value:
+            edits.append(Edit(part.start, part.end, form.as_written(new)))
+    return tuple(edits)
+
+
+def _json_in(text: bytes) -> Any:  # noqa: ANN401  # it may be any JSON value
+    """None: it is no JSON."""
+    try:
+        return decode_leniently(text)
+    except UNREADABLE:
+        return None
+
+
+def _names_in(field: str) -> Place:
+    """`session[audio][input]` → its names."""
+    return tuple(_NAME.findall(field))
 
 
 def _value_at(fields: object, place: Place) -> object:

@@ -1,8 +1,10 @@
 """Models that are named elsewhere than at the top of a JSON body: routed by, renamed there, all else as it came."""
 
+import json
 from urllib.parse import parse_qsl
 
 import httpx2
+import openai
 import pytest
 
 from gateway.sandbox.faults import Fault
@@ -132,3 +134,107 @@ async def test_two_models_in_a_query_are_refused(aliased: Gateway) -> None:
     answer = await aliased.client.get("/v1/vendors/own?model=gpt-4&mod%65l=o3")
 
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "model")
+
+
+# -- sessions ----------------------------------------------------------------------------------------------------
+
+HEARD = {"input": {"transcription": {"model": "ear", "language": "de"}}}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "expected"),
+    [
+        (
+            "/v1/realtime/client_secrets",
+            {"expires_after": {"seconds": 60}, "session": {"type": "realtime", "model": "theirs", "audio": HEARD}},
+            ["m/1 b", "whisper-9"],
+        ),
+        ("/v1/realtime/client_secrets", {"session": {"type": "transcription", "audio": HEARD}}, ["whisper-9"]),
+        ("/v1/realtime/translations/client_secrets", {"session": {"model": "theirs"}}, ["m/1 b"]),
+        (
+            "/v1/realtime/sessions",
+            {"model": "theirs", "input_audio_transcription": {"model": "ear"}},
+            ["m/1 b", "whisper-9"],
+        ),
+        ("/v1/realtime/transcription_sessions", {"input_audio_transcription": {"model": "ear"}}, ["whisper-9"]),
+    ],
+)
+async def test_a_sessions_model_leads_and_all_its_models_are_renamed(
+    aliased: Gateway, sandbox: Sandbox, path: str, body: dict[str, object], expected: list[str]
+) -> None:
+    text = json.dumps(body)
+    await aliased.client.post(path, content=text.encode())
+
+    seen = last(sandbox)
+    assert seen.key == "sk-o"
+    assert seen.body.decode() == text.replace("theirs", "m/1 b").replace('"ear"', '"whisper-9"')
+    assert [name for name in expected if f'"{name}"' in seen.body.decode()] == expected
+
+
+async def test_a_session_that_names_no_model_goes_where_it_is_sent(aliased: Gateway, sandbox: Sandbox) -> None:
+    for body in ("{}", '{"session": {"type": "realtime"}}', '{"session": {"model": 7}}'):
+        await aliased.client.post(
+            "/v1/realtime/client_secrets", content=body.encode(), headers={"x-provider": "openai"}
+        )
+        assert (last(sandbox).key, last(sandbox).body) == ("sk-a", body.encode())
+
+
+async def test_the_session_of_a_call_is_json_in_a_form(aliased: Gateway, sandbox: Sandbox) -> None:
+    async with openai.AsyncOpenAI(base_url=f"{aliased.url}/v1", api_key="x", max_retries=0) as client:
+        made = await client.realtime.calls.create(
+            sdp="v=0 theirs",
+            session={"type": "realtime", "model": "theirs", "audio": HEARD},  # type: ignore[typeddict-item]  # any name of a model
+        )
+
+    seen = last(sandbox)
+    assert (seen.key, made.response.status_code) == ("sk-o", 201)
+    assert b'"model":"m/1 b"' in seen.body
+    assert b'"model":"whisper-9"' in seen.body
+    assert b"v=0 theirs" in seen.body
+    assert made.response.headers["location"].startswith("/v1/realtime/calls/rtc_")
+
+
+async def test_a_call_with_a_bare_offer_names_its_model_in_the_query(aliased: Gateway, sandbox: Sandbox) -> None:
+    await aliased.client.post(
+        "/v1/realtime/calls?model=theirs", content=b"v=0", headers={"content-type": "application/sdp"}
+    )
+
+    assert (last(sandbox).key, last(sandbox).query, last(sandbox).body) == ("sk-o", "model=m%2F1+b", b"v=0")
+
+
+async def test_the_session_is_renamed_for_a_fallback(aliased: Gateway, sandbox: Sandbox) -> None:
+    sandbox.script(Fault("insufficient_quota", key="sk-a", times=None))
+    session = {"session": {"type": "realtime", "model": "steady"}}
+
+    await aliased.client.post("/v1/realtime/client_secrets", json=session)
+    await aliased.client.post("/v1/realtime/calls", files={"session": (None, json.dumps(session["session"]))})
+
+    models = [json.loads(seen.body)["session"]["model"] for seen in sandbox.log if "client_secrets" in seen.path]
+    assert models == ["gpt-4o", "m/1 b"]
+    assert b'"model": "m/1 b"' in last(sandbox).body
+
+
+async def test_accounts_serve_all_models_of_a_session(aliased: Gateway, registry: Registry, sandbox: Sandbox) -> None:
+    await registry.add_account("sk-deaf", "other", supported_models=["theirs"])
+    await registry.add_account("sk-mute", "other", supported_models=["ear"])
+    await aliased.serves(accounts=4)
+    body = {"session": {"model": "theirs", "audio": HEARD}}
+
+    for _ in range(6):
+        await aliased.client.post("/v1/realtime/client_secrets", json=body)
+        assert last(sandbox).key == "sk-o"
+    await registry.execute("DELETE FROM accounts WHERE label = 'sk-o'")
+    await aliased.serves(accounts=3)
+    refused = await aliased.client.post("/v1/realtime/client_secrets", json=body)
+
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "mixed_account_references")
+
+
+async def test_an_eval_runs_model_is_renamed(aliased: Gateway, sandbox: Sandbox) -> None:
+    made = await aliased.client.post("/v1/evals", json={"name": "x"}, headers={"x-provider": "other"})
+
+    await aliased.client.post(
+        f"/v1/evals/{made.json()['id']}/runs", json={"data_source": {"type": "responses", "model": "theirs"}}
+    )
+
+    assert json.loads(last(sandbox).body)["data_source"]["model"] == "m/1 b"

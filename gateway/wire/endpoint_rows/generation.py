@@ -5,6 +5,12 @@ from typing import Final
 from gateway.core.call import BodyKind, Endpoint, ModelUse, StreamKind
 from gateway.wire.endpoint_rows.row import creating, delete, get, giving_secret, listing, post
 
+_HEARD: Final = ("audio", "input", "transcription", "model")
+"""Who writes down what a session hears; of a session for that alone the only model."""
+_HEARD_BEFORE: Final = ("input_audio_transcription", "model")
+"""The same in sessions of the beta."""
+_SESSION: Final = (("session", "model"), ("session", *_HEARD))
+
 ROWS: Final[tuple[Endpoint, ...]] = (
     listing("chat.completions.list", "/chat/completions"),
     post("chat.completions", "/chat/completions", stream=StreamKind.CHAT, model=ModelUse.REQUIRED),
@@ -72,15 +78,28 @@ ROWS: Final[tuple[Endpoint, ...]] = (
     get("videos.get", "/videos/{video_id}"),
     get("videos.content", "/videos/{video_id}/content", is_download=True),
     creating("videos.remix", "/videos/{video_id}/remix", "video", body=BodyKind.ANY),
-    creating("realtime.calls.create", "/realtime/calls", "realtime_call", body=BodyKind.ANY),
-    post("realtime.calls.accept", "/realtime/calls/{call_id}/accept", is_creating=True),
+    creating("realtime.calls.create", "/realtime/calls", "realtime_call", body=BodyKind.ANY, model_places=_SESSION),
+    post(
+        "realtime.calls.accept",
+        "/realtime/calls/{call_id}/accept",
+        is_creating=True,
+        model_places=(("model",), _HEARD),
+    ),
     post("realtime.calls.hangup", "/realtime/calls/{call_id}/hangup", body=BodyKind.NONE, is_creating=True),
     post("realtime.calls.refer", "/realtime/calls/{call_id}/refer", is_creating=True),
     post("realtime.calls.reject", "/realtime/calls/{call_id}/reject", is_creating=True),
-    giving_secret("realtime.client_secrets.create", "/realtime/client_secrets"),
-    giving_secret("realtime.sessions.create", "/realtime/sessions", model=ModelUse.OPTIONAL),
-    giving_secret("realtime.transcription_sessions.create", "/realtime/transcription_sessions"),
-    giving_secret("realtime.translations.client_secrets.create", "/realtime/translations/client_secrets"),
+    giving_secret("realtime.client_secrets.create", "/realtime/client_secrets", model_places=_SESSION),
+    giving_secret("realtime.sessions.create", "/realtime/sessions", model_places=(("model",), _HEARD_BEFORE, _HEARD)),
+    giving_secret(
+        "realtime.transcription_sessions.create",
+        "/realtime/transcription_sessions",
+        model_places=(_HEARD_BEFORE, _HEARD),
+    ),
+    giving_secret(
+        "realtime.translations.client_secrets.create",
+        "/realtime/translations/client_secrets",
+        model_places=_SESSION,
+    ),
     creating("live.sessions.create", "/live/sessions", "live_session"),
     post("live.sessions.accept", "/live/sessions/{session_id}/accept", is_creating=True),
     get("live.sessions.content", "/live/sessions/{session_id}/content", is_download=True),

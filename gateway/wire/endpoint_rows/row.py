@@ -2,6 +2,8 @@
 
 from gateway.core.call import BodyKind, Endpoint, ModelUse, StreamKind
 
+Places = tuple[tuple[str, ...], ...]
+
 
 def get(name: str, path: str, *, stream: StreamKind = StreamKind.NONE, is_download: bool = False) -> Endpoint:
     """Reads one object, or what belongs to one."""
@@ -17,7 +19,7 @@ def delete(name: str, path: str) -> Endpoint:
     return Endpoint(name=name, method="DELETE", path=path, body=BodyKind.NONE)
 
 
-def creating(
+def creating(  # noqa: PLR0913  # the columns of a row, by name
     name: str,
     path: str,
     creates: str,
@@ -25,23 +27,32 @@ def creating(
     body: BodyKind = BodyKind.JSON,
     stream: StreamKind = StreamKind.NONE,
     model: ModelUse = ModelUse.NONE,
+    model_places: Places = (),
 ) -> Endpoint:
     """Makes an object, whose id the answer carries."""
     return Endpoint(
-        name=name, method="POST", path=path, body=body, stream=stream, model=model, is_creating=True, creates=creates
+        name=name,
+        method="POST",
+        path=path,
+        body=body,
+        stream=stream,
+        model=model,
+        is_creating=True,
+        creates=creates,
+        model_places=model_places,
     )
 
 
-def giving_secret(name: str, path: str, *, model: ModelUse = ModelUse.NONE) -> Endpoint:
+def giving_secret(name: str, path: str, *, model_places: Places) -> Endpoint:
     """Begins a session of which a secret in the answer is the key."""
     return Endpoint(
         name=name,
         method="POST",
         path=path,
-        model=model,
         is_creating=True,
         creates="realtime_session",
         gives_secret=True,
+        model_places=model_places,
     )
 
 
@@ -55,6 +66,7 @@ def post(  # noqa: PLR0913  # the columns of a row, by name
     is_creating: bool = False,
     creates: str | None = None,
     is_stateless: bool = False,
+    model_places: Places = (),
 ) -> Endpoint:
     """Asks a model, changes an object, or acts on one."""
     return Endpoint(
@@ -67,4 +79,5 @@ def post(  # noqa: PLR0913  # the columns of a row, by name
         is_creating=is_creating,
         creates=creates,
         is_stateless=is_stateless,
+        model_places=model_places,
     )

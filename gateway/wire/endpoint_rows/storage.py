@@ -88,7 +88,7 @@ ROWS: Final[tuple[Endpoint, ...]] = (
     get("evals.get", "/evals/{eval_id}"),
     post("evals.update", "/evals/{eval_id}"),
     get("evals.runs.list", "/evals/{eval_id}/runs"),
-    creating("evals.runs.create", "/evals/{eval_id}/runs", "eval_run"),
+    creating("evals.runs.create", "/evals/{eval_id}/runs", "eval_run", model_places=(("data_source", "model"),)),
     delete("evals.runs.delete", "/evals/{eval_id}/runs/{run_id}"),
     get("evals.runs.get", "/evals/{eval_id}/runs/{run_id}"),
     post("evals.runs.update", "/evals/{eval_id}/runs/{run_id}", body=BodyKind.NONE),

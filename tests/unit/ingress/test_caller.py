@@ -2,11 +2,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from gateway.core.call import Call, Endpoint
 from gateway.core.errors import NotAllowed, Unauthenticated
-from gateway.core.ids import KeyId, ModelName
+from gateway.core.ids import CallId, KeyId, ModelName
 from gateway.core.snapshot import ClientKey, Snapshot
 from gateway.ingress import caller
-from gateway.ingress.caller import Callers, check_model
+from gateway.ingress.caller import Callers, check_model, check_named
 from tests.fakes.clock import FakeClock
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -153,3 +154,25 @@ def test_other_models_are_refused():
         check_model(key("gw-x", models=("gpt-4",)), ModelName("gpt-5"))
 
     assert (refused.value.status, refused.value.param, refused.value.code) == (403, "model", "model_not_allowed")
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "is_refused"),
+    [
+        ("realtime.calls.create", None, True),
+        ("realtime.calls.accept", None, True),
+        ("realtime.calls.create", "gpt-4", False),
+        ("evals.runs.create", None, False),
+    ],
+)
+def test_a_session_names_its_model_where_a_key_has_some_alone(name, model, is_refused):
+    call = Call(id=CallId("c"), endpoint=Endpoint(name=name, method="POST", path="/x"), model=model)
+
+    check_named(None, call)
+    check_named(key("gw-x"), call)
+    if not is_refused:
+        check_named(key("gw-x", models=("gpt-4",)), call)
+        return
+    with pytest.raises(NotAllowed) as refused:
+        check_named(key("gw-x", models=("gpt-4",)), call)
+    assert (refused.value.param, refused.value.code) == ("session.model", "model_not_allowed")

@@ -5,13 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from gateway.core.call import Endpoint
 from gateway.core.errors import NoDiskSpace
 from gateway.core.ids import ModelName
 from gateway.relay import spooled
-from gateway.relay.job import renamed
+from gateway.relay.job import renamed, renamed_places
 from gateway.relay.spooled import HELD_BYTES, Spool, held_bytes
 from gateway.wire.multipart import FormReader, model_edits
 
+FILES = Endpoint(name="files.create", method="POST", path="/files")
+CALLS = Endpoint(name="calls", method="POST", path="/calls", model_places=(("session", "model"),))
 FORM = b'--X\r\nContent-Disposition: form-data; name="model"\r\n\r\na\r\n--X--\r\n'
 
 
@@ -139,7 +142,23 @@ async def test_what_is_no_form_is_told_no_model():
     spool = await spool_of(b"data")
     body = await spool.finish()
 
-    assert renamed(body, None, ModelName("a")) is body
+    assert renamed(body, FILES, None, ModelName("a")) is body
+
+
+async def test_names_in_a_forms_places_are_those_of_the_last_renaming():
+    form = b'--X\r\nContent-Disposition: form-data; name="session"\r\n\r\n{"model":"%b","x":"%b"}\r\n--X--'
+    written = form % (b"a", b"a")
+    reader = FormReader(b"X")
+    reader.feed(written)
+    body = await (await spool_of(written)).finish(reader.form)
+
+    once = renamed_places(body, CALLS, {ModelName("a"): ModelName("another")})
+    twice = renamed(once, CALLS, ModelName("another"), ModelName("third"))
+
+    assert await whole(once) == form % (b"another", b"a")
+    assert await whole(twice) == form % (b"third", b"a")
+    assert twice.size == len(await whole(twice))
+    assert renamed(body, CALLS, None, ModelName("third")) is body
 
 
 def test_a_body_in_memory_is_held_as_a_whole():

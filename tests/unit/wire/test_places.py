@@ -3,8 +3,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.core.errors import InvalidCall
 from gateway.core.ids import ModelName
-from gateway.wire.places import models_at, renamed_at
+from gateway.wire.multipart import Form, FormReader
+from gateway.wire.places import Names, form_edits, form_fields, models_at, renamed_at
+from gateway.wire.urlencoded import UrlencodedReader
 
 PLACES = (("session", "model"), ("session", "audio", "input", "transcription", "model"))
 NAMES = {ModelName("a"): ModelName("upstream-a"), ModelName("b"): ModelName("b-2")}
@@ -73,3 +76,70 @@ def test_only_texts_at_the_places_change(fields: dict[str, object]) -> None:
         if isinstance(holder, dict) and holder.get("model") in ("a", "b"):
             holder["model"] = NAMES[ModelName(holder["model"])]
     assert after == fields
+
+
+# -- in forms ----------------------------------------------------------------------------------------------------
+
+
+def edited(body: bytes, form: Form, names: Names) -> bytes:
+    for edit in reversed(form_edits(form, PLACES, names)):
+        body = body[: edit.start] + edit.new + body[edit.end :]
+    return body
+
+
+def multipart(*fields: tuple[str, bytes]) -> tuple[bytes, Form]:
+    parts = [
+        b'--X\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n' % (name.encode(), value)
+        for name, value in fields
+    ]
+    body = b"".join(parts) + b"--X--"
+    reader = FormReader(b"X")
+    reader.feed(body)
+    return body, reader.form
+
+
+def test_a_forms_field_that_is_json_has_places() -> None:
+    session = b'{"type":"realtime", "model":"a","audio":{"input":{"transcription":{"model":"b"}}}}'
+    body, form = multipart(("sdp", b'{"model":"a"}'), ("session", session), ("model", b"a"))
+
+    assert models_at(form_fields(form, PLACES), PLACES) == ("a", "b")
+    assert edited(body, form, NAMES) == body.replace(
+        session, b'{"type":"realtime", "model":"upstream-a","audio":{"input":{"transcription":{"model":"b-2"}}}}'
+    )
+
+
+def test_names_in_brackets_are_places() -> None:
+    body, form = multipart(
+        ("session[model]", b"a"), ("session[audio][input][transcription][model]", b"b"), ("session[x]", b"a")
+    )
+
+    assert models_at(form_fields(form, PLACES), PLACES) == ("a", "b")
+    assert edited(body, form, NAMES) == body.replace(b"\r\na\r\n", b"\r\nupstream-a\r\n", 1).replace(
+        b"\r\nb\r\n", b"\r\nb-2\r\n"
+    )
+
+
+def test_an_urlencoded_form_has_them_too() -> None:
+    body = b"sdp=x&session=%7B%22model%22%3A%22a%22%7D&session[model]=b"
+    reader = UrlencodedReader()
+    reader.feed(body)
+    assert reader.form is not None
+
+    assert edited(body, reader.form, NAMES) == (
+        b"sdp=x&session=%7B%22model%22%3A%22upstream-a%22%7D&session[model]=b-2"
+    )
+
+
+@pytest.mark.parametrize("value", [b"", b"v=0", b"null", b'"a"', b"[]", b"\xff", b'{"model":1}', b'{"model":"a"'])
+def test_a_field_that_names_none_stays(value: bytes) -> None:
+    body, form = multipart(("session", value), ("session[audio]", value), ("[]", value), ("", value))
+
+    assert models_at(form_fields(form, PLACES), PLACES) == ()
+    assert edited(body, form, NAMES) == body
+
+
+def test_two_fields_that_differ_are_refused() -> None:
+    _, form = multipart(("session", b'{"model":"a"}'), ("session", b'{"model":"b"}'))
+
+    with pytest.raises(InvalidCall):
+        form_fields(form, PLACES)
