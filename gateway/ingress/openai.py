@@ -279,7 +279,8 @@ class Exchange:
             self._schema = Schema.ANTHROPIC
         name = path_values(endpoint, self._path).get("model", "")
         try:
-            body = self._plane.catalog.answer(name, self._plane.board.snapshot, key, self._schema)
+            query = self._scope["query_string"]
+            body = self._plane.catalog.answer(name, self._plane.board.snapshot, key, self._schema, query)
         except ModelNotFound as unlisted:
             return self._asked_upstream(ModelName(name), key, unlisted)
         return Answer(200, JSON, body)

@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 import msgspec
 
 from gateway.core.call import Schema
-from gateway.core.errors import ModelNotFound
+from gateway.core.errors import InvalidCall, ModelNotFound
 from gateway.core.globs import ModelSet, matches, model_set
 from gateway.core.ids import AccountId
 from gateway.core.snapshot import Account, ClientKey, Provider, Snapshot
 from gateway.relay.checks import Checks, ModelEntry
+from gateway.wire.pages import ANTHROPICS, read_list_query
 
 LAST_SECOND = 253_402_300_799
 """Of the year 9999: what an upstream calls the time may be none."""
@@ -56,11 +57,21 @@ class ModelCatalog:
             self._lists[account.id] = check.models
             self._credentials[account.id] = (provider, account)
 
-    def answer(self, name: str, snapshot: Snapshot, key: ClientKey | None, schema: Schema = Schema.OPENAI) -> bytes:
-        """The body for all models (`name` empty), or for one. Raises ModelNotFound for one that is not listed."""
+    def answer(
+        self,
+        name: str,
+        snapshot: Snapshot,
+        key: ClientKey | None,
+        schema: Schema = Schema.OPENAI,
+        query: bytes = b"",
+    ) -> bytes:
+        """The body for all models (`name` empty), or for one.
+
+        Raises ModelNotFound for one that is not listed, InvalidCall for a page that cannot be.
+        """
         entries = self.entries(snapshot, key)
         if not name:
-            return _list_of(entries, schema)
+            return _list_of(entries) if schema is Schema.OPENAI else _page_of(entries, query)
         for entry in entries:
             if entry.id.lower() == name.lower():
                 return msgspec.json.encode(entry if schema is Schema.OPENAI else _anthropic_model(entry))
@@ -103,13 +114,32 @@ class ModelCatalog:
                 yield entry
 
 
-def _list_of(entries: list[ModelEntry], schema: Schema) -> bytes:
+def _list_of(entries: list[ModelEntry]) -> bytes:
     """All on one page."""
-    if schema is Schema.OPENAI:
-        return msgspec.json.encode({"object": "list", "data": entries})
+    return msgspec.json.encode({"object": "list", "data": entries})
+
+
+def _page_of(entries: list[ModelEntry], query: bytes) -> bytes:
+    """As Anthropic's callers page. All on one page unless they say how many they want."""
+    asked = read_list_query(query if b"limit=" in query else query + b"&limit=1000", "models", ANTHROPICS)
+    if asked is None:
+        raise InvalidCall("Invalid 'limit': expected a number from 1 to 1,000.", param="limit", code="invalid_value")
     ids = [entry.id for entry in entries]
-    ends = {"first_id": ids[0] if ids else None, "last_id": ids[-1] if ids else None}
-    return msgspec.json.encode({"data": list(map(_anthropic_model, entries)), "has_more": False} | ends)
+    cursor = asked.after or asked.before
+    if cursor is not None and cursor not in ids:
+        param = ANTHROPICS.after if asked.after else ANTHROPICS.before
+        raise InvalidCall(f"Invalid '{param}': no such model is listed.", param=param, code="invalid_value")
+    if asked.after is None and asked.before is not None:
+        last = ids.index(asked.before)
+        first = max(0, last - asked.limit)
+        has_more = first > 0
+    else:
+        first = 0 if asked.after is None else ids.index(asked.after) + 1
+        last = first + asked.limit
+        has_more = last < len(ids)
+    shown = [_anthropic_model(entry) for entry in entries[first:last]]
+    ends = {"first_id": shown[0]["id"], "last_id": shown[-1]["id"]} if shown else {"first_id": None, "last_id": None}
+    return msgspec.json.encode({"data": shown, "has_more": has_more} | ends)
 
 
 def _anthropic_model(entry: ModelEntry) -> dict[str, str]:

@@ -13,6 +13,7 @@ from typing import Final
 from msgspec import structs
 
 from gateway.core.affinity import Binding, Reference, holders_of, may_use, one_of_each_realm, realm_of
+from gateway.core.call import Call, Schema
 from gateway.core.errors import CallRefused, GatewayError, InvalidCall, NoAccountAvailable, UpstreamFailed
 from gateway.core.ids import AccountId, ProviderId
 from gateway.core.paging import Entry, Merge, Place, Source, comes_after
@@ -24,7 +25,17 @@ from gateway.relay.board import Board
 from gateway.relay.job import Job
 from gateway.relay.known_ids import KnownIds
 from gateway.relay.ports import IdStore
-from gateway.wire.pages import Item, ListQuery, Page, read_list_query, read_page, write_list_query, write_page
+from gateway.wire.pages import (
+    Dialect,
+    Item,
+    ListQuery,
+    Page,
+    dialect_of,
+    read_list_query,
+    read_page,
+    write_list_query,
+    write_page,
+)
 
 AT_A_TIME: Final = 8
 """Accounts of one list that are asked at once."""
@@ -52,21 +63,23 @@ class Lists:
         """The merged page, or an upstream's refusal of the list as it came. Raises GatewayError."""
         call = job.call
         kind = call.endpoint.path.removeprefix("/")
-        query = read_list_query(call.query, kind)
+        dialect = dialect_of(kind, call.endpoint.schema)
+        query = read_list_query(call.query, kind, dialect)
         groups = await self._groups(job, kind)
         if query is None:
-            return await self._left_to_upstream(job)
-        reading = _Reading(self, job, kind, query, groups)
+            return await self._left_to_upstream(job, dialect)
+        reading = _Reading(self, job, query, dialect, groups)
         return await reading.run()
 
-    async def _left_to_upstream(self, job: Job) -> Answer:
+    async def _left_to_upstream(self, job: Job, dialect: Dialect) -> Answer:
         """A query that an upstream should refuse; one that answers it all the same would show objects of others."""
         if self._board.snapshot.keys:
-            raise InvalidCall(
-                "Invalid list query: `limit` is a number from 1 to 100 (of files 10,000), `order` is `asc` or `desc`.",
-                param="limit",
-                code="invalid_value",
+            allowed = (
+                "`limit` is a number from 1 to 100 (of files 10,000), `order` is `asc` or `desc`"
+                if dialect.has_order
+                else f"`limit` is a number from 1 to {dialect.longest:,}, and there is no `order`"
             )
+            raise InvalidCall(f"Invalid list query: {allowed}.", param="limit", code="invalid_value")
         return await self._relay(job)
 
     async def _groups(self, job: Job, kind: str) -> list[Group]:
@@ -79,7 +92,17 @@ class Lists:
         if call.named_provider is not None:
             provider_id = provider_for(snapshot, call).id
             groups = [group for group in groups if _provider_of(snapshot, group) == provider_id]
+        if call.endpoint.schema is not Schema.OPENAI:
+            groups = [group for group in groups if self._speaks_as(call, group)]
         return sorted(set(groups), key=min)
+
+    def _speaks_as(self, call: Call, group: Group) -> bool:
+        """Whether these accounts understand the caller: an owner may have files at providers of both kinds."""
+        try:
+            self._board.pools.pool_for(structs.replace(call, pinned=frozenset(group)))
+        except InvalidCall:
+            return False
+        return True
 
     async def _held(self, owner: str | None, kind: str) -> list[Binding]:
         """One object of each account that has any for this owner."""
@@ -143,11 +166,12 @@ class Lists:
 class _Reading:
     """One answer on its way."""
 
-    def __init__(self, lists: Lists, job: Job, kind: str, query: ListQuery, groups: Sequence[Group]) -> None:
+    def __init__(self, lists: Lists, job: Job, query: ListQuery, dialect: Dialect, groups: Sequence[Group]) -> None:
         self._lists = lists
         self._job = job
-        self._kind = kind
+        self._kind = job.call.endpoint.path.removeprefix("/")
         self._query = query
+        self._dialect = dialect
         self._groups = groups
         self._owner = job.call.owner
         self._place: Place | None = None
@@ -173,7 +197,7 @@ class _Reading:
         items = [entry.item for entry in merge.page]
         if self._is_backwards:
             items.reverse()
-        body = write_page(items, has_more=merge.has_more)
+        body = write_page(items, self._dialect, has_more=merge.has_more)
         return Answer(200, JSON, body)
 
     async def _learn(self, page: Sequence[Entry[Item]]) -> None:
@@ -190,7 +214,7 @@ class _Reading:
         cursor = self._query.after or self._query.before
         if cursor is None:
             return [Source(rank, after=None) for rank in range(len(self._groups))]
-        param = "after" if self._query.after else "before"
+        param = self._dialect.after if self._query.after else self._dialect.before
         place = await self._lists.cursor_binding(self._job, cursor, param, self._kind)
         if place is None:  # nobody's: an upstream says so in its own words
             return [Source(0, after=cursor)] if self._groups else []
@@ -207,12 +231,6 @@ class _Reading:
         return sources
 
     async def _read(self, sources: Sequence[Source[Item]]) -> list[Answer | None]:
-        self._pages += len(sources)
-        if self._pages > MOST_PAGES + len(self._groups):
-            raise NoAccountAvailable(
-                "Too many objects of others lie between yours to list them. Ask for fewer, or by their ids.",
-                code="list_incomplete",
-            )
         ends = await asyncio.gather(*(self._read_one(source) for source in sources), return_exceptions=True)
         for end in ends:
             if isinstance(end, BaseException):
@@ -221,19 +239,59 @@ class _Reading:
 
     async def _read_one(self, source: Source[Item]) -> Answer | None:
         """Adds the account's next page. An upstream's refusal is given back."""
+        is_backwards = not self._is_newest_first and not self._dialect.has_order
+        if is_backwards and source.after is None:
+            return await self._read_from_the_newest(source)
+        page = await self._page(source, source.after, is_newest_first=self._is_newest_first)
+        if isinstance(page, Answer) and page.status in NO_CURSOR and self._cursors.pop(source.rank, None) is not None:
+            source.after = None
+            return await self._read_one(source)
+        self._cursors.pop(source.rank, None)
+        if isinstance(page, Answer):
+            return page
+        if is_backwards:
+            page = structs.replace(page, items=page.items[::-1])
+        await self._sift(source, page)
+        return None
+
+    async def _read_from_the_newest(self, source: Source[Item]) -> Answer | None:
+        """All that is newer than the cursor, of a list that cannot begin with its oldest: from the other end."""
+        items: list[Item] = []
+        has_more = True
+        while has_more:
+            page = await self._page(source, items[-1].id if items else None, is_newest_first=True)
+            if isinstance(page, Answer):
+                return page
+            items += page.items
+            has_more = page.has_more and bool(page.items) and not self._is_passed(source.rank, page.items[-1])
+        await self._sift(source, Page(tuple(reversed(items)), has_more=False))
+        return None
+
+    def _is_passed(self, rank: int, item: Item) -> bool:
+        """The item stands on the other side of the cursor, and so does all that is older."""
+        place = self._place
+        if place is None or item.made_at is None:
+            return False
+        return not comes_after(item.made_at.timestamp(), rank, place, is_newest_first=False)
+
+    async def _page(self, source: Source[Item], after: str | None, *, is_newest_first: bool) -> Page | Answer:
+        """One page of one account; an answer that is none as it came."""
+        self._pages += 1
+        if self._pages > MOST_PAGES + len(self._groups):
+            raise NoAccountAvailable(
+                "Too many objects of others lie between yours to list them. Ask for fewer, or by their ids.",
+                code="list_incomplete",
+            )
         async with self._room:
             query = write_list_query(
                 self._query,
                 self._kind,
-                after=source.after,
-                is_newest_first=self._is_newest_first,
+                self._dialect,
+                after=after,
+                is_newest_first=is_newest_first,
                 is_sifted=self._owner is not None,
             )
             answer = await self._lists.page_of(self._job, self._groups[source.rank], query)
-        if answer.status in NO_CURSOR and self._cursors.pop(source.rank, None) is not None:
-            source.after = None
-            return await self._read_one(source)
-        self._cursors.pop(source.rank, None)
         if not 200 <= answer.status < 300:
             return answer
         page = None if answer.coming is not None else read_page(answer.body)
@@ -243,8 +301,7 @@ class _Reading:
             if answer.coming is not None:
                 await answer.coming.close()
             raise UpstreamFailed("An account's list came in a form that cannot be merged with the others'.")
-        await self._sift(source, page)
-        return None
+        return page
 
     async def _sift(self, source: Source[Item], page: Page) -> None:
         """Adds what may be shown, and stands behind the cursor."""

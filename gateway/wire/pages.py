@@ -2,24 +2,45 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote_plus
 
 import msgspec
 
+from gateway.core.call import Schema
 from gateway.wire.objects import created_at
 
 DEFAULT_LIMIT: Final = 20
-DEFAULT_LIMITS: Final[Mapping[str, int]] = {"files": 10_000}
-"""Kind → what a page holds when the caller asks for no length."""
-LONGEST: Final = 100
-LONGEST_OF: Final[Mapping[str, int]] = {"files": 10_000, "messages/batches": 1000}
-"""Kind → the longest page that the upstream gives."""
+SIFTED: Final = 100
+"""Items that an account is asked for where many may be somebody else's."""
 OLDEST_FIRST: Final = frozenset({"chat/completions", "evals"})
 """Kinds whose lists begin with the oldest when the caller asks for no order; all others with the newest."""
-CURSORS: Final = ("after", "before")
-CURSORS_OF: Final[Mapping[str, tuple[str, str]]] = {"messages/batches": ("after_id", "before_id")}
-"""Kind → how its list calls its cursors, where it is Anthropic's. Such lists have no order but the newest first."""
+
+
+class Dialect(msgspec.Struct, frozen=True):
+    """How a list is asked for, and what its pages look like."""
+
+    after: str = "after"
+    before: str = "before"
+    has_order: bool = True
+    """Lists without one begin with the newest, and go back from a cursor by `before` alone."""
+    default_limits: Mapping[str, int] = MappingProxyType({})
+    """Kind → what a page holds when the caller asks for no length, where it is not `DEFAULT_LIMIT`."""
+    longest: int = 100
+    longest_of: Mapping[str, int] = MappingProxyType({})
+    """Kind → the longest page that the upstream gives, where it is not `longest`."""
+
+
+_FILES: Final = MappingProxyType({"files": 10_000})
+OPENAIS: Final = Dialect(default_limits=_FILES, longest_of=_FILES)
+ANTHROPICS: Final = Dialect("after_id", "before_id", has_order=False, longest=1000)
+_ANTHROPICS_LISTS: Final = frozenset({"messages/batches", "files"})
+
+
+def dialect_of(kind: str, schema: Schema) -> Dialect:
+    """Anthropic's younger lists (skills, agents) have pages of another make, and no cursor that is an id."""
+    return ANTHROPICS if schema is Schema.ANTHROPIC and kind in _ANTHROPICS_LISTS else OPENAIS
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -72,11 +93,12 @@ def read_page(body: bytes) -> Page | None:
         return None
 
 
-def write_page(items: Sequence[Item], *, has_more: bool) -> bytes:
+def write_page(items: Sequence[Item], dialect: Dialect = OPENAIS, *, has_more: bool) -> bytes:
     """The page, each item's bytes as they came."""
+    page: dict[str, Any] = {"object": "list"} if dialect is OPENAIS else {}
     return msgspec.json.encode(
-        {
-            "object": "list",
+        page
+        | {
             "data": [item.raw for item in items],
             "first_id": items[0].id if items else None,
             "last_id": items[-1].id if items else None,
@@ -85,38 +107,47 @@ def write_page(items: Sequence[Item], *, has_more: bool) -> bytes:
     )
 
 
-def read_list_query(query: bytes, kind: str) -> ListQuery | None:
+def read_list_query(query: bytes, kind: str, dialect: Dialect = OPENAIS) -> ListQuery | None:
     """None for a query that the upstream would refuse: it should say so itself."""
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
     values = dict(pairs)
-    after, before = CURSORS_OF.get(kind, CURSORS)
-    if kind in CURSORS_OF and (values.get(before) or "order" in values):
+    if "order" in values and not dialect.has_order:
         return None
-    limit = values.get("limit", str(DEFAULT_LIMITS.get(kind, DEFAULT_LIMIT)))
+    limit = values.get("limit", str(dialect.default_limits.get(kind, DEFAULT_LIMIT)))
     order = values.get("order", "asc" if kind in OLDEST_FIRST else "desc")
-    longest = LONGEST_OF.get(kind, LONGEST)
+    longest = dialect.longest_of.get(kind, dialect.longest)
     if not (limit.isascii() and limit.isdigit() and 0 < int(limit) <= longest) or order not in {"asc", "desc"}:
         return None
+    read = {dialect.after, dialect.before, "limit", "order"}
     return ListQuery(
         limit=int(limit),
         is_newest_first=order == "desc",
-        after=values.get(after) or None,
-        before=values.get(before) or None,
-        rest=tuple((name, value) for name, value in pairs if name not in {after, before, "limit", "order"}),
+        after=values.get(dialect.after) or None,
+        before=values.get(dialect.before) or None,
+        rest=tuple((name, value) for name, value in pairs if name not in read),
     )
 
 
-def write_list_query(
-    query: ListQuery, kind: str, *, after: str | None, is_newest_first: bool, is_sifted: bool
+def write_list_query(  # what a list is asked for, by name
+    query: ListQuery,
+    kind: str,
+    dialect: Dialect = OPENAIS,
+    *,
+    after: str | None,
+    is_newest_first: bool,
+    is_sifted: bool,
 ) -> bytes:
     """The query for the next page of one account. `is_sifted`: many of its items may be somebody else's."""
-    longest = LONGEST_OF.get(kind, LONGEST)
-    length = max(query.limit + 1, LONGEST) if is_sifted else query.limit + 1
-    asked = [*query.rest, ("limit", str(min(length, longest)))]
+    length = max(query.limit + 1, SIFTED) if is_sifted else query.limit + 1
+    asked = [*query.rest, ("limit", str(min(length, dialect.longest_of.get(kind, dialect.longest))))]
+    cursor = dialect.after
     if is_newest_first is (kind in OLDEST_FIRST):  # not the order in which the list comes by itself
-        asked.append(("order", "desc" if is_newest_first else "asc"))
+        if dialect.has_order:
+            asked.append(("order", "desc" if is_newest_first else "asc"))
+        else:
+            cursor = dialect.before
     if after is not None:
-        asked.append((CURSORS_OF.get(kind, CURSORS)[0], after))
+        asked.append((cursor, after))
     return "&".join(f"{quote_plus(name)}={quote_plus(value)}" for name, value in asked).encode()
 
 

@@ -75,22 +75,24 @@ class AnthropicApi:
                     peer.close()
                     return
 
+    def add_batch(self, key: str) -> dict[str, Any]:
+        """One more of that key's workspace, a second younger than the last."""
+        count = sum(map(len, self._batches.values())) + 1
+        id_ = f"msgbatch_{count}"
+        batch = {"id": id_, "type": "message_batch", "created_at": f"2026-11-20T00:00:{count:02}Z"}
+        batch |= {"processing_status": "ended", "results_url": f"{self.url}/v1/messages/batches/{id_}/results"}
+        self._batches.setdefault(key, []).append(batch)
+        return batch
+
     def _batch(self, seen: Seen) -> bytes:
         """What the batches of that key's workspace say."""
-        mine = self._batches.setdefault(seen.key, [])
         if seen.method == "POST":
-            count = sum(map(len, self._batches.values())) + 1
-            batch = {"id": f"msgbatch_{count}", "type": "message_batch", "created_at": f"2026-11-20T00:00:{count:02}Z"}
-            batch |= {
-                "processing_status": "ended",
-                "results_url": f"{self.url}/v1/messages/batches/{batch['id']}/results",
-            }
-            mine.append(batch)
-            return written(200, batch)
+            return written(200, self.add_batch(seen.key))
+        mine = self._batches.get(seen.key, [])
         path, _, query = seen.target.partition("?")
         id_, _, is_results = path.partition("/batches/")[2].partition("/")
         if not id_:
-            return written(200, _page_of([*reversed(mine)], dict(parse_qsl(query))))
+            return _page_of([*reversed(mine)], dict(parse_qsl(query)))
         found = next((batch for batch in mine if batch["id"] == id_), None)
         if found is None:
             return refused(404, "not_found_error", f"No batch {id_}")
@@ -107,11 +109,18 @@ def _models(name: str) -> bytes:
     return written(200, found[0] if name else {"data": found, "has_more": False})
 
 
-def _page_of(batches: list[dict[str, Any]], query: dict[str, str]) -> dict[str, Any]:
+def _page_of(batches: list[dict[str, Any]], query: dict[str, str]) -> bytes:
+    """Newest first: what stands behind `after_id`, or right before `before_id`."""
     ids = [batch["id"] for batch in batches]
-    first = ids.index(query["after_id"]) + 1 if "after_id" in query else 0
-    last = first + int(query.get("limit", "20"))
-    return {"data": batches[first:last], "has_more": last < len(batches)}
+    limit, cursor = int(query.get("limit", "20")), query.get("before_id") or query.get("after_id")
+    if cursor is not None and cursor not in ids:
+        return refused(404, "not_found_error", f"No batch {cursor}")
+    if "before_id" in query:
+        last = ids.index(query["before_id"])
+        first = max(0, last - limit)
+        return written(200, {"data": batches[first:last], "has_more": first > 0})
+    first = 0 if cursor is None else ids.index(cursor) + 1
+    return written(200, {"data": batches[first : first + limit], "has_more": first + limit < len(batches)})
 
 
 async def _stream(peer: Peer, pieces: tuple[bytes, ...]) -> None:

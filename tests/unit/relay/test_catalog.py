@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from gateway.core.call import Schema
-from gateway.core.errors import ModelNotFound
+from gateway.core.errors import InvalidCall, ModelNotFound
 from gateway.core.ids import KeyId, ProviderId
 from gateway.core.snapshot import AuthStrategy, ClientKey, Provider, ProviderSettings, Route, build_snapshot
 from gateway.providers.catalog import KINDS
@@ -72,6 +72,35 @@ async def test_callers_of_anthropics_api_read_its_list(catalog):
     assert [model["id"] for model in listed["data"]] == ["claude-a", "claude-b", "claude-opus-5-5"]
     assert listed["data"][0]["created_at"] == "9999-12-31T23:59:59Z"
     assert (listed["has_more"], listed["first_id"], listed["last_id"]) == (False, "claude-a", "claude-opus-5-5")
+
+
+@pytest.mark.parametrize(
+    ("query", "names", "has_more"),
+    [
+        pytest.param(b"limit=2", ["claude-a", "claude-b"], True, id="first"),
+        pytest.param(b"limit=2&after_id=claude-b", ["claude-opus-5-5"], False, id="after"),
+        pytest.param(b"after_id=claude-opus-5-5", [], False, id="behind-the-last"),
+        pytest.param(b"limit=1&before_id=claude-opus-5-5", ["claude-b"], True, id="before"),
+        pytest.param(b"before_id=claude-b", ["claude-a"], False, id="back-to-the-first"),
+        pytest.param(b"limit=1000", ["claude-a", "claude-b", "claude-opus-5-5"], False, id="all"),
+    ],
+)
+async def test_callers_of_anthropics_api_page_as_they_do_there(catalog, query, names, has_more):
+    page = json.loads(catalog.answer("", SNAPSHOT, None, Schema.ANTHROPIC, query))
+
+    assert ([model["id"] for model in page["data"]], page["has_more"]) == (names, has_more)
+    assert (page["first_id"], page["last_id"]) == ((names[0], names[-1]) if names else (None, None))
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [(b"limit=0", "limit"), (b"limit=x", "limit"), (b"after_id=z", "after_id"), (b"before_id=z", "before_id")],
+)
+async def test_a_page_that_cannot_be_is_refused(catalog, query, param):
+    with pytest.raises(InvalidCall) as caught:
+        catalog.answer("", SNAPSHOT, None, Schema.ANTHROPIC, query)
+
+    assert (caught.value.param, caught.value.code) == (param, "invalid_value")
 
 
 async def test_one_model_has_the_callers_form(catalog):
