@@ -146,7 +146,7 @@ class Exchange:
         if own_key is not None or not may_refer(call, envelope.fields, body):
             return self._job(call, key, envelope, body)
         fields = envelope.fields if endpoint.path else peek_fields(body)
-        return await self._bound(call, key, envelope, body, references_of(call, fields))
+        return await self._bound(call, key, envelope, body, references_of(call, fields, body=body))
 
     async def _bound(  # a call and what was read of it, by name
         self,

@@ -45,4 +45,4 @@ def _file_in(body: SpooledBody) -> Part | None:
     form = body.form
     if form is None or form.text("purpose") != PURPOSE:
         return None
-    return next((part for part in reversed(form.parts) if part.name == "file" and part.is_file), None)
+    return next((part for part in reversed(form.parts) if part.name == "file"), None)

@@ -14,7 +14,7 @@ from gateway.core.errors import InvalidCall
 from gateway.core.ids import ModelName
 from gateway.wire.lenient import decode_leniently
 from gateway.wire.places import UNREADABLE, Names, renamed_at
-from gateway.wire.references import FINE_TUNED, MEMBERS, read_references
+from gateway.wire.references import FINE_TUNED, MEMBERS, NAMED_ONCE, read_references
 
 MAX_LINE_BYTES: Final = 32 * 1024 * 1024
 """Of a JSON body of ours, and so of a line. A longer one is not looked into."""
@@ -59,6 +59,7 @@ class BatchLines:
         return list(self._references.values())
 
     def feed(self, piece: bytes) -> None:
+        """Raises InvalidCall for a line that says one thing twice."""
         *lines, rest = piece.split(b"\n")
         for line in lines:
             self._held.add(line)
@@ -103,6 +104,8 @@ class BatchLines:
             return False
         if model is not None:
             self._models.setdefault(model)
+        if whole is not None:
+            NAMED_ONCE.check(line, whole)
         fields = whole.get("body") if isinstance(whole, dict) else None
         for reference in read_references(fields) if isinstance(fields, dict) else ():
             param = f"file[{self.lines - 1}].{reference.param}"

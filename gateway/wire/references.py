@@ -27,6 +27,7 @@ from gateway.core.affinity import (
 from gateway.core.call import Call, Endpoint, ModelUse, Schema, StreamKind
 from gateway.core.errors import InvalidCall
 from gateway.core.ids import ModelName
+from gateway.wire.duplicates import Keys
 from gateway.wire.endpoints import path_values
 from gateway.wire.envelope import peek_fields
 from gateway.wire.message_ids import NEEDLES, read_batch_models, read_message_references
@@ -74,6 +75,7 @@ FINE_TUNED: Final = "ft:"
 CHECKPOINT: Final = "fine_tuned_model_checkpoint"
 
 _NAMES: Final = frozenset({*MEMBERS, "model", ENCRYPTED})
+NAMED_ONCE: Final = Keys({*_NAMES, "id", "type"})
 _NESTED: Final = (dict, list)
 _ESCAPE: Final = b"\\u00"
 _ESCAPED_LETTER: Final = re.compile(rb"\\u00[4-7]")
@@ -113,9 +115,16 @@ def may_refer(call: Call, fields: Mapping[str, Any], body: bytes) -> bool:
     return call.model is not None and call.model.startswith(FINE_TUNED)
 
 
-def references_of(call: Call, fields: Mapping[str, Any], form: Iterable[tuple[str, str]] = ()) -> Named:
-    """Every object that the call names: `fields` is its decoded body, `form` the texts of its form."""
+def references_of(
+    call: Call, fields: Mapping[str, Any], form: Iterable[tuple[str, str]] = (), *, body: bytes = b""
+) -> Named:
+    """Every object that the call names: `fields` is its decoded `body`, `form` the texts of its form.
+
+    Raises InvalidCall for a body that names one twice over.
+    """
     endpoint, query = call.endpoint, call.query
+    if body:
+        NAMED_ONCE.check(body, fields)
     if endpoint.schema is Schema.ANTHROPIC:
         path, models = path_reference(endpoint, call.path), read_batch_models(fields)
         return Named(path, read_message_references(fields), keeps_chats=False, models=models)

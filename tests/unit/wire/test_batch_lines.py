@@ -120,3 +120,17 @@ def test_an_escaped_name_is_read() -> None:
     file = b'{"body":{"model":"gpt-4","previous\\u005fresponse_id":"resp_1"}}'
 
     assert [id_ for id_, _ in read(file)[1]] == ["resp_1"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"body": {"previous_response_id": "resp_1", "previous_response_id": null}}',
+        b'{"body": {"previous_response_id": "resp_1"}, "body": {"model": "gpt-4"}}',
+    ],
+)
+def test_a_line_that_names_two_where_one_stands_is_refused(line: bytes) -> None:
+    with pytest.raises(InvalidCall) as refused:
+        read(line)
+
+    assert refused.value.code == "duplicate_member"

@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -142,6 +143,16 @@ def test_no_id_is_passed_over_for_being_one_too_many() -> None:
         with pytest.raises(InvalidCall) as refused:
             read_references(body)
         assert refused.value.code == "too_many_references"
+
+
+def test_a_body_that_names_two_where_one_stands_is_refused() -> None:
+    """Which of them is read differs from server to server: the other one may be somebody else's."""
+    body = b'{"model": "m", "previous_response_id": "resp_1", "previous_response_id": null}'
+
+    with pytest.raises(InvalidCall) as refused:
+        references_of(call("/responses"), msgspec.json.decode(body), body=body)
+
+    assert refused.value.code == "duplicate_member"
 
 
 def test_calls_of_functions_are_no_objects() -> None:

@@ -1,0 +1,63 @@
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.errors import InvalidCall
+from gateway.wire.duplicates import Keys
+
+KEYS = Keys({"file_id", "id", "previous_response_id"})
+
+
+def check(body: bytes) -> None:
+    KEYS.check(body, msgspec.json.decode(body))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"file_id": "a", "file_id": "b"}',
+        b'{"file_id": "a", "file_id" : null}',
+        b'{"input": [{"file_id": "a"}], "input": "x"}',
+        b'{"metadata": {"file_id": "a"}, "metadata": {}}',
+        b'{"f\\u0069le_id": "a", "file_id": "b"}',
+        b'{"file_id": "a", "f\\u0069le_id": "b", "x": {"file_id": "c"}}',
+        b'{"x": {"f\\u0069le_id": "a"}, "y": {"file_id": "a", "file_id": "b"}}',
+        b'{"\\u0061": 1, "a": 2}',
+    ],
+)
+def test_one_name_twice_is_refused(body: bytes) -> None:
+    with pytest.raises(InvalidCall) as refused:
+        check(body)
+
+    assert refused.value.code == "duplicate_member"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{}",
+        b'{"a": 1, "a": 2}',
+        b'{"file_id": "a", "input": [{"file_id": "a"}, {"file_id": "a"}]}',
+        b'{"input": "\\"file_id\\": \\"x\\", \\"file_id\\": 1"}',
+        b'{"input": "file_id", "file_id": ":"}',
+        b'{"f\\u0069le_id": "a", "y": {"file_id": "b"}}',
+        b'{"metadata": {"properties": {"file_id": {"id": "x"}}}}',
+    ],
+)
+def test_what_stands_once_passes(body: bytes) -> None:
+    check(body)
+
+
+VALUES = st.recursive(
+    st.none() | st.text(max_size=12) | st.sampled_from(['"file_id":', "\\", "\\u0069"]),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["file_id", "id", "x", '"id', "i\\"]), inner)
+    ),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["file_id", "input"]), VALUES))
+def test_no_body_that_an_encoder_wrote_is_refused(value: dict[str, object]) -> None:
+    check(msgspec.json.encode(value))
