@@ -7,7 +7,7 @@ from gateway.core.errors import EndpointNotFound, InvalidCall
 from gateway.core.ids import ModelName
 from gateway.wire.endpoints import allowed_methods, as_anthropics, as_head, find, other, path_values
 from gateway.wire.envelope import Envelope, peek_envelope, read_envelope
-from gateway.wire.paths import check_path, has_hidden_ends, usual_path
+from gateway.wire.paths import check_path, usual_path
 from gateway.wire.query import has_flag
 from gateway.wire.realtime import SOCKETS
 
@@ -30,8 +30,6 @@ def endpoint_of(method: str, path: str) -> Endpoint:
         raise EndpointNotFound(f"Unknown request URL: {method} /v1{path}.")
     check_path(path)
     if endpoint is not None:
-        if has_hidden_ends(path) and "..." not in endpoint.path:
-            raise EndpointNotFound(f"Unknown request URL: {method} /v1{path}. No id holds such characters.")
         return endpoint
     if method in OWN_METHODS:
         allowed = ", ".join(methods_of(path))

@@ -22,7 +22,7 @@ from gateway.ingress.caller import check_model, check_named
 from gateway.ingress.front import DataPlaneApp
 from gateway.ingress.own_key import own_key_in
 from gateway.ingress.plane import JSON, PREFIX, UNKNOWN, DataPlane, end_of, own_headers
-from gateway.ingress.upload import read_upload, spooled_form
+from gateway.ingress.upload import json_in, read_upload, spooled_form
 from gateway.providers.base import Headers
 from gateway.relay.answer import Answer, ComingBody
 from gateway.relay.batch_file import read_batch, renamed_batch
@@ -38,6 +38,7 @@ from gateway.wire.endpoints import UNLISTED_MODEL, path_values
 from gateway.wire.envelope import Envelope, form_envelope, peek_fields, read_envelope
 from gateway.wire.errors import error_headers, write_error
 from gateway.wire.headers import max_wait_s, request_headers
+from gateway.wire.multipart import check_clear
 from gateway.wire.paths import check_path
 from gateway.wire.query import model_in, replace_model
 from gateway.wire.references import Named, may_refer, references_of, texts_of
@@ -208,8 +209,11 @@ class Exchange:
         envelope = Envelope() if body.form is None else form_envelope(body.form, endpoint)
         call = self._call(endpoint, key, envelope)
         if self._own_key is None and not endpoint.is_stateless:
+            if body.form is not None:
+                check_clear(body.form)
             batch = await read_batch(body) if endpoint.creates == "file" else None
-            named = references_of(call, {}, texts_of(body.form))
+            plain = await json_in(body, self._plane.max_json_bytes, is_owned=key is not None)
+            named = references_of(call, peek_fields(plain), texts_of(body.form), body=plain)
             job = await self._bound(call, key, envelope, body, named, batch)
         else:
             job = self._job(call, key, envelope, body)

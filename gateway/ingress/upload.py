@@ -64,6 +64,26 @@ async def spooled_form(body: bytes, content_type: bytes, spool: Spool) -> Spoole
     return await spool.finish(form)
 
 
+async def json_in(body: SpooledBody, max_bytes: int, *, is_owned: bool) -> bytes:
+    """A body that could be JSON, whatever its type says; empty where it is none, or is too long to be looked into.
+
+    Raises InvalidCall (413) in place of the latter for a caller with ids of its own: `is_owned`.
+    """
+    beginning = b"" if body.form is not None else await _read(body, min(body.size, 64))
+    if beginning.lstrip()[:1] not in {b"{", b"["}:
+        return b""
+    if body.size > max_bytes:
+        if is_owned:
+            raise too_large(max_bytes)
+        return b""
+    return await _read(body, body.size)
+
+
+async def _read(body: SpooledBody, size: int) -> bytes:
+    async with aclosing(body.read_pieces(0, size)) as pieces:
+        return b"".join([piece async for piece in pieces])
+
+
 def _form_reader(content_type: bytes) -> FormReader | UrlencodedReader | None:
     if is_urlencoded(content_type):
         return UrlencodedReader()

@@ -5,6 +5,7 @@ caller's bytes. Changes are made in these bytes, never by encoding anew, so that
 large integers, `1.0` and escapes reach the upstream as they were written (prompt caches count on it).
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -132,12 +133,18 @@ def _of_places(
 
 
 def peek_fields(body: bytes) -> dict[str, Any]:
-    """The members of a JSON object; none of anything else. Never raises."""
+    """The members of what any server may take for a JSON object; none of anything else. Never raises.
+
+    Python's own decoder takes more than the standard: `NaN`, a byte order mark.
+    """
     try:
-        fields = msgspec.json.decode(body) if body else None
+        fields = decode_leniently(body) if body else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return {}
-    return fields if isinstance(fields, dict) else {}
+        try:
+            fields = json.loads(body, strict=False)
+        except (ValueError, RecursionError):
+            return {}
+    return {"": fields} if isinstance(fields, list) else fields if isinstance(fields, dict) else {}
 
 
 def _is_stream(fields: dict[str, Any], endpoint: Endpoint, *, is_stream: bool) -> bool:

@@ -12,7 +12,9 @@ from enum import Enum, auto
 from typing import Final, NamedTuple
 from urllib.parse import quote_plus
 
+from gateway.core.errors import InvalidCall
 from gateway.core.ids import ModelName
+from gateway.wire.part_head import read_part_head
 
 MAX_HEAD_BYTES: Final = 16_384
 """Of one part's headers. Beyond it nothing more is read of the form."""
@@ -24,10 +26,8 @@ MAX_PARTS: Final = 10_000
 
 _MULTIPART: Final = re.compile(rb"(?i)multipart/form-data[ \t]*;")
 _BOUNDARY: Final = re.compile(rb'(?i);[ \t]*boundary=(?:"([^"\r\n]{1,200})"|([^\s;"]{1,200}))')
-_DISPOSITION: Final = re.compile(rb"(?im)^content-disposition[ \t]*:[ \t]*form-data([^\r\n]*)")
-_NAME: Final = re.compile(rb'(?i);[ \t]*name=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))')
-_ESCAPED: Final = re.compile(rb"\\(.)")
-_FILENAME: Final = re.compile(rb"(?i);[ \t]*filename\*?=")
+_ONCE: Final = ("file", "purpose")
+"""Fields of which servers may take the first or the last, and what they say must be looked into."""
 _PADDING: Final = b" \t"
 _LONGEST_PADDING: Final = 256
 
@@ -63,6 +63,8 @@ class Form(NamedTuple):
     """Where the first delimiter begins; -1: there is none, so this is no form."""
     is_whole: bool
     """Its closing delimiter came."""
+    is_clear: bool = True
+    """Every server finds these fields in it, and no others: it is whole, all of it was read, no head is ambiguous."""
 
     def text(self, name: str) -> str | None:
         """The last value of that name, as upstreams read it; None when there is none."""
@@ -96,6 +98,20 @@ def model_edits(form: Form, model: ModelName) -> tuple[Edit, ...]:
     return (Edit(form.first_at, form.first_at, head + value + b"\r\n"),)
 
 
+def check_clear(form: Form) -> None:
+    """Raises InvalidCall for a form in which another server could find other fields than we do."""
+    names = [part.name for part in form.parts]
+    twice = next((name for name in _ONCE if names.count(name) > 1), None)
+    if twice is not None:
+        raise InvalidCall(f"The form has two fields `{twice}`. Send one.", param=twice, code="invalid_multipart")
+    if not form.is_clear:
+        raise InvalidCall(
+            f"The form is not clear: it has no end, more than {MAX_PARTS} parts, more than {MAX_KEPT_BYTES} bytes of "
+            "text, or a part whose name servers may read differently. Let the HTTP client write it.",
+            code="invalid_multipart",
+        )
+
+
 class _State(Enum):
     CONTENT = auto()
     """Or the preamble, whose content nobody wants."""
@@ -122,6 +138,7 @@ class FormReader:
         self._parts: list[Part] = []
         self._first_at = -1
         self._is_whole = False
+        self._is_clear = True
         self._kept_bytes = 0
         self._name: str | None = None
         """Of the part whose content passes; None: the preamble, or a part that nobody asks for."""
@@ -133,7 +150,8 @@ class FormReader:
 
     @property
     def form(self) -> Form:
-        return Form(self._boundary, tuple(self._parts), self._first_at, self._is_whole)
+        is_clear = self._is_clear and self._is_whole
+        return Form(self._boundary, tuple(self._parts), self._first_at, self._is_whole, is_clear)
 
     def feed(self, piece: bytes) -> None:
         if self._state is _State.OVER:
@@ -204,14 +222,12 @@ class FormReader:
 
     def _begin_part(self, head: bytes) -> None:
         self._name, self._is_file, self._value, self._value_bytes = None, False, None, 0
-        disposition = _DISPOSITION.search(head)
-        found = None if disposition is None else _NAME.search(disposition[1])
-        if disposition is None or found is None:
+        said = read_part_head(head)
+        self._is_clear = self._is_clear and said.is_clear
+        if said.name is None:
             return
-        name = found[1] if found[1] is not None else found[2]
-        self._name = _ESCAPED.sub(rb"\1", name).replace(b"%22", b'"').decode("utf-8", "replace")
-        self._kept_bytes += len(name)
-        self._is_file = _FILENAME.search(disposition[1]) is not None
+        self._name, self._is_file = said.name.decode("utf-8", "replace"), said.is_file
+        self._kept_bytes += len(said.name)
         if not self._is_file:
             self._value = []
 

@@ -46,11 +46,11 @@ def _is_clear(head: bytes, named: bytes, *, is_file: bool) -> bool:
         header = _LINE.fullmatch(line)
         if header is None:
             return False
-        if header[1].lower() == b"content-disposition":
-            dispositions.append(header[2])
-        elif header[1].lower() == b"content-transfer-encoding" and not is_file:
-            if header[2].strip().lower() not in _PLAIN_CODINGS:
-                return False
+        name, value = header[1].lower(), header[2]
+        if name == b"content-disposition":
+            dispositions.append(value)
+        elif name == b"content-transfer-encoding" and not is_file and value.strip().lower() not in _PLAIN_CODINGS:
+            return False
     return len(dispositions) == 1 and _is_one_name(dispositions[0], named)
 
 

@@ -37,7 +37,7 @@ def check_path(path: str) -> None:
 def has_hidden_ends(path: str) -> bool:
     """Whether a segment holds what another server could take for its end: `/files/file-1%2Fcontent`, `/files/file-1;x`.
 
-    The owner of an id is then not known by what we read of it.
+    Its owner is then not known by the id that we read.
     """
     if "%" not in path and ";" not in path:
         return False

@@ -32,6 +32,7 @@ from gateway.wire.endpoints import path_values
 from gateway.wire.envelope import peek_fields
 from gateway.wire.message_ids import NEEDLES, read_batch_models, read_message_references
 from gateway.wire.multipart import Form
+from gateway.wire.paths import has_hidden_ends
 
 MEMBERS: Final[Mapping[str, str]] = {
     "file_id": FILES,
@@ -82,8 +83,8 @@ _ESCAPED_LETTER: Final = re.compile(rb"\\u00[4-7]")
 """An ASCII letter or underscore, written so that no search finds the name it is in."""
 MOST: Final = 10_000
 """References of one call. A long conversation sent whole has hundreds: its reasoning."""
-_DIVIDERS: Final = re.compile(r"[/\\;?#&=,]+")
-"""What some server may take for the end of an id in a path that we do not know."""
+_DIVIDERS: Final = re.compile(r"[/\\;?#&=,%]+")
+"""What some server may take for the end of an id in a path."""
 _IN_BRACKETS: Final = re.compile(r"\[([a-z_]+)\]")
 
 
@@ -131,7 +132,7 @@ def references_of(
     others = [] if endpoint.is_stateless else [*read_references(fields), *read_form_references(form)]
     if query and not endpoint.is_list:
         others += read_query_references(query)
-    if not endpoint.path:
+    if not endpoint.path or has_hidden_ends(call.path):
         others += unknown_path_references(call.path)
     model = model_reference(call.model)
     if model is not None:
@@ -218,7 +219,7 @@ def lower_path_references(endpoint: Endpoint, path: str) -> list[Reference]:
 
 
 def unknown_path_references(path: str) -> list[Reference]:
-    """Of a path that no row has: any segment may be an id."""
+    """Of a path that no row has, or that hides the end of an id: any segment may be one."""
     segments = [segment.strip() for segment in _DIVIDERS.split(unquote(path)) if segment]
     check_count(len(segments))
     return [

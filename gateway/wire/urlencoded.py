@@ -29,6 +29,8 @@ class UrlencodedReader:
         self._start = 0
         self._parts: list[Part] = []
         self._kept_bytes = 0
+        self._is_clear = True
+        """No field was passed over."""
         self._is_form: bool | None = None
         """None: nothing but blanks has come yet."""
 
@@ -39,7 +41,7 @@ class UrlencodedReader:
             return None
         if self._held_bytes:
             self._end_field()
-        return Form(b"", tuple(self._parts), first_at=0, is_whole=True)
+        return Form(b"", tuple(self._parts), first_at=0, is_whole=True, is_clear=self._is_clear)
 
     def feed(self, piece: bytes) -> None:
         if self._is_form is None and (first := piece.lstrip()[:1]):
@@ -71,6 +73,8 @@ class UrlencodedReader:
             self._kept_bytes += len(name) + len(value)
             at = start + len(name) + len(equals)
             self._parts.append(Part(_decoded(name).decode("utf-8", "replace"), False, at, end, _decoded(value)))
+        elif end > start:
+            self._is_clear = False
 
 
 def _decoded(text: bytes) -> bytes:

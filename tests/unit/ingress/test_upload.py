@@ -7,7 +7,7 @@ import pytest
 
 from gateway.core.errors import InvalidCall
 from gateway.ingress.body import CallerGone
-from gateway.ingress.upload import read_upload
+from gateway.ingress.upload import json_in, read_upload
 from gateway.relay.spooled import Spool
 from tests.unit.ingress.test_body import GONE, Wire, parts
 
@@ -130,3 +130,36 @@ async def test_a_packed_body_that_holds_nothing_is_bounded_too():
 async def test_a_caller_who_hangs_up_is_gone():
     with pytest.raises(CallerGone):
         await upload(Wire({"type": "http.request", "body": b"a", "more_body": True}, GONE))
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "found"),
+    [
+        (b' {"file_id": "x"}', b"text/plain", b' {"file_id": "x"}'),
+        (b'[{"file_id": "x"}]', b"", b'[{"file_id": "x"}]'),
+        (b"RIFF....", b"audio/wav", b""),
+        (b"", b"", b""),
+        (FORM, TYPE, b""),
+    ],
+)
+async def test_json_is_found_whatever_its_type_says(body, content_type, found):
+    spool = Spool()
+    spooled = await read_upload(
+        parts(body), spool, content_type=content_type, max_bytes=10_000, encoding=None, declared=None
+    )
+
+    assert await json_in(spooled, 1_000, is_owned=True) == found
+    spool.close()
+
+
+async def test_json_too_long_to_be_looked_into_is_refused_to_owners_alone():
+    spool = Spool()
+    body = b'{"x": "' + b"y" * 2_000 + b'"}'
+    spooled = await read_upload(parts(body), spool, content_type=b"", max_bytes=10_000, encoding=None, declared=None)
+
+    with pytest.raises(InvalidCall) as refused:
+        await json_in(spooled, 1_000, is_owned=True)
+
+    assert refused.value.status == 413
+    assert await json_in(spooled, 1_000, is_owned=False) == b""
+    spool.close()

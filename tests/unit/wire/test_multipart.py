@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.core.errors import InvalidCall
 from gateway.core.ids import ModelName
 from gateway.wire.multipart import (
     MAX_HEAD_BYTES,
@@ -12,6 +13,7 @@ from gateway.wire.multipart import (
     MAX_PARTS,
     MAX_VALUE_BYTES,
     FormReader,
+    check_clear,
     model_edits,
     read_boundary,
 )
@@ -235,3 +237,34 @@ def test_of_two_fields_the_last_counts():
     form = read(form_of(field("model", "a"), field("model", "b")))
 
     assert (form.text("model"), form.text("stream")) == ("b", None)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        form_of(field("model", "m")),
+        form_of(FILE, field("file_ids[]", "a"), field("file_ids[]", "b")),
+        form_of(field("image", "x"), field("image", "y"), closing=b"--\r\nepilogue"),
+    ],
+)
+def test_a_form_that_all_servers_read_alike_is_clear(body):
+    check_clear(read(body))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(form_of(field("model", "m"), closing=b""), id="no-end"),
+        pytest.param(form_of(field("x", "m", head="Content-Disposition: attachment; name=x")), id="no-form-data"),
+        pytest.param(form_of(field("x", "m", extra='; name="file_id"')), id="two-names"),
+        pytest.param(form_of(field("x", "y", extra="\r\nX: " + "y" * MAX_HEAD_BYTES), FILE), id="long-head"),
+        pytest.param(form_of(*[field("x", "y")] * (MAX_PARTS + 1)), id="many-parts"),
+        pytest.param(form_of(FILE, field("purpose", "batch"), FILE), id="two-files"),
+        pytest.param(form_of(field("purpose", "batch"), FILE, field("purpose", "vision")), id="two-purposes"),
+    ],
+)
+def test_a_form_that_hides_a_field_is_not(body):
+    with pytest.raises(InvalidCall) as refused:
+        check_clear(read(body))
+
+    assert refused.value.code == "invalid_multipart"

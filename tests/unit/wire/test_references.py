@@ -261,6 +261,11 @@ def test_unknown_paths_may_name_anything() -> None:
     }
 
 
+@pytest.mark.parametrize("path", ["/files/file-1%2Fcontent", "/files/file-1;x", "/files/file-1%252Fcontent"])
+def test_an_id_whose_end_another_server_sees_elsewhere_is_named(path: str) -> None:
+    assert "file-1" in {one.id for one in references_of(call(path, "GET"), {}).others}
+
+
 def test_what_has_an_owner_of_its_own_below_another_object_is_named_too() -> None:
     named = references_of(call("/vector_stores/vs_1/files/file-1", "GET"), {})
 
