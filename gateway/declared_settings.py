@@ -23,7 +23,8 @@ KNOWN_BASE_URLS = {"openai": "https://api.openai.com/v1"}
 _AUTH_TYPES = {AuthStrategy.NONE: "none", AuthStrategy.OAUTH_CLIENT_CREDENTIALS: "oauth"}
 _AUTH_FIELDS = (
     *("api_key", "organization", "project", "header", "base_url"),
-    *("token_url", "tenant_id", "client_id", "client_secret", "scope", "audience", "client_auth"),
+    *("token_url", "tenant_id", "client_id", "client_secret", "client_certificate", "scope", "audience"),
+    "client_auth",
 )
 """Fields of a declared account that are its `auth_data`."""
 _SETTING_NAMES = tuple(field.name for field in msgspec.structs.fields(ProviderSettings))

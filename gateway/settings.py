@@ -130,6 +130,8 @@ class AccountDeclaration(Section, frozen=True, kw_only=True):
     """For the strategy `oauth_client_credentials`."""
     client_secret: Secret | None = None
     """For the strategy `oauth_client_credentials`."""
+    client_certificate: Secret | None = None
+    """In place of `client_secret`: a PEM with a certificate and its private key."""
     scope: str | None = None
     """What a token is asked for; with `tenant_id` that of Azure OpenAI."""
     audience: str | None = None

@@ -24,7 +24,16 @@ OPENAI_NAMES = {
     "OPENAI_BASE_URL": "base_url",
 }
 SECRET_NAMES = frozenset(
-    {"database_url", "listen_database_url", "admin_token", "encryption_keys", "api_key", "client_secret", "proxy"}
+    {
+        "database_url",
+        "listen_database_url",
+        "admin_token",
+        "encryption_keys",
+        "api_key",
+        "client_secret",
+        "client_certificate",
+        "proxy",
+    }
 )
 """Settings that may be given as a file's name, with `_file` after their own."""
 SECRET_VARIABLES = frozenset({"DATABASE_URL", "LISTEN_DATABASE_URL", "OPENAI_API_KEY", "OPENAI_API_KEYS"})

@@ -106,10 +106,12 @@ class Grant(msgspec.Struct, frozen=True):
 
     token_url: str
     client_id: str
-    client_secret: Secret
+    client_secret: Secret = Secret("")
     scope: str | None = None
     audience: str | None = None
     client_auth: ClientAuth = ClientAuth.BODY
+    client_certificate: Secret | None = None
+    """In place of the secret: a PEM with a certificate and its private key."""
 
 
 class Credential(msgspec.Struct, frozen=True):

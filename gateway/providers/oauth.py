@@ -4,6 +4,7 @@ Rules of this file: no text that is made here holds the client's secret, whateve
 """
 
 import base64
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -26,6 +27,9 @@ LONGEST_LIFETIME_S: Final = 86_400.0
 _LONGEST_MESSAGE: Final = 300
 _PORTS: Final = {"https": 443, "http": 80}
 
+ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_ASSERTION: Final = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
+"""A JWT: what proved who asked lasts for minutes."""
 REFUSALS: Final = frozenset(
     {
         *("invalid_client", "unauthorized_client", "invalid_grant", "invalid_scope", "invalid_request"),
@@ -59,12 +63,18 @@ def via_for_tokens(provider: Provider) -> Via:
     return Via(None if proxy is None else Secret(proxy), keep_alive_s=5.0, max_idle=8)
 
 
-def token_request(grant: Grant, via: Via) -> UpstreamRequest:
-    """The request that buys a token for `grant`, whose `token_url` was checked when its row was read."""
+def token_request(grant: Grant, via: Via, assertion: Secret | None = None) -> UpstreamRequest:
+    """The request that buys a token for `grant`, whose `token_url` was checked when its row was read.
+
+    `assertion`: what was signed in place of a secret (`providers/assertion`).
+    """
     url = urlsplit(grant.token_url)
     fields = {"grant_type": "client_credentials"}
     headers = [(b"content-type", b"application/x-www-form-urlencoded"), (b"accept", b"application/json")]
-    if grant.client_auth is ClientAuth.BASIC:
+    if assertion is not None:
+        fields |= {"client_id": grant.client_id, "client_assertion_type": ASSERTION_TYPE}
+        fields["client_assertion"] = assertion.reveal()
+    elif grant.client_auth is ClientAuth.BASIC:
         pair = f"{quote_plus(grant.client_id)}:{quote_plus(grant.client_secret.reveal())}"  # RFC 6749 §2.3.1
         headers.append((b"authorization", b"Basic " + base64.b64encode(pair.encode())))
     else:
@@ -126,6 +136,7 @@ def _fits_a_header(token: str) -> bool:
 
 def _harmless(text: str, grant: Grant) -> str:
     secret = grant.client_secret.reveal()
-    for form in {secret, quote_plus(secret)}:
+    for form in {secret, quote_plus(secret)} if secret else ():
         text = text.replace(form, "***")
+    text = _ASSERTION.sub("***", text)
     return " ".join(masked_identifiers(text).split())[:_LONGEST_MESSAGE]

@@ -13,7 +13,8 @@ Rules of this file:
 
 import asyncio
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
+from secrets import token_hex
 
 from msgspec import structs
 
@@ -227,7 +228,8 @@ class Credentials:
 
     async def _bought(self, entry: Entry) -> AccessToken | Outcome:
         grant = entry.grant
-        answer = await self._upstream.attempt(token_request(grant, via_for_tokens(entry.provider)))
+        assertion = await self._signed(grant)
+        answer = await self._upstream.attempt(token_request(grant, via_for_tokens(entry.provider), assertion))
         if isinstance(answer, Fault):
             return no_answer(answer)
         try:
@@ -237,6 +239,12 @@ class Credentials:
         if isinstance(body, Fault):
             return no_answer(body)
         return read_token(answer.status, dict(answer.headers), body, grant, wall_now=self._clock.wall_now())
+
+    async def _signed(self, grant: Grant) -> Secret | None:
+        """What proves who asks where the account has a certificate; None where a secret does."""
+        if grant.client_certificate is None:
+            return None
+        return await asyncio.to_thread(_sign, grant, self._clock.wall_now())
 
     def _keep(self, entry: Entry, token: AccessToken) -> None:
         now, lifetime_s = self._clock.now(), token.lifetime_s
@@ -267,3 +275,16 @@ class Credentials:
             error=outcome.message,
             next_try_s=round(rest_s, 3),
         )
+
+
+def _sign(grant: Grant, wall_now: datetime) -> Secret:
+    from gateway.providers.assertion import signed_assertion  # noqa: PLC0415  # its library is loaded for none else
+
+    assert grant.client_certificate is not None  # noqa: S101  # whoever calls looked
+    return signed_assertion(
+        grant.client_certificate,
+        client_id=grant.client_id,
+        audience=grant.token_url,
+        wall_now=wall_now,
+        jti=token_hex(16),
+    )

@@ -4,8 +4,8 @@ Which fields a strategy reads:
 
     api_key                     api_key; organization (or org_id), project (or project_id)
     header                      api_key; header (else the provider's `settings.auth_header`); organization, project
-    oauth_client_credentials    client_id, client_secret, token_url (or tenant_id: Microsoft Entra); scope, audience,
-                                client_auth (body or basic); organization, project
+    oauth_client_credentials    client_id, client_secret or client_certificate, token_url (or tenant_id: Microsoft
+                                Entra); scope, audience, client_auth (body or basic); organization, project
     none                        nothing
     all of them                 base_url: where this account's calls go, if not where the provider's do
 """
@@ -98,8 +98,9 @@ def is_header_value(text: str) -> bool:
 
 
 def _client_text(auth_data: Mapping[str, object]) -> str | None:
-    names = ("client_id", "client_secret", "token_url", "tenant_id", "scope", "audience")
-    parts = [auth_data.get(name) for name in names]
+    names = ("token_url", "tenant_id", "scope", "audience")
+    secret = auth_data.get("client_secret") or auth_data.get("client_certificate")
+    parts = [auth_data.get("client_id"), secret, *(auth_data.get(name) for name in names)]
     return "\n".join(str(part or "") for part in parts) if parts[0] and parts[1] else None
 
 
@@ -112,14 +113,36 @@ def _grant(auth_data: Mapping[str, object]) -> Grant:
         client_auth = ClientAuth(_text(auth_data, "client_auth") or ClientAuth.BODY)
     except ValueError as error:
         raise InvalidAuthData("auth_data.client_auth must be body or basic") from error
+    certificate = _certificate(auth_data, client_auth)
     return Grant(
         token_url=_checked_token_url(token_url or ENTRA_TOKEN_URL.format(tenant=quote(tenant or "", safe=""))),
         client_id=_needed(auth_data, "client_id"),
-        client_secret=Secret(_needed(auth_data, "client_secret")),
+        client_secret=Secret("" if certificate else _needed(auth_data, "client_secret")),
         scope=_text(auth_data, "scope") or (ENTRA_SCOPE if token_url is None else None),
         audience=_text(auth_data, "audience"),
         client_auth=client_auth,
+        client_certificate=certificate,
     )
+
+
+def _certificate(auth_data: Mapping[str, object], client_auth: ClientAuth) -> Secret | None:
+    """What takes the place of the secret; None where there is no such field."""
+    pem = auth_data.get("client_certificate")
+    if pem is None or pem == "":
+        return None
+    if not isinstance(pem, str):
+        raise InvalidAuthData("auth_data.client_certificate must be a string")
+    if auth_data.get("client_secret"):
+        raise InvalidAuthData("auth_data has both client_secret and client_certificate: give one of them")
+    if client_auth is ClientAuth.BASIC:
+        raise InvalidAuthData("auth_data.client_auth must be body with a client_certificate")
+    from gateway.providers.assertion import read_certificate  # noqa: PLC0415  # its library is loaded for none else
+
+    try:
+        read_certificate(Secret(pem))
+    except ValueError as error:
+        raise InvalidAuthData(f"auth_data.client_certificate {error}") from error
+    return Secret(pem)
 
 
 def _checked_token_url(url: str) -> str:

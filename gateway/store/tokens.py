@@ -108,7 +108,8 @@ class TokenTable:
         grant = account.credential.grant
         if grant is None:
             return ""
-        parts = (grant.token_url, grant.client_id, grant.client_secret.reveal(), grant.scope, grant.audience)
+        secret = grant.client_certificate or grant.client_secret
+        parts = (grant.token_url, grant.client_id, secret.reveal(), grant.scope, grant.audience)
         return self._cipher.digest("\n".join(part or "" for part in parts)).hex()
 
     async def _done(self, work: Callable[[AsyncConnection], Awaitable[T]], otherwise: T) -> T:

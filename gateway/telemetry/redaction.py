@@ -28,6 +28,7 @@ _TOKENS = re.compile(
     r"|eyJ[\w\-]{8,}\.[\w\-]{4,}(?:\.[\w\-]*)?"  # JWT
     r")"
 )
+_PRIVATE_KEYS = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END|\Z)", re.DOTALL)
 _SCHEMES = re.compile(r"\b(bearer|basic)(\s+|%20)[^\s'\",;]+", re.IGNORECASE)
 _URL_PASSWORDS = re.compile(r"(://[^\s/:@'\"]*):[^\s/@'\"]+@")
 _NAMED = re.compile(
@@ -42,6 +43,7 @@ _ROWS = re.compile(r"(\[parameters: |Failing row contains |\bKey \([^)]*\)=)[^\n
 _HIDDEN_FIELDS = frozenset(
     {
         *("api_key", "apikey", "key", "token", "access_token", "refresh_token", "admin_token", "client_secret"),
+        "client_certificate",
         *("secret", "password", "auth_data", "credential", "authorization", "cookie", "set_cookie", "headers"),
         *("body", "messages", "prompt", "input", "content", "answer"),
     }
@@ -55,6 +57,7 @@ def redacted(text: str) -> str:
     text = _URL_PASSWORDS.sub(rf"\1:{HIDDEN}@", text)
     text = _SCHEMES.sub(rf"\1 {HIDDEN}", text)
     text = _NAMED.sub(rf"\g<1>{HIDDEN}", text)
+    text = _PRIVATE_KEYS.sub(HIDDEN, text)
     return _TOKENS.sub(HIDDEN, text)
 
 

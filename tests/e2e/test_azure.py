@@ -1,15 +1,18 @@
 """Azure OpenAI as an upstream: its paths and headers, Entra's tokens, its errors and streams; callers speak OpenAI."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from openai import AsyncOpenAI, BadRequestError
 
+from tests.fakes.certificates import signed_by_itself
 from tests.fakes.gateway_fixture import running_gateway, until
 from tests.fakes.raw_server import Peer, raw_server
-from tests.fakes.token_endpoint import token_endpoint
+from tests.fakes.token_endpoint import part, token_endpoint
 from tests.golden.test_golden import golden
 
 CHAT = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt-4o", "choices": [
@@ -165,6 +168,31 @@ async def test_replicas_share_entras_tokens_and_renew_them_once_refused(database
 
             assert statuses == [200] * 3
             assert len(entra.asked) == 2
+
+
+async def test_a_certificate_buys_tokens_in_place_of_a_secret(database_url, registry, azure):
+    azure.answers["Bearer token-1"] = written(200, CHAT)
+    key = rsa.generate_private_key(65537, 2048)
+    pem = b"".join(signed_by_itself(key, name="app")).decode()
+    async with token_endpoint() as entra:
+        entra.public_key = key.public_key()
+        grant = {"token_url": entra.url, "client_id": "app", "client_certificate": pem, "scope": "s/.default"}
+        await registry.add_provider(
+            "azure", azure.url, kind="azure_openai", auth_type="oauth", auth_strategy="oauth_client_credentials",
+            supported_models=[],
+        )  # fmt: skip
+        account_id = await registry.add_account("entra", "azure", auth_data=grant)
+        async with running_gateway(database_url) as gateway:
+            await gateway.serves(accounts=1)
+            answer = await gateway.chat(model="gpt-4o")
+            shown = (await gateway.get(f"/api/v1/accounts/{account_id}")).text
+
+        (asked,) = entra.asked
+        claims = json.loads(part(asked["client_assertion"], 1))
+
+    assert answer.status_code == 200
+    assert (claims["aud"], claims["iss"], claims["sub"]) == (entra.url, "app", "app")
+    assert "PRIVATE" not in shown
 
 
 def secret_in(gateway, account_id):

@@ -1,10 +1,14 @@
-"""A token endpoint on a real socket: sells `token-1`, `token-2`, … to clients whose secret is right."""
+"""A token endpoint on a real socket: sells `token-1`, `token-2`, … to clients whose secret or signature is right."""
 
+import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import parse_qsl
 
 import msgspec
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from tests.fakes.raw_server import Peer, raw_server
 
@@ -18,6 +22,8 @@ class TokenEndpoint:
         self.lifetime_s = 3600
         self.secret = "right"  # noqa: S105  # nobody's
         self.is_broken = False
+        self.public_key: RSAPublicKey | None = None
+        """Of the certificate that clients sign with, if they do."""
 
     async def serve(self, peer: Peer) -> None:
         while (request := await peer.read_request()) is not None:
@@ -25,14 +31,26 @@ class TokenEndpoint:
             self.asked.append(form)
             await peer.send(self._answer(form))
 
+    def _check_signature(self, key: RSAPublicKey, assertion: str) -> None:
+        pss = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=padding.PSS.DIGEST_LENGTH)
+        key.verify(part(assertion, 2), assertion.rpartition(".")[0].encode(), pss, hashes.SHA256())
+
     def _answer(self, form: dict[str, str]) -> bytes:
         if self.is_broken:
             return _written(b"500 Internal Server Error", {"error": "server_error"})
-        if form.get("client_secret") != self.secret:
+        if self.public_key is not None:
+            self._check_signature(self.public_key, form["client_assertion"])
+        elif form.get("client_secret") != self.secret:
             said = {"error": "invalid_client", "error_description": f"secret {form.get('client_secret')} is wrong"}
             return _written(b"401 Unauthorized", said)
         sold = {"token_type": "Bearer", "expires_in": self.lifetime_s, "access_token": f"token-{len(self.asked)}"}
         return _written(b"200 OK", sold)
+
+
+def part(assertion: str, place: int) -> bytes:
+    """Of a JWT, decoded."""
+    text = assertion.split(".")[place]
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 def _written(status: bytes, body: object) -> bytes:

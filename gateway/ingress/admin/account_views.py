@@ -34,7 +34,8 @@ class NewAccount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Unique at its provider; null: `account 1`, `account 2`, …"""
     auth_data: dict[str, Any] = {}
     """`api_key`, and where they are used `organization`, `project`, `header`, `base_url`; for client credentials
-    `client_id`, `client_secret`, `token_url` (or `tenant_id`), `scope`. Sealed before it is stored."""
+    `client_id`, `client_secret` (or `client_certificate`, a PEM with its private key), `token_url` (or `tenant_id`),
+    `scope`. Sealed before it is stored."""
     is_active: bool = True
     quota_group: Name | None = None
     """Accounts with the same text share their rate limits; null: on its own."""

@@ -47,6 +47,29 @@ def test_id_and_secret_may_go_into_the_header():
     assert dict(parse_qsl(request.body.decode())) == {"grant_type": "client_credentials", "audience": "api://x"}
 
 
+def test_what_was_signed_takes_the_place_of_the_secret():
+    grant = msgspec.structs.replace(GRANT, client_secret=Secret(""), client_certificate=Secret("PEM"))
+
+    request = token_request(grant, Via(), Secret("eyJh.eyJi.c2ln"))
+
+    assert dict(parse_qsl(request.body.decode())) == {
+        "grant_type": "client_credentials",
+        "client_id": "the app",
+        "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        "client_assertion": "eyJh.eyJi.c2ln",
+        "scope": "a/.default",
+    }
+
+
+def test_a_token_endpoint_that_repeats_what_was_signed_tells_nobody():
+    grant = msgspec.structs.replace(GRANT, client_secret=Secret(""), client_certificate=Secret("PEM"))
+    body = msgspec.json.encode({"error": "invalid_client", "error_description": "bad eyJhbGciOi.eyJhdWQi.c2ln-_ here"})
+
+    outcome = read_token(401, {}, body, grant, wall_now=NOW)
+
+    assert outcome.message == "the token endpoint answered 401: invalid_client bad *** here"
+
+
 def test_an_address_without_a_path_has_the_root():
     request = token_request(Grant("http://login.example", "a", Secret("b")), Via())
 

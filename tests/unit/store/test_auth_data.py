@@ -1,8 +1,10 @@
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gateway.core.ids import Secret
 from gateway.core.snapshot import AuthStrategy, ClientAuth, Credential, Grant
 from gateway.store.auth_data import InvalidAuthData, credential_text, is_header_name, read_credential
+from tests.fakes.certificates import signed_by_itself
 
 KEY = "sk-proj-abcdefghijkl"
 
@@ -121,6 +123,36 @@ def test_a_tenant_stands_for_entras_address_and_scope() -> None:
 def test_a_grant_that_cannot_be_used_is_refused_by_field(changes: dict[str, object], field: str) -> None:
     with pytest.raises(InvalidAuthData, match=rf"auth_data\.{field}") as caught:
         read_credential(AuthStrategy.OAUTH_CLIENT_CREDENTIALS, GRANT | changes)
+
+    assert "hidden" not in str(caught.value)
+
+
+CERTIFICATE = b"".join(signed_by_itself(rsa.generate_private_key(65537, 2048))).decode()
+SIGNED = {"tenant_id": "contoso", "client_id": "app", "client_certificate": CERTIFICATE}
+
+
+def test_a_certificate_takes_the_secrets_place() -> None:
+    grant = read_credential(AuthStrategy.OAUTH_CLIENT_CREDENTIALS, SIGNED).grant
+
+    assert grant is not None
+    assert (grant.client_certificate, bool(grant.client_secret)) == (Secret(CERTIFICATE), False)
+    assert "PRIVATE" not in repr(grant)
+    assert credential_text(SIGNED) != credential_text(SIGNED | {"client_certificate": "other"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        pytest.param({"client_certificate": "hidden"}, "client_certificate must be a PEM", id="no-pem"),
+        pytest.param({"client_certificate": 5}, "client_certificate must be a string", id="no-text"),
+        pytest.param({"client_certificate": ""}, "client_secret is missing", id="empty"),
+        pytest.param({"client_secret": "hidden"}, "give one of them", id="both"),
+        pytest.param({"client_auth": "basic"}, "client_auth must be body", id="basic"),
+    ],
+)
+def test_a_certificate_that_cannot_be_used_is_refused_by_field(changes: dict[str, object], field: str) -> None:
+    with pytest.raises(InvalidAuthData, match=field) as caught:
+        read_credential(AuthStrategy.OAUTH_CLIENT_CREDENTIALS, SIGNED | changes)
 
     assert "hidden" not in str(caught.value)
 

@@ -25,6 +25,8 @@ KEY = "sk-proj-Abc123_def-456ghi"
         pytest.param("api_key=hunter2&x=1", "hunter2", id="query"),
         pytest.param("postgresql://user:hunter2@db:5432/x", "hunter2", id="dsn"),
         pytest.param("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "eyJzdWIi", id="jwt"),
+        pytest.param("-----BEGIN RSA PRIVATE KEY-----\nMIIEvQ\n-----END RSA PRIVATE KEY-----", "MIIEvQ", id="pem"),
+        pytest.param("'-----BEGIN PRIVATE KEY-----\\nMIIEvQ cut", "MIIEvQ", id="half-a-pem"),
         pytest.param("AIzaSyA-1234567890abcdefghijk", "1234567890", id="google-key"),
         pytest.param("[SQL: insert]\n[parameters: ('hunter2',)]", "hunter2", id="sqlalchemy-parameters"),
         pytest.param("DETAIL:  Failing row contains (1, hunter2).", "hunter2", id="postgres-row"),
