@@ -1,6 +1,6 @@
 """What a call does next: try an account, wait, or stop. A call's plan and the rules of SPEC §4's column "Call"."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -79,6 +79,10 @@ class Plan(msgspec.Struct, frozen=True):
     """Those of `tried` that were at fault themselves: once their rest is over they may be tried again."""
     lacking: frozenset[str] = frozenset()
     """Holders (quota groups, or accounts without one) without the model: keys of one organisation count once."""
+    unfit: frozenset[AccountId] = frozenset()
+    """Those of `tried` that this call is too large for, whenever they are asked."""
+    has_larger: bool = False
+    """It was too large for one account, and another is known to have a limit that is large enough."""
     counts: dict[OutcomeKind, int] = {}
     last: Outcome | None = None
     is_over: bool = False
@@ -102,9 +106,24 @@ class Plan(msgspec.Struct, frozen=True):
             failed=self.failed | {account_id} if is_upstream_fault else self.failed,
             parked=self.parked | {account_id} if outcome.kind in ACCOUNT_FAULTS else self.parked,
             lacking=lacking,
+            unfit=self.unfit,
+            has_larger=self.has_larger,
             counts=counts,
             last=outcome,
             is_over=not (retryable and is_safe),
+        )
+
+    def too_large_for(self, account_ids: Collection[AccountId], *, has_larger: bool) -> "Plan":
+        """The call is larger than their limits: neither now nor after a wait are they asked."""
+        unfit = self.unfit.union(account_ids)
+        tried, parked = self.tried | unfit, self.parked - unfit
+        return msgspec.structs.replace(self, tried=tried, parked=parked, unfit=unfit, has_larger=has_larger)
+
+    def renewed(self, account_id: AccountId) -> "Plan":
+        """The account has another credential by now: what the old one came to says nothing of it."""
+        mine = frozenset({account_id})
+        return msgspec.structs.replace(
+            self, tried=self.tried - mine, failed=self.failed - mine, parked=self.parked - mine, unfit=self.unfit - mine
         )
 
     def ended(self) -> "Plan":
@@ -166,27 +185,28 @@ def next_step(
 
 def _wait_or_stop(plan: Plan, resting: Sequence[Resting], now: Instant, wait_until: Instant) -> Wait | Stop:
     last = None if plan.last is None else plan.last.kind
-    if last is not None and last not in WORTH_WAITING and not _may_yet_serve(last, resting):
+    if last is not None and last not in WORTH_WAITING and not _may_yet_serve(plan, last, resting):
         return Stop()
     soonest = min((rest.wake_at for rest in resting), default=FOREVER)
     if any(rest.reason is None for rest in resting):
         soonest = min(soonest, wait_until)  # it may have room at any moment
     if now < wait_until and soonest <= wait_until:
         return Wait(Instant(max(soonest, now)))
+    if last is OutcomeKind.TOO_LARGE:
+        return Stop()
     if last in UPSTREAM_FAULTS and (not resting or any(rest.is_broken for rest in resting)):
         return Stop()
     return Stop(why_none(resting, now))
 
 
-def _may_yet_serve(last: OutcomeKind, resting: Sequence[Resting]) -> bool:
-    """Accounts without the model were met, but one that rests for another reason may have it; or the upstream was at
-    fault, and the breaker's probe may find it well again.
+def _may_yet_serve(plan: Plan, last: OutcomeKind, resting: Sequence[Resting]) -> bool:
+    """Accounts without the model, or with too small a limit, were met, but one that rests for another reason may serve;
+    or the upstream was at fault, and the breaker's probe may find it well again.
     """
     if last in UPSTREAM_FAULTS:
         return any(rest.is_broken for rest in resting)
-    return last is OutcomeKind.NO_ACCESS_TO_MODEL and any(
-        rest.reason in {None, OutcomeKind.RATE_LIMITED} for rest in resting
-    )
+    may_fit = last is OutcomeKind.NO_ACCESS_TO_MODEL or (last is OutcomeKind.TOO_LARGE and plan.has_larger)
+    return may_fit and any(rest.reason in {None, OutcomeKind.RATE_LIMITED} for rest in resting)
 
 
 def _backoff(plan: Plan, now: Instant) -> Wait:

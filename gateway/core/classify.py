@@ -357,6 +357,7 @@ def _outcome(  # the parts of one value, by name
         limit_name=named.name if is_limit else None,
         span=named.span if is_limit else LimitSpan.MINUTE,
         limit=named.limit if is_limit and named.dimension == "requests" else None,
+        requested=named.requested if kind is TOO_LARGE else None,
         organization=organization_named(error.message) if is_limit else None,
         is_definite_refusal=status is not None and _is_definite(status, kind, error),
     )

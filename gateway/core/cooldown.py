@@ -108,6 +108,10 @@ SCOPES: Mapping[OutcomeKind, ScopeKind] = {  # SPEC §4, column "Parks"
     OutcomeKind.TIMED_OUT: ScopeKind.ACCOUNT_MODEL,
 }
 
+OF_ONE_PROJECT = frozenset({"project_spend_limit_exceeded"})
+"""Codes that speak of the key's own project: others of its quota group or organisation may have another one, and an
+account that has not costs one more try."""
+
 DIMS = frozenset({OutcomeKind.OVERLOADED, OutcomeKind.TIMED_OUT})
 DIM_S = 10.0
 
@@ -147,6 +151,8 @@ class ScopeNames(msgspec.Struct, frozen=True):
 def scope_hit(outcome: Outcome, names: ScopeNames) -> Scope | None:
     """The scope that suffers from `outcome`; None when no account is to blame."""
     kind = SCOPES.get(outcome.kind)
+    if kind is ScopeKind.HOLDER and outcome.code in OF_ONE_PROJECT:
+        return Scope(kind, names.account)
     return None if kind is None else names.scope(kind, limit=outcome.limit_name)
 
 

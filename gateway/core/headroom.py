@@ -50,7 +50,7 @@ class Headroom:
     __slots__ = (
         "_answers", "_charged", "_freed", "_levels", "_names", "_order", "_others", "_own_name", "_pace", "_place",
         "_produced", "_quiet_until", "_refusals", "_refused_at", "_requests", "_strangers", "_tokens", "learn_from",
-        "offset", "used_at",
+        "offset", "token_limit", "used_at",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -63,6 +63,8 @@ class Headroom:
         """This process' among those that share the scope, in the order of their names."""
         self.used_at = Instant(float("-inf"))
         """When the last call was sent."""
+        self.token_limit = float("inf")
+        """A call that is charged more never fits, as far as is known."""
         self._names: dict[str, Level] = {}
         self._levels: tuple[tuple[Level, bool], ...] = ()
         """With whether it counts tokens that a call is charged at admission."""
@@ -168,6 +170,8 @@ class Headroom:
         index = list(self._names).index(name) if sent.freed else 0
         freed = sent.freed[index] if index < len(sent.freed) else level.freed
         level.learn(quota, sent_at=sent.at, since=since, freed=freed, is_success=is_success)
+        if name in _CHARGED_TOKENS and level.limit != self.token_limit:
+            self.token_limit = min(level.limit for level, is_tokens in self._levels if is_tokens)
 
     def admit(self, now: Instant, sent: Sent) -> None:
         """A call came through; where no headers come, that is all there is to learn from."""
@@ -200,7 +204,7 @@ class Headroom:
         """Nothing is known of its limits any more."""
         self._names, self._levels, self._charged, self._pace, self._freed = {}, (), (), None, False
         self._order, self._refusals = self._requests, 0
-        self.learn_from = Instant(float("-inf"))
+        self.learn_from, self.token_limit = Instant(float("-inf")), float("inf")
 
     def wait_s(self, tokens: int, now: Instant) -> float:
         """Seconds until a call of so many tokens fits; the slowest dimension counts. 0.0 where nothing is known."""

@@ -94,6 +94,8 @@ class Outcome(msgspec.Struct, frozen=True):
     span: LimitSpan = LimitSpan.MINUTE
     limit: int | None = None
     """How many requests that limit is; None when the message counts something else, or does not say."""
+    requested: int | None = None
+    """What a call that is too large asked of the limit; None when the message does not say."""
     organization: str | None = None
     """The organisation that a rate limit's message names, unmasked: never shown to callers."""
     is_definite_refusal: bool = False

@@ -77,14 +77,16 @@ class Board:
     def replace_snapshot(self, snapshot: Snapshot) -> None:
         """Takes a new snapshot. Health stays, but an account with a new credential, or that came back, starts anew."""
         before = self.snapshot.accounts
-        renewed = {
-            str(account.id)
-            for account in snapshot.accounts.values()
-            if account.id not in before or before[account.id].credential != account.credential
-        }
-        self._forget([scope for scope in self._healths if scope.holder in renewed], is_told=True)
+        returned = {str(id_) for id_ in snapshot.accounts if id_ not in before}
+        renewed = [
+            id_
+            for id_, account in snapshot.accounts.items()
+            if id_ in before and before[id_].credential != account.credential
+        ]
+        self.headrooms.forget(renewed)
+        self._forget([scope for scope in self._healths if scope.holder in returned.union(renewed)], is_told=True)
         self.breakers.renew(self.snapshot, snapshot)
-        self.pools.replace_snapshot(snapshot, renewed=[id_ for id_ in before if id_ in renewed])
+        self.pools.replace_snapshot(snapshot, renewed=renewed)
 
     # -- views ---------------------------------------------------------------------------------------------------
 
@@ -213,7 +215,7 @@ class Board:
             return
         self.breakers.observe(lease, outcome, now)
         scope = self._scope_hit(member, outcome)
-        if scope is None:
+        if scope is None or (scope.holder == member.account_id and self.is_renewed(member)):
             return
         if outcome.kind is OutcomeKind.RATE_LIMITED:
             note_refusal(lease, outcome, now)
@@ -233,6 +235,11 @@ class Board:
                 self.on_cooled(member.account, scope, health, Witness(lease.call_id, scope in lease.probes))
             if outcome.kind is not OutcomeKind.NO_ACCESS_TO_MODEL or is_known:
                 self._announce(scope, health)
+
+    def is_renewed(self, member: Member) -> bool:
+        """The account has another credential by now: what the old one comes to says nothing of it."""
+        account = self.snapshot.accounts.get(member.account_id)
+        return account is not None and account.credential != member.account.credential
 
     def _scope_hit(self, member: Member, outcome: Outcome) -> Scope | None:
         if outcome.limit_name is not None:
@@ -308,8 +315,6 @@ class Board:
             if scope in self._healths:
                 self._healths[scope] = Health(since=now)
             self._errors.pop(scope, None)
-            if is_told:
-                self.headrooms.forget(scope)
             if is_told and self._announcer is not None:
                 self._announcer.announce_recovery(scope)
 
@@ -330,6 +335,7 @@ class Board:
         for scope in scopes:
             if account is not None and self._healths[scope].phase is not Phase.READY:
                 self.on_recovered(account, scope, self._healths[scope])
+        self.headrooms.forget(holders)
         self._forget(scopes, is_told=True)
         self._changed()
 

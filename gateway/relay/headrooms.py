@@ -4,7 +4,7 @@ Rules of this file: nothing is learned of a scope that a call did not charge; a 
 since this runs for every answer.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from zlib import crc32
 
 from gateway.core.call import Usage
@@ -53,11 +53,13 @@ class Headrooms:
                     self._by_scope[shared] = headroom
                     headroom.forget_strangers()
 
-    def forget(self, scope: Scope) -> None:
-        """What was learned of the scope holds no more: another credential, or an operator's word."""
-        headroom = self._by_scope.get(scope)
-        if headroom is not None:
-            headroom.forget()
+    def forget(self, holders: Collection[str]) -> None:
+        """What was learned of these holds no more, whatever their limits are named after: another credential, or an
+        operator's word.
+        """
+        for scope, headroom in self._by_scope.items():
+            if scope.holder in holders:
+                headroom.forget()
 
     def hear_uses(self, process: str, scopes: Iterable[Scope], now: Instant) -> None:
         """Another process uses these, near their limits: from now on they are shared with it."""

@@ -14,7 +14,7 @@ from gateway.core.attempts import ACCOUNT_FAULTS, UPSTREAM_FAULTS, Plan, Resting
 from gateway.core.blast_radius import Refusals
 from gateway.core.errors import AllRateLimited, NoAccountAvailable, OutcomeUnknown, UpstreamTimedOut
 from gateway.core.ids import FOREVER, Instant
-from gateway.core.outcome import OutcomeKind
+from gateway.core.outcome import Outcome, OutcomeKind
 from gateway.core.retry_budget import may_retry
 from gateway.core.selection import choose
 from gateway.core.snapshot import SelectionStrategy
@@ -23,7 +23,7 @@ from gateway.relay.attempt import Attempts, Failed
 from gateway.relay.blast import BlastRadius
 from gateway.relay.board import Board
 from gateway.relay.job import Job
-from gateway.relay.picking import pick, refill_of
+from gateway.relay.picking import pick, refill_of, too_large
 from gateway.relay.pool import Member, Pool, View, no_headroom, no_room, resting_of
 from gateway.relay.ports import Clock
 from gateway.relay.spooled import held_bytes
@@ -169,11 +169,20 @@ class Relay:
             is_creating=job.call.endpoint.is_creating,
         )
         now = self._clock.now()
-        run.refusals = self.blast.weigh(run.refusals, job, member, result.outcome, now)
-        run.is_at_fault = self.blast.is_call_at_fault(run.refusals, job.pool, member)
+        if self._board.is_renewed(member):
+            run.plan = run.plan.renewed(member.account_id)
+        else:
+            self._weigh(member, job, run, result.outcome, now)
         if run.is_at_fault or now >= run.deadline:
             run.plan = run.plan.ended()
         return None
+
+    def _weigh(self, member: Member, job: Job, run: _Run, outcome: Outcome, now: Instant) -> None:
+        """What a refusal says of the other accounts, and of the call."""
+        if outcome.kind is OutcomeKind.TOO_LARGE:
+            run.plan = too_large(run.plan, job.pool, member, outcome.requested)
+        run.refusals = self.blast.weigh(run.refusals, job, member, outcome, now)
+        run.is_at_fault = self.blast.is_call_at_fault(run.refusals, job.pool, member)
 
     # -- waiting -------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
+from gateway.core.attempts import Plan
 from gateway.core.ids import FOREVER, AccountId, Instant
 from gateway.relay.pool import Member, Pool, Spent, View, candidates_of
 
@@ -35,20 +36,42 @@ def pick(
     now: Instant,
     choose: Callable[[Sequence[Member]], int],
 ) -> Pick:
-    """`tokens`: what the call is charged; `choose`: the index of the best of some."""
+    """`tokens`: what the call is charged; `choose`: the index of the best of some.
+
+    A member whose whole limit is less than that comes last, and still has its chance: `tokens` is an estimate.
+    """
     room_at = FOREVER
+    too_small: Member | None = None
     while found := candidates_of(view, excluded):
         member = found[choose(found)]
         wait_s = member.wait_s(tokens, now)
         if wait_s <= SOONEST_S:
-            return Pick(member)
+            if tokens <= member.headrooms[0].token_limit:
+                return Pick(member)
+            too_small = too_small or member
+            excluded = {*excluded, member.account_id}
+            continue
         for_any_s = member.wait_s(1, now)
         if for_any_s > SOONEST_S:
             _set_aside(view, member, Instant(now + for_any_s))
         else:
             excluded = {*excluded, member.account_id}
             room_at = min(room_at, Instant(now + wait_s))
-    return Pick(None, room_at)
+    return Pick(too_small, room_at)
+
+
+def too_large(plan: Plan, pool: Pool, refuser: Member, asked: int | None) -> Plan:
+    """The plan of a call that `refuser` found too large: no account that is known to be no larger is asked any more.
+
+    Where some are known to be large enough, none of an unknown limit either: the call has one try left. `asked`: what
+    the refusal said that the call was charged; None: it did not say.
+    """
+    least = refuser.token_limit + 1 if asked is None else asked
+    known = {member.account_id: member.token_limit for member in pool.members if member.token_limit < FOREVER}
+    known[refuser.account_id] = 0.0
+    large = {account_id for account_id, limit in known.items() if limit >= least}
+    small = {member.account_id for member in pool.members} - large if large else set(known)
+    return plan.too_large_for(small, has_larger=bool(large))
 
 
 def set_aside(tiers: Sequence[list[Member]], now: Instant) -> list[Spent]:

@@ -64,6 +64,11 @@ class Member:
         limit = self.account.max_concurrency
         return limit is None or self.load.in_flight < limit
 
+    @property
+    def token_limit(self) -> float:
+        """A call that is charged more never fits; infinite where that is not known."""
+        return min(headroom.token_limit for headroom in self.headrooms)
+
     def wait_s(self, tokens: int, now: Instant) -> float:
         """Seconds until a call that is charged so many tokens fits its limits; 0.0 where none are known."""
         longest = 0.0
@@ -162,7 +167,8 @@ def resting_of(view: View, plan: Plan, now: Instant) -> list[Resting]:
     Those that rest, the first whose limit has room again, those that are full, and those whose rest is over already
     but which this call has met before it.
     """
-    resting = [resting for _, resting in view.resting]
+    unfit = plan.unfit
+    resting = [resting for account_id, resting in view.resting if not unfit or account_id not in unfit]
     room_at = _room_at(view, plan)
     if room_at is not None:
         resting.append(no_headroom(room_at))

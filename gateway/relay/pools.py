@@ -126,9 +126,11 @@ class Pools:
             *(names.scope(ScopeKind.HOLDER_MODEL, limit=limit) for limit in limits),
         )
         headrooms = self.headrooms.of([scope for scope in scopes if scope.kind is ScopeKind.HOLDER_MODEL])
+        alone = msgspec.structs.replace(names, holder=names.account)
+        if account.holder != names.account:  # what spent its project's money
+            scopes += (alone.scope(ScopeKind.HOLDER),)
         if account.organization is not None:  # parks from before that was known, and of processes that do not know it
-            alone = msgspec.structs.replace(names, holder=names.account)
-            scopes += (alone.scope(ScopeKind.HOLDER), alone.scope(ScopeKind.HOLDER_MODEL))
+            scopes += (alone.scope(ScopeKind.HOLDER_MODEL),)
         destination = self._destination_of(account, kind)
         member = Member(account, self._loads[account.id], names, scopes, destination, headrooms)
         member.watch = self.affiliations.watch(account, name)

@@ -68,6 +68,16 @@ def test_accounts_of_a_quota_group_are_parked_together():
     assert kit.serving() == {"c"}
 
 
+def test_project_without_money_leaves_the_others_of_its_group():
+    kit = RelayKit(account("a", quota_group="org"), account("b", quota_group="org"))
+
+    kit.observe("a", Outcome(OutcomeKind.OUT_OF_QUOTA, 429, code="project_spend_limit_exceeded"))
+
+    assert kit.serving("gpt-4") == kit.serving("gpt-5") == {"b"}
+    (status,) = kit.board.status_of(AccountId("a"))
+    assert (status.kind, status.reason) == (ScopeKind.HOLDER, OutcomeKind.OUT_OF_QUOTA)
+
+
 def test_rejected_credential_of_one_member_leaves_its_group():
     kit = RelayKit(account("a", quota_group="org"), account("b", quota_group="org"))
 

@@ -1,10 +1,14 @@
 """What the heads of answers teach, under whichever names a vendor has for them."""
 
+import contextlib
+
 import msgspec
 import pytest
 
+from gateway.core.errors import AllRateLimited
+from gateway.core.ids import AccountId
 from gateway.core.snapshot import ProviderSettings
-from tests.fakes.relay_kit import ANSWER, DONE, STREAM, RelayKit
+from tests.fakes.relay_kit import ANSWER, DONE, OK, STREAM, RelayKit, account, rate_limited
 from tests.fakes.scripted_upstream import EVENT_HEADERS, JSON_HEADERS, Reply
 
 CEREBRAS = {"requests_limit": "x-limit-day", "requests_remaining": "x-left-day", "requests_reset": "x-reset-day"}
@@ -98,3 +102,26 @@ async def test_what_an_answer_holds_is_charged_at_its_end_where_answers_have_a_l
 
     (headroom,) = kit.member("a").headrooms
     assert headroom.level_of("output_tokens").left == 460
+
+
+OF_FAMILY = "Rate limit reached for family in organization org-a on requests per min (RPM): Limit 3, Used 3."
+"""Without headers: what is known of the limit is learned from the refusal, for the model and for its family."""
+
+
+async def known_after(change):
+    kit = RelayKit("a")
+    kit.upstream.on("sk-a", OK, OK, rate_limited(message=OF_FAMILY), OK)
+    for _ in range(3):
+        with contextlib.suppress(AllRateLimited):
+            await kit.answer(max_wait_s=0.0)
+    change(kit)
+    return [headroom.is_known for headroom in kit.member("a").headrooms]
+
+
+async def test_operator_who_clears_an_account_clears_what_was_learned_under_every_name():
+    assert await known_after(lambda kit: None) == [True, False]
+    assert await known_after(lambda kit: kit.board.clear(AccountId("a"))) == [False, False]
+
+
+async def test_new_credential_has_limits_of_its_own():
+    assert await known_after(lambda kit: kit.set_accounts(account("a", key="sk-new"))) == [False, False]

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from gateway.core.errors import (
@@ -77,6 +78,23 @@ async def test_new_credential_ends_the_wait_for_a_rejected_account():
 
     assert answer.status == 200
     assert kit.clock.now() == 1000.0
+
+
+async def test_call_that_an_old_credential_failed_is_answered_by_the_new_one():
+    kit = RelayKit("a")
+    edited = asyncio.Event()
+    kit.upstream.on("sk-a", msgspec.structs.replace(REJECTED, until=edited))
+    kit.upstream.on("sk-new", OK)
+    call = kit.start()
+    await kit.clock.settle()
+    kit.set_accounts(account("a", key="sk-new"))
+    edited.set()
+
+    answer = await kit.finished(call)
+
+    assert (answer.status, kit.upstream.keys) == (200, ["sk-a", "sk-new"])
+    assert kit.clock.now() == 1000.0
+    kit.assert_idle()
 
 
 async def test_model_that_is_withdrawn_ends_the_calls_that_wait_for_it():
