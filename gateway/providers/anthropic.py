@@ -14,13 +14,12 @@ import msgspec
 from gateway.core.call import Call, Endpoint, Schema
 from gateway.core.errors import InvalidCall
 from gateway.core.hints import ANTHROPIC_NAMES
-from gateway.core.ids import ModelName
 from gateway.core.outcome import ErrorBody
 from gateway.core.snapshot import AuthStrategy, Credential, Provider, StreamUsage, Validation
 from gateway.providers.auth import header_value
-from gateway.providers.base import BodySource, Destination, Headers, Limits, UpstreamRequest
+from gateway.providers.base import Destination, Headers, destination_like
 from gateway.providers.limit_headers import limit_names
-from gateway.providers.openai_compatible import OpenAICompatible
+from gateway.providers.openai_compatible import Differences, OpenAICompatible
 from gateway.wire.openai_anthropic.reader import TranslatedReader
 from gateway.wire.openai_anthropic.request import write_request
 from gateway.wire.openai_anthropic.response import read_answer, write_error
@@ -66,81 +65,53 @@ class AnthropicDestination(Destination, frozen=True):
     """Comma-separated; empty: none."""
 
 
-class Anthropic(msgspec.Struct, frozen=True):
-    """Anthropic's wire format."""
+def _translated(endpoint: Endpoint) -> ChatTranslation | None:
+    if endpoint.name == _CHAT:
+        return _TRANSLATION
+    if endpoint.schema is Schema.ANTHROPIC or endpoint.name.startswith(_SERVED):
+        return None
+    raise InvalidCall(
+        f"The provider of this model speaks Anthropic's API: it has no {endpoint.path or 'such endpoint'}. Call "
+        "/v1/chat/completions or /v1/messages.",
+        param="model",
+        code="endpoint_not_supported",
+    )
 
-    name: str = "anthropic"
-    stream_usage: StreamUsage = StreamUsage.LEAVE
-    """Its streams always tell it."""
-    validation: Validation = Validation.TYPES
-    plain: OpenAICompatible = OpenAICompatible("anthropic", StreamUsage.LEAVE, Validation.TYPES)
-    """What does all that is no different."""
 
-    @property
-    def charges_answers(self) -> bool:
-        return False
+def _presented(credential: Credential) -> Credential:
+    """A key goes into `x-api-key`, a subscription's token into `Authorization`. Nobody here is OpenAI's project."""
+    credential = msgspec.structs.replace(credential, organization=None, project=None)
+    is_token = credential.secret.reveal().startswith(_OAUTH_TOKEN)
+    if credential.strategy is not AuthStrategy.API_KEY or is_token:
+        return credential
+    return msgspec.structs.replace(credential, strategy=AuthStrategy.HEADER, header=KEY_HEADER)
 
-    def translation_for(self, endpoint: Endpoint) -> ChatTranslation | None:
-        if endpoint.name == _CHAT:
-            return _TRANSLATION
-        if endpoint.schema is Schema.ANTHROPIC or endpoint.name.startswith(_SERVED):
-            return None
-        raise InvalidCall(
-            f"The provider of this model speaks Anthropic's API: it has no {endpoint.path or 'such endpoint'}. Call "
-            "/v1/chat/completions or /v1/messages.",
-            param="model",
-            code="endpoint_not_supported",
-        )
 
-    def destination_of(self, provider: Provider, credential: Credential) -> AnthropicDestination:
-        """Raises `ValueError`, which holds no secret, for what no header can carry.
+def _placed(common: Destination, provider: Provider, credential: Credential) -> AnthropicDestination:
+    """`auth_data.project` names a workspace."""
+    said = dict(common.headers)
+    kept = [header for header in common.headers if header[0] not in {_VERSION_HEADER, _BETA_HEADER}]
+    if credential.project:
+        kept.append((_WORKSPACE_HEADER, header_value("auth_data.project", credential.project)))
+    return destination_like(
+        common,
+        AnthropicDestination,
+        headers=tuple(kept),
+        names=frozenset(name for name, _ in kept),
+        limit_names=limit_names(provider.settings.limit_headers) or ANTHROPIC_NAMES,
+        version=said.get(_VERSION_HEADER, VERSION),
+        betas=said.get(_BETA_HEADER, b""),
+    )
 
-        A key goes into `x-api-key`, a subscription's token into `Authorization`; `auth_data.project` names a workspace.
-        """
-        is_token = credential.secret.reveal().startswith(_OAUTH_TOKEN)
-        if credential.strategy is AuthStrategy.API_KEY and not is_token:
-            credential = msgspec.structs.replace(credential, strategy=AuthStrategy.HEADER, header=KEY_HEADER)
-        nobody = msgspec.structs.replace(credential, organization=None, project=None)
-        common = self.plain.destination_of(provider, nobody)
-        said = dict(common.headers)
-        kept = [header for header in common.headers if header[0] not in {_VERSION_HEADER, _BETA_HEADER}]
-        if credential.project:
-            kept.append((_WORKSPACE_HEADER, header_value("auth_data.project", credential.project)))
-        fields = {name: getattr(common, name) for name in common.__struct_fields__}
-        return AnthropicDestination(
-            **fields
-            | {
-                "headers": tuple(kept),
-                "names": frozenset(name for name, _ in kept),
-                "limit_names": limit_names(provider.settings.limit_headers) or ANTHROPIC_NAMES,
-            },
-            version=said.get(_VERSION_HEADER, VERSION),
-            betas=said.get(_BETA_HEADER, b""),
-        )
 
-    def hides_usage(self, call: Call, destination: Destination) -> bool:  # noqa: ARG002  # none was asked for
-        return False
-
-    def prepare(
-        self,
-        call: Call,
-        destination: Destination,
-        *,
-        model: ModelName | None,
-        headers: Headers,
-        body: bytes | BodySource,
-        limits: Limits,
-    ) -> UpstreamRequest:
-        if isinstance(destination, AnthropicDestination):
-            headers = _with_version(headers, destination)
-        if call.endpoint.name == _CHAT:
-            call = msgspec.structs.replace(call, path=_MESSAGES, query=b"")
-        elif call.endpoint.name == "models.list" and not call.query:
-            call = msgspec.structs.replace(call, query=_ALL_MODELS)  # else it lists twenty
-        return self.plain.prepare(call, destination, model=model, headers=headers, body=body, limits=limits)
-
-    def read_error(self, body: bytes, content_type: str) -> ErrorBody:
-        return self.plain.read_error(body, content_type)
+def _asked(call: Call, headers: Headers, destination: Destination) -> tuple[Call, Headers]:
+    if isinstance(destination, AnthropicDestination):
+        headers = _with_version(headers, destination)
+    if call.endpoint.name == _CHAT:
+        call = msgspec.structs.replace(call, path=_MESSAGES, query=b"")
+    elif call.endpoint.name == "models.list" and not call.query:
+        call = msgspec.structs.replace(call, query=_ALL_MODELS)  # else it lists twenty
+    return call, headers
 
 
 def _with_version(headers: Headers, destination: AnthropicDestination) -> Headers:
@@ -152,3 +123,13 @@ def _with_version(headers: Headers, destination: AnthropicDestination) -> Header
         (_VERSION_HEADER, said.get(_VERSION_HEADER, destination.version)),
         *(((_BETA_HEADER, betas),) if betas else ()),
     )
+
+
+ANTHROPIC: Final = OpenAICompatible(
+    "anthropic",
+    StreamUsage.LEAVE,  # its streams always tell it
+    Validation.TYPES,
+    charges_answers=False,
+    differences=Differences(_translated, _presented, _placed, _asked),
+)
+"""Anthropic's wire format."""

@@ -14,12 +14,10 @@ from urllib.parse import quote
 
 import msgspec
 
-from gateway.core.call import Call, Endpoint
 from gateway.core.ids import ModelName
-from gateway.core.outcome import ErrorBody
 from gateway.core.snapshot import AuthStrategy, Credential, Provider, StreamUsage, Validation
-from gateway.providers.base import BodySource, Destination, Headers, Limits, UpstreamRequest
-from gateway.providers.openai_compatible import OpenAICompatible, read_base_url
+from gateway.providers.base import Destination, destination_like
+from gateway.providers.openai_compatible import Differences, OpenAICompatible, read_base_url
 
 OF_DEPLOYMENTS: Final = frozenset(
     {
@@ -44,66 +42,28 @@ class AzureDestination(Destination, frozen=True):
     is_dated: bool = False
 
 
-class AzureOpenAI(msgspec.Struct, frozen=True):
-    """OpenAI's wire format as Azure serves it."""
+def _presented(credential: Credential) -> Credential:
+    """A key goes into the header `api-key`, whichever of the strategies `api_key` and `header` the row has."""
+    if credential.strategy is not AuthStrategy.API_KEY:
+        return credential
+    return msgspec.structs.replace(credential, strategy=AuthStrategy.HEADER, header=KEY_HEADER)
 
-    name: str = "azure_openai"
-    stream_usage: StreamUsage = StreamUsage.ASK
-    validation: Validation = Validation.RANGES
-    plain: OpenAICompatible = OpenAICompatible("azure_openai", StreamUsage.ASK, Validation.RANGES)
-    """What does all that is no different."""
 
-    @property
-    def charges_answers(self) -> bool:
-        return True
-
-    def translation_for(self, endpoint: Endpoint) -> None:
-        self.plain.translation_for(endpoint)
-
-    def destination_of(self, provider: Provider, credential: Credential) -> AzureDestination:
-        """Raises `ValueError`, which holds no secret, for what no header can carry.
-
-        A key goes into the header `api-key`, whichever of the strategies `api_key` and `header` the row has.
-        """
-        if credential.strategy is AuthStrategy.API_KEY:
-            credential = msgspec.structs.replace(credential, strategy=AuthStrategy.HEADER, header=KEY_HEADER)
-        settings, common = provider.settings, self.plain.destination_of(provider, credential)
-        version = settings.api_version or ""
-        is_dated = bool(_DATED.match(version))
-        is_asked = not is_dated or version[: len(_USAGE_SINCE)] >= _USAGE_SINCE
-        _, path = read_base_url(credential.base_url or provider.base_url)
-        fields = {name: getattr(common, name) for name in common.__struct_fields__}
-        return AzureDestination(
-            **fields
-            | {
-                "prefix": _root(path) + (b"/openai" if is_dated else b"/openai/v1"),
-                "asks_usage": common.asks_usage and (is_asked or settings.stream_usage is StreamUsage.ASK),
-                "lists_models": False,  # it lists what could be deployed, not what is
-            },
-            version=b"api-version=" + version.encode() if version else b"",
-            is_dated=is_dated,
-        )
-
-    def hides_usage(self, call: Call, destination: Destination) -> bool:
-        return self.plain.hides_usage(call, destination)
-
-    def prepare(
-        self,
-        call: Call,
-        destination: Destination,
-        *,
-        model: ModelName | None,
-        headers: Headers,
-        body: bytes | BodySource,
-        limits: Limits,
-    ) -> UpstreamRequest:
-        request = self.plain.prepare(call, destination, model=model, headers=headers, body=body, limits=limits)
-        if not isinstance(destination, AzureDestination) or not destination.version:
-            return request
-        return msgspec.structs.replace(request, target=_target(request.target, destination, model))
-
-    def read_error(self, body: bytes, content_type: str) -> ErrorBody:
-        return self.plain.read_error(body, content_type)
+def _placed(common: Destination, provider: Provider, credential: Credential) -> AzureDestination:
+    settings = provider.settings
+    version = settings.api_version or ""
+    is_dated = bool(_DATED.match(version))
+    is_asked = not is_dated or version[: len(_USAGE_SINCE)] >= _USAGE_SINCE
+    _, path = read_base_url(credential.base_url or provider.base_url)
+    return destination_like(
+        common,
+        AzureDestination,
+        prefix=_root(path) + (b"/openai" if is_dated else b"/openai/v1"),
+        asks_usage=common.asks_usage and (is_asked or settings.stream_usage is StreamUsage.ASK),
+        lists_models=False,  # it lists what could be deployed, not what is
+        version=b"api-version=" + version.encode() if version else b"",
+        is_dated=is_dated,
+    )
 
 
 def _root(path: bytes) -> bytes:
@@ -112,8 +72,10 @@ def _root(path: bytes) -> bytes:
     return root if slash else path.removesuffix(b"/v1")
 
 
-def _target(target: bytes, destination: AzureDestination, model: ModelName | None) -> bytes:
+def _aimed(target: bytes, destination: Destination, model: ModelName | None) -> bytes:
     """`target` as OpenAI's paths have it → with the deployment and the version; a version of the caller's stays."""
+    if not isinstance(destination, AzureDestination) or not destination.version:
+        return target
     path, _, query = target.partition(b"?")
     below = path[len(destination.prefix) :]
     if destination.is_dated and model and below.decode("latin-1") in OF_DEPLOYMENTS:
@@ -128,3 +90,12 @@ def _target(target: bytes, destination: AzureDestination, model: ModelName | Non
 def _as_deployment(part: bytes) -> bytes:
     """`model=x` of a query, as dated realtime sessions call it."""
     return b"deployment=" + part[len(b"model=") :] if part.startswith(b"model=") else part
+
+
+AZURE_OPENAI: Final = OpenAICompatible(
+    "azure_openai",
+    StreamUsage.ASK,
+    Validation.RANGES,
+    differences=Differences(presented=_presented, placed=_placed, aimed=_aimed),
+)
+"""OpenAI's wire format as Azure serves it."""

@@ -1,7 +1,7 @@
 """What a provider kind must offer, and the request it prepares: the last pure value before the wire."""
 
 from collections.abc import AsyncGenerator
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -128,6 +128,14 @@ class Destination(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         """No headers: a credential is in them."""
         return f"Destination({self.origin!r}, {self.prefix!r}, asks_usage={self.asks_usage})"
+
+
+D = TypeVar("D", bound=Destination)
+
+
+def destination_like(common: Destination, kind: type[D], **fields: object) -> D:
+    """`common` as a destination of that kind, with what `fields` say."""
+    return kind(**{name: getattr(common, name) for name in common.__struct_fields__} | fields)
 
 
 class Translation(Protocol):

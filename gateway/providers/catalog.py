@@ -5,8 +5,8 @@ from types import MappingProxyType
 from typing import Final
 
 from gateway.core.snapshot import StreamUsage, Validation
-from gateway.providers.anthropic import Anthropic
-from gateway.providers.azure_openai import AzureOpenAI
+from gateway.providers.anthropic import ANTHROPIC
+from gateway.providers.azure_openai import AZURE_OPENAI
 from gateway.providers.base import ProviderKind
 from gateway.providers.openai_compatible import OpenAICompatible
 
@@ -15,8 +15,8 @@ _ALL: Final[tuple[ProviderKind, ...]] = (
     # Vendors' ranges differ from OpenAI's (reference §2.4), so only types are checked. Where `stream_options` are
     # refused, `settings.stream_usage: leave` says so.
     OpenAICompatible("openai_compatible", StreamUsage.ASK, Validation.TYPES),
-    AzureOpenAI(),
-    Anthropic(),
+    AZURE_OPENAI,
+    ANTHROPIC,
 )
 
 KINDS: Final[Mapping[str, ProviderKind]] = MappingProxyType({kind.name: kind for kind in _ALL})

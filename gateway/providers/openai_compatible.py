@@ -1,5 +1,10 @@
-"""Providers that speak OpenAI's wire format: the kinds `openai` and `openai_compatible` differ in defaults alone."""
+"""Providers that speak OpenAI's wire format, and what a kind needs that speaks it with a difference.
 
+The kinds `openai` and `openai_compatible` differ in defaults alone; others say in `Differences` where they go their own
+way, and are as these everywhere else.
+"""
+
+from collections.abc import Callable
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -12,7 +17,16 @@ from gateway.core.ids import ModelName
 from gateway.core.outcome import ErrorBody
 from gateway.core.snapshot import Credential, Provider, StreamUsage, Validation
 from gateway.providers.auth import auth_headers, fixed_headers
-from gateway.providers.base import BodySource, Destination, Headers, Limits, Origin, UpstreamRequest, via_of
+from gateway.providers.base import (
+    BodySource,
+    Destination,
+    Headers,
+    Limits,
+    Origin,
+    Translation,
+    UpstreamRequest,
+    via_of,
+)
 from gateway.providers.limit_headers import limit_names
 from gateway.wire import errors
 from gateway.wire.envelope import ask_for_usage
@@ -23,19 +37,34 @@ _IDENTITY: Final = (b"accept-encoding", b"identity")
 _OURS: Final = frozenset({b"content-type"})
 
 
+class Differences(msgspec.Struct, frozen=True):
+    """Where a kind is not as OpenAI: functions of its own. None: there it is."""
+
+    translated: Callable[[Endpoint], Translation | None] | None = None
+    """As `ProviderKind.translation_for`."""
+    presented: Callable[[Credential], Credential] | None = None
+    """The credential, as it becomes headers."""
+    placed: Callable[[Destination, Provider, Credential], Destination] | None = None
+    """The destination as it is for all kinds, with what this one needs beside."""
+    asked: Callable[[Call, Headers, Destination], tuple[Call, Headers]] | None = None
+    """The call, and the caller's headers, as they go there."""
+    aimed: Callable[[bytes, Destination, ModelName | None], bytes] | None = None
+    """The target for that model."""
+
+
 class OpenAICompatible(msgspec.Struct, frozen=True):
-    """OpenAI's wire format, taken as it is."""
+    """OpenAI's wire format. Fits `base.ProviderKind`."""
 
     name: str
     stream_usage: StreamUsage
     validation: Validation
+    charges_answers: bool = True
+    differences: Differences = Differences()
 
-    @property
-    def charges_answers(self) -> bool:
-        return True
-
-    def translation_for(self, endpoint: Endpoint) -> None:
+    def translation_for(self, endpoint: Endpoint) -> Translation | None:
         """Raises InvalidCall for what is not OpenAI's."""
+        if self.differences.translated is not None:
+            return self.differences.translated(endpoint)
         if endpoint.schema is not Schema.OPENAI:
             raise InvalidCall(
                 f"The provider of this model speaks OpenAI's API (kind `{self.name}`), not {endpoint.path}: call "
@@ -43,9 +72,15 @@ class OpenAICompatible(msgspec.Struct, frozen=True):
                 param="model",
                 code="endpoint_not_supported",
             )
+        return None
 
     def destination_of(self, provider: Provider, credential: Credential) -> Destination:
         """Raises `ValueError`, which holds no secret, for what no header can carry."""
+        presented, placed = self.differences.presented, self.differences.placed
+        common = self._destination(provider, credential if presented is None else presented(credential))
+        return common if placed is None else placed(common, provider, credential)
+
+    def _destination(self, provider: Provider, credential: Credential) -> Destination:
         origin, prefix = read_base_url(credential.base_url or provider.base_url)
         fixed = fixed_headers(provider)
         auth = auth_headers(provider, credential)
@@ -71,17 +106,21 @@ class OpenAICompatible(msgspec.Struct, frozen=True):
         call: Call,
         destination: Destination,
         *,
-        model: ModelName | None,  # noqa: ARG002  # it stands in the body
+        model: ModelName | None,
         headers: Headers,
         body: bytes | BodySource,
         limits: Limits,
     ) -> UpstreamRequest:
+        asked, aimed = self.differences.asked, self.differences.aimed
+        if asked is not None:
+            call, headers = asked(call, headers, destination)
+        target = _target(call, destination)
         is_json = call.endpoint.body is BodyKind.JSON and isinstance(body, bytes)  # else a form, whose type is its own
         names = destination.names | _OURS if is_json else destination.names
         return UpstreamRequest(
             method=call.endpoint.method.encode(),
             origin=destination.origin,
-            target=_target(call, destination),
+            target=target if aimed is None else aimed(target, destination, model),
             headers=(
                 *[header for header in headers if header[0] not in names],
                 *(_JSON if is_json and b"content-type" not in destination.names else ()),

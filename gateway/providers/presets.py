@@ -48,11 +48,15 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _NO_STREAM_OPTIONS: Final = {"stream_usage": "leave"}
-_WINDOW: Final = {
-    "requests_limit": "x-ratelimit-limit",
-    "requests_remaining": "x-ratelimit-remaining",
-    "requests_reset": "x-ratelimit-reset",
-}
+
+
+def _told(*, has_reset: bool = False, **dimensions: str) -> dict[str, str]:
+    """`limit_headers` of a vendor: dimension → its headers, `*` where `limit` and `remaining` stand."""
+    parts = ("limit", "remaining", "reset") if has_reset else ("limit", "remaining")
+    return {f"{name}_{part}": header.replace("*", part) for name, header in dimensions.items() for part in parts}
+
+
+_WINDOW: Final = _told(has_reset=True, requests="x-ratelimit-*")
 """One window of requests, its reset in seconds or as epoch seconds or milliseconds."""
 
 _ALL: Final = (
@@ -99,12 +103,7 @@ _ALL: Final = (
         base_url="https://api.mistral.ai/v1",
         settings={
             **_NO_STREAM_OPTIONS,  # unknown parameters are a 422; the last event has the usage anyway
-            "limit_headers": {
-                "requests_limit": "x-ratelimit-limit-req-minute",
-                "requests_remaining": "x-ratelimit-remaining-req-minute",
-                "tokens_limit": "x-ratelimit-limit-tokens-minute",
-                "tokens_remaining": "x-ratelimit-remaining-tokens-minute",
-            },
+            "limit_headers": _told(requests="x-ratelimit-*-req-minute", tokens="x-ratelimit-*-tokens-minute"),
         },
         limits="organization: `x-ratelimit-*-req-minute`, `-tokens-minute`",
     ),
@@ -121,13 +120,7 @@ _ALL: Final = (
         name="together",
         title="Together AI",
         base_url="https://api.together.xyz/v1",
-        settings={
-            "limit_headers": {
-                **_WINDOW,
-                "tokens_limit": "x-tokenlimit-limit",
-                "tokens_remaining": "x-tokenlimit-remaining",
-            }
-        },
+        settings={"limit_headers": _WINDOW | _told(tokens="x-tokenlimit-*")},
         limits="account, per model: `x-ratelimit-*`, `x-tokenlimit-*`",
     ),
     Preset(
@@ -143,14 +136,9 @@ _ALL: Final = (
         title="Cerebras",
         base_url="https://api.cerebras.ai/v1",
         settings={
-            "limit_headers": {
-                "requests_limit": "x-ratelimit-limit-requests-day",
-                "requests_remaining": "x-ratelimit-remaining-requests-day",
-                "requests_reset": "x-ratelimit-reset-requests-day",
-                "tokens_limit": "x-ratelimit-limit-tokens-minute",
-                "tokens_remaining": "x-ratelimit-remaining-tokens-minute",
-                "tokens_reset": "x-ratelimit-reset-tokens-minute",
-            }
+            "limit_headers": _told(
+                has_reset=True, requests="x-ratelimit-*-requests-day", tokens="x-ratelimit-*-tokens-minute"
+            )
         },
         limits="organization, per model: `x-ratelimit-*-requests-day`, `-tokens-minute`",
     ),
@@ -158,14 +146,7 @@ _ALL: Final = (
         name="fireworks",
         title="Fireworks AI",
         base_url="https://api.fireworks.ai/inference/v1",
-        settings={
-            "limit_headers": {
-                "requests_limit": "x-ratelimit-limit-requests",
-                "requests_remaining": "x-ratelimit-remaining-requests",
-                "tokens_limit": "x-ratelimit-limit-tokens-prompt",
-                "tokens_remaining": "x-ratelimit-remaining-tokens-prompt",
-            }
-        },
+        settings={"limit_headers": _told(requests="x-ratelimit-*-requests", tokens="x-ratelimit-*-tokens-prompt")},
         limits="account, per model, adaptive: `x-ratelimit-*-requests`, `-tokens-prompt`",
     ),
     Preset(
