@@ -65,6 +65,8 @@ from gateway.relay.id_search import IdSearch
 from gateway.relay.known_ids import KnownIds
 from gateway.relay.learning import Learning
 from gateway.relay.lists import Lists
+from gateway.relay.owed import Owed
+from gateway.relay.settling import Settling
 from gateway.relay.stateful import StatefulRelay
 from gateway.relay.waiting import Waiting
 from gateway.relay.ways import Ways
@@ -73,6 +75,7 @@ from gateway.store.affinity import BATCH, IdTable
 from gateway.store.cipher import Cipher, parse_keys
 from gateway.store.cooldowns import ParkTable
 from gateway.store.engine import make_engine
+from gateway.store.owed_usage import OwedTable
 from gateway.store.tokens import TokenTable
 from gateway.store.watcher import RegistryWatcher
 from gateway.telemetry.calls import CallRing, Calls
@@ -153,6 +156,7 @@ class Service:
     def _connect_ids(self) -> None:
         """What knows where stateful objects live."""
         self.ids = IdTable(self.engine)
+        self.owed = OwedTable(self.engine)
         self.known_ids = KnownIds(self.ids, clock=self.clock)
         self.affinity = Affinity(
             board=self.board,
@@ -246,6 +250,7 @@ class Service:
         """In short transactions with pauses: some thousand rows a second at most."""
         while await self.ids.delete_passed() == BATCH:
             await self.clock.sleep(0.5)
+        await self.owed.delete_old()
 
     async def _announce_uses(self) -> None:
         self.announcer.announce_uses(self.board.headrooms.near(self.clock.now()))
@@ -291,7 +296,13 @@ class Service:
         )
         learning = Learning(board=self.board, known=self.known_ids)
         return StatefulRelay(
-            relay=self.ways.calls, lists=lists, learning=learning, board=self.board, clock=self.clock, rng=self.rng
+            relay=self.ways.calls,
+            lists=lists,
+            learning=learning,
+            settling=Settling(Owed(self.owed)),
+            board=self.board,
+            clock=self.clock,
+            rng=self.rng,
         )
 
     def data_plane(self) -> DataPlane:

@@ -77,6 +77,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """The answer is somebody's data: passed on unread, of any size, whatever type it claims."""
     gives_secret: bool = False
     """The answer holds a secret with which its reader goes to the upstream directly, on the account's money."""
+    settles: bool = False
+    """Its answers begin, or end, what uses tokens after its call: responses in the background, batches."""
     is_own: bool = False
     """Answered by the gateway itself: no account, no attempt."""
     places: tuple[str, ...] = ()

@@ -12,13 +12,13 @@ import msgspec
 
 from gateway.core.affinity import MODELS, Binding, Bound, Reference, realm_of
 from gateway.core.call import Call
-from gateway.core.errors import GatewayError
 from gateway.core.outcome import OutcomeKind
 from gateway.core.snapshot import Account
-from gateway.relay.answer import Answer, ComingBody
+from gateway.relay.answer import Answer
 from gateway.relay.board import Board
 from gateway.relay.known_ids import KnownIds
 from gateway.relay.metering import Progress
+from gateway.relay.watched import WatchedBody
 from gateway.wire.objects import LOCATED, Seen, read_objects
 from gateway.wire.references import kind_of_path
 from gateway.wire.sse import EventSplitter, read_event
@@ -47,9 +47,10 @@ class Learning:
             return answer
         if answer.coming is not None:
             await self._store(self._located(answer, call) + self._named(bound), call, bound, account)
-            if not _is_events(answer):
+            if not is_events(answer):
                 return answer
-            return msgspec.structs.replace(answer, coming=LearningBody(answer.coming, self, call, bound, account))
+            looking = _StreamLearning(self, call, bound, account)
+            return msgspec.structs.replace(answer, coming=WatchedBody(answer.coming, looking.look))
         self._forget(call, bound)
         seen = read_seen(answer.body, call, bound)
         await self._store([*self._located(answer, call), *seen, *self._named(bound)], call, bound, account)
@@ -102,11 +103,10 @@ class Learning:
             self._known.forget([path.id])
 
 
-class LearningBody:
-    """Fits `answer.ComingBody`: another one's, looked at as it passes."""
+class _StreamLearning:
+    """Looks at a stream as it passes."""
 
-    def __init__(self, coming: ComingBody, learning: Learning, call: Call, bound: Bound, account: Account) -> None:
-        self._coming = coming
+    def __init__(self, learning: Learning, call: Call, bound: Bound, account: Account) -> None:
         self._learning = learning
         self._call = call
         self._bound = bound
@@ -115,30 +115,10 @@ class LearningBody:
         self._events = 0
         self._saved: asyncio.Event | None = None
 
-    @property
-    def is_cut(self) -> bool:
-        return self._coming.is_cut
-
-    @property
-    def keep_alive(self) -> bytes:
-        return self._coming.keep_alive
-
-    @property
-    def sent_bytes(self) -> int:
-        return self._coming.sent_bytes
-
-    async def next_piece(self) -> bytes:
-        piece = await self._coming.next_piece()
+    async def look(self, piece: bytes) -> None:
         if self._splitter is not None and self._look(piece) and self._saved is not None:
             await self._learning.wait_for(self._saved)
             self._saved = None
-        return piece
-
-    def last_words(self, error: GatewayError) -> bytes:
-        return self._coming.last_words(error)
-
-    async def close(self) -> None:
-        await self._coming.close()
 
     def _look(self, piece: bytes) -> bool:
         """Whether the stream's end is in this piece, or past it: what was learned must be stored before it goes on."""
@@ -179,5 +159,5 @@ def is_own_path(template: str, path: Reference) -> bool:
     return kind == path.kind and template.count("/") == kind.count("/") + 2
 
 
-def _is_events(answer: Answer) -> bool:
+def is_events(answer: Answer) -> bool:
     return any(name == b"content-type" and value.startswith(b"text/event-stream") for name, value in answer.headers)

@@ -7,6 +7,7 @@ import msgspec
 from gateway.core.call import Call, Usage
 from gateway.core.ids import AccountId, CallId, Instant, ModelName, ProviderId
 from gateway.core.outcome import Outcome, OutcomeKind
+from gateway.core.owed_usage import OwedUsage
 from gateway.relay.ports import Clock
 from gateway.telemetry.events import AttemptRecord, CallEnd, CallRecord
 
@@ -50,8 +51,9 @@ class Progress:
     """One call on its way. Mutable, owned by the call's task; `finish` tells the meter exactly once."""
 
     __slots__ = (
-        "_attempts", "_clock", "_is_finished", "_meter", "_trail", "account_id", "arrived", "body_bytes", "call",
-        "chunks", "first_byte", "is_spliced", "is_stream", "last", "provider_id", "served_model", "usage", "waited_s",
+        "_attempts", "_clock", "_is_finished", "_meter", "_settled", "_trail", "account_id", "arrived", "body_bytes",
+        "call", "chunks", "first_byte", "is_spliced", "is_stream", "last", "provider_id", "served_model", "usage",
+        "waited_s",
     )  # fmt: skip
 
     def __init__(self, call: Call, meter: Meter, clock: Clock, arrived: Instant) -> None:
@@ -60,6 +62,7 @@ class Progress:
         self._meter = meter
         self._clock = clock
         self._is_finished = False
+        self._settled: tuple[Usage | None, OwedUsage | None] | None = None
         self._trail: list[AttemptRecord] = []
         self._attempts = 0
         self.arrived = arrived
@@ -110,6 +113,10 @@ class Progress:
         if self._trail and self._attempts <= MAX_TRAIL:
             self._trail[-1] = msgspec.structs.replace(self._trail[-1], broke=outcome.kind)
 
+    def settle(self, usage: Usage | None, owed: OwedUsage | None) -> None:
+        """What is counted with this call, whatever its answer tells. `owed`: for what another call has made."""
+        self._settled = (usage, owed)
+
     def sent_whole(self, body_bytes: int) -> None:
         """The whole answer went out at once."""
         self.body_bytes = body_bytes
@@ -124,6 +131,9 @@ class Progress:
             return
         self._is_finished = True
         call, usage, first_byte = self.call, self.usage, self.first_byte
+        owed = None
+        if self._settled is not None:
+            usage, owed = self._settled
         self._meter.call_finished(
             CallRecord(
                 at=self._clock.wall_now(),
@@ -147,6 +157,7 @@ class Progress:
                 output_tokens=usage.output_tokens if usage else 0,
                 cached_tokens=usage.cached_tokens if usage else 0,
                 usage=usage if usage is not None and usage.has_more else msgspec.UNSET,
+                usage_of=msgspec.UNSET if owed is None else owed,
                 is_stream=call.is_stream or self.is_stream,
                 chunks=self.chunks,
                 bytes=self.body_bytes,

@@ -1,7 +1,7 @@
 """Calls that name or make stateful objects: around the relay, what makes them find and keep their account.
 
 list ─▶ merged over accounts | a creation that names nothing ─▶ the owner's home | anything else ─▶ where it is pinned
-                             └─────────────── what the answer makes known is learned ──────────────┘
+                             └────── what the answer makes known is learned, late usage counted ───┘
 """
 
 from random import Random
@@ -24,6 +24,7 @@ from gateway.relay.lists import Lists
 from gateway.relay.pool import Member
 from gateway.relay.ports import Clock
 from gateway.relay.restart import RestartingRelay
+from gateway.relay.settling import Settling
 
 HOMELESS: Final = frozenset(
     {"response", "realtime_session", "realtime_call", "live_session", "video", "character", "message_batch"}
@@ -36,12 +37,21 @@ LACKS: Final = frozenset({OutcomeKind.NO_ACCESS_TO_MODEL, OutcomeKind.FORBIDDEN,
 class StatefulRelay:
     """Calls in, answers out, as `RestartingRelay`, which it asks. One per worker."""
 
-    def __init__(
-        self, *, relay: RestartingRelay, lists: Lists, learning: Learning, board: Board, clock: Clock, rng: Random
+    def __init__(  # noqa: PLR0913  # the parts it works with, by name
+        self,
+        *,
+        relay: RestartingRelay,
+        lists: Lists,
+        learning: Learning,
+        settling: Settling,
+        board: Board,
+        clock: Clock,
+        rng: Random,
     ) -> None:
         self._relay = relay
         self._lists = lists
         self._learning = learning
+        self._settling = settling
         self._board = board
         self._clock = clock
         self._rng = rng
@@ -56,7 +66,8 @@ class StatefulRelay:
             answer = await self._at_home(job)
         else:
             answer = await self._relay.relay_call(job)
-        return await self._learning.learned(answer, job.call, job.bound, job.progress)
+        answer = await self._learning.learned(answer, job.call, job.bound, job.progress)
+        return await self._settling.settled(answer, job.call, job.bound, job.progress)
 
     async def _at_home(self, job: Job) -> Answer:
         """The owner's home, or what takes its place while that cannot take the call; at last whoever can."""

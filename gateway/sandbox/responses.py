@@ -26,7 +26,6 @@ def write_response(fields: Fields, id_: str, message_id: str, created: int, org:
     if "reasoning.encrypted_content" in (fields.get("include") or []):
         item = {"id": "rs_" + message_id[4:], "type": "reasoning", "summary": [], "encrypted_content": sealed(org)}
         output.insert(0, item)
-    words = len(text.split())
     return {
         "id": id_,
         "object": "response",
@@ -46,19 +45,25 @@ def write_response(fields: Fields, id_: str, message_id: str, created: int, org:
         "temperature": 1.0,
         "top_p": 1.0,
         "metadata": fields.get("metadata") or {},
-        "usage": {
-            "input_tokens": 7,
-            "input_tokens_details": {"cached_tokens": 0},
-            "output_tokens": words,
-            "output_tokens_details": {"reasoning_tokens": 0},
-            "total_tokens": 7 + words,
-        },
+        "usage": _used(text) if is_waited_for else None,
+    }
+
+
+def _used(text: str) -> Fields:
+    words = len(text.split())
+    return {
+        "input_tokens": 7,
+        "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens": words,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": 7 + words,
     }
 
 
 def finish(response: Fields) -> None:
     """A response in the background is done when it is first asked for."""
-    response |= {"status": "completed"}
+    text = response["output"][-1]["content"][0]["text"]
+    response |= {"status": "completed", "usage": response["usage"] or _used(text)}
 
 
 def sealed(org: str) -> str:
@@ -82,7 +87,9 @@ def events_of(response: Fields) -> list[bytes]:
     ]
     for place, item in enumerate(response["output"]):
         events += _item_events(place, item)
-    events.append({"type": "response.completed", "response": response | {"status": "completed"}})
+    ended = dict(response)
+    finish(ended)
+    events.append({"type": "response.completed", "response": ended})
     return [_write(event | {"sequence_number": number}) for number, event in enumerate(events)]
 
 

@@ -54,7 +54,7 @@ T = TypeVar("T")
 
 async def load_bindings(connection: AsyncConnection, ids: Collection[str]) -> list[Binding]:
     """Those of `ids` that the table has."""
-    fitting = [id_ for id_ in ids if _fits(id_)]
+    fitting = [id_ for id_ in ids if fits(id_)]
     if not fitting:
         return []
     # One array, whatever its length: a page of files has 10,000 ids, and IN would write each into the statement.
@@ -67,7 +67,7 @@ async def save_bindings(connection: AsyncConnection, bindings: Collection[Bindin
 
     Gives the ids that belong to another owner than their binding says.
     """
-    rows = {binding.id: binding for binding in bindings if _fits(binding.id)}
+    rows = {binding.id: binding for binding in bindings if fits(binding.id)}
     ordered = [rows[id_] for id_ in sorted(rows)]
     written: set[str] = set()
     for start in range(0, len(ordered), BATCH):
@@ -91,7 +91,7 @@ async def save_bindings(connection: AsyncConnection, bindings: Collection[Bindin
 
 async def forget_bindings(connection: AsyncConnection, ids: Collection[str]) -> int:
     """Removes objects that were deleted upstream. Gives how many there were."""
-    fitting = sorted(id_ for id_ in ids if _fits(id_))
+    fitting = sorted(id_ for id_ in ids if fits(id_))
     return (await connection.execute(delete(StatefulIdRow).where(_TABLE.id.in_(fitting)))).rowcount
 
 
@@ -219,6 +219,6 @@ def _values_of(binding: Binding) -> dict[str, object]:
     }
 
 
-def _fits(id_: str) -> bool:
+def fits(id_: str) -> bool:
     """Whether the table can hold it: an upstream may write anything, and a caller name anything."""
     return 0 < len(id_) <= LONGEST_ID and "\0" not in id_ and not any("\ud800" <= letter <= "\udfff" for letter in id_)

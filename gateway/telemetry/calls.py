@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from gateway.core.call import Usage
+from gateway.core.owed_usage import OwedUsage
 
 LINES_BYTES = 4 * 1024 * 1024
 """Of one worker: some 7,000 calls with one attempt each."""
@@ -69,6 +70,7 @@ class KeptCall(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens: int = 0
     cached_tokens: int = 0
     usage: Usage | None = None
+    usage_of: OwedUsage | None = None
     is_stream: bool = False
     chunks: int = 0
     bytes: int = 0

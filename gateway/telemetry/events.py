@@ -15,6 +15,7 @@ import msgspec
 
 from gateway.core.call import Usage
 from gateway.core.outcome import OutcomeKind
+from gateway.core.owed_usage import OwedUsage
 
 
 class Event(StrEnum):
@@ -230,6 +231,8 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field=
     """A part of `input_tokens`."""
     usage: Usage | msgspec.UnsetType = msgspec.UNSET
     """All that the answer told, without what is 0. Left out when that is no more than the three counts above."""
+    usage_of: OwedUsage | msgspec.UnsetType = msgspec.UNSET
+    """The tokens are those of this object, which another call made: this call was the first to see that it is over."""
     is_stream: bool = False
     chunks: int = 0
     """Events of a stream sent to the caller."""

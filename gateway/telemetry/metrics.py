@@ -195,12 +195,13 @@ class Metrics:
     def _stream_finished(self, record: CallRecord, first_byte_s: float, provider: str) -> None:
         self._first_byte.observe(first_byte_s, (provider,))
         streamed_s = record.total_s - first_byte_s
-        if record.is_complete and record.output_tokens > 1 and streamed_s > 0:
+        is_its_own = record.usage_of is msgspec.UNSET  # else the tokens were not made while it streamed
+        if record.is_complete and record.output_tokens > 1 and streamed_s > 0 and is_its_own:
             self._token_rate.observe(record.output_tokens / streamed_s, (provider,))
 
     def _tokens_used(self, record: CallRecord, provider: str) -> None:
         family = self._providers.of(provider)
-        label = family.label_of(record.model)
+        label = family.label_of(record.model if record.usage_of is msgspec.UNSET else record.usage_of.model)
         counts: tuple[tuple[str, int], ...] = (
             ("input", record.input_tokens),
             ("output", record.output_tokens),

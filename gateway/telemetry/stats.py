@@ -155,7 +155,7 @@ def _add_stream(view: "memoryview[float]", row: int, record: CallRecord) -> None
     view[row + Cell.STREAMS] += 1.0
     view[row + Cell.STREAM_S] += record.total_s
     view[row + Cell.CHUNKS] += record.chunks
-    view[row + Cell.OUTPUT_TOKENS] += record.output_tokens
+    view[row + Cell.OUTPUT_TOKENS] += record.output_tokens if record.usage_of is msgspec.UNSET else 0
     view[row + Cell.COMPLETE] += record.is_complete
     if record.first_byte_s is not None:
         view[row + Cell.FIRST_BYTES] += 1.0

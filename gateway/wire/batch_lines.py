@@ -40,7 +40,7 @@ class BatchLines:
     """Fed the file piece by piece, cut anywhere; then `finish`."""
 
     def __init__(self) -> None:
-        self._held = _Held()
+        self._held = HeldLine()
         self._models: dict[ModelName, None] = {}
         self._references: dict[str, Reference] = {}
         self.lines = 0
@@ -129,7 +129,7 @@ class LineRenamer:
 
     def __init__(self, names: Names) -> None:
         self._names = names
-        self._held = _Held()
+        self._held = HeldLine()
 
     def feed(self, piece: bytes) -> bytes:
         return b"".join(self._fed(piece))
@@ -168,7 +168,7 @@ def _read_line(line: bytes) -> tuple[ModelName | None, Any]:
     return ModelName(model) if isinstance(model, str) and model.strip() else None, whole
 
 
-class _Held:
+class HeldLine:
     """One line on its way, up to `MAX_LINE_BYTES`."""
 
     def __init__(self) -> None:

@@ -20,10 +20,14 @@ from gateway.relay.known_ids import KnownIds
 from gateway.relay.learning import Learning
 from gateway.relay.lists import Lists
 from gateway.relay.metering import Progress
+from gateway.relay.owed import Owed
+from gateway.relay.settling import Settling
 from gateway.relay.stateful import StatefulRelay
+from gateway.wire.acting import as_creating
 from gateway.wire.endpoints import find
 from gateway.wire.references import references_of
 from tests.fakes.id_store import MemoryIds
+from tests.fakes.owed_store import MemoryOwed
 from tests.fakes.relay_kit import RelayKit, refusal
 
 AT = datetime(2026, 11, 21, tzinfo=UTC)
@@ -50,6 +54,9 @@ class World:
     def __init__(self, *accounts: str | Account, is_shared: bool = True) -> None:
         self.kit = kit = RelayKit(*(accounts or ("a", "b")))
         self.store = MemoryIds()
+        self.owed = MemoryOwed()
+        self.progress: Progress
+        """Of the last call that was served."""
         self.store.accounts = set(kit.board.snapshot.accounts)
         self.known = KnownIds(self.store, clock=kit.clock)
         search = IdSearch(asking=kit.asking, clock=kit.clock)
@@ -66,7 +73,13 @@ class World:
         learning = Learning(board=kit.board, known=self.known)
         RUNNING.append(asyncio.create_task(self.known.run()))
         self.relay = StatefulRelay(
-            relay=kit.relay, lists=lists, learning=learning, board=kit.board, clock=kit.clock, rng=Random(1)
+            relay=kit.relay,
+            lists=lists,
+            learning=learning,
+            settling=Settling(Owed(self.owed)),
+            board=kit.board,
+            clock=kit.clock,
+            rng=Random(1),
         )
 
     def has(self, id_: str, account_id: str = "a", *, owner: str | None = "ann", kind: str = "files") -> None:
@@ -99,10 +112,13 @@ class World:
         """The call from its reading to its answer."""
         fields = msgspec.json.decode(body)
         named = references_of(call, fields)
+        call = msgspec.structs.replace(call, is_stream=fields.get("stream") is True)
+        if fields.get("background") is True:
+            call = msgspec.structs.replace(call, endpoint=as_creating(call.endpoint))
         call, bound = await self.kit.finished(
             self.affinity.bind(call, named.path, named.others, keeps_chats=named.keeps_chats)
         )
-        progress = Progress(call, self.kit.meter, self.kit.clock, self.kit.clock.now())
+        progress = self.progress = Progress(call, self.kit.meter, self.kit.clock, self.kit.clock.now())
         job = Job(call, self.kit.board.pools.pool_for(call), (), body, progress, body, bound=bound)
         return await self.kit.finished(self.relay.relay_call(job))
 

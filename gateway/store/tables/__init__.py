@@ -8,6 +8,7 @@ from gateway.store.tables.base import Base
 from gateway.store.tables.client_keys import ClientKeyRow
 from gateway.store.tables.cooldowns import CooldownRow
 from gateway.store.tables.model_routes import ModelRouteRow
+from gateway.store.tables.owed_usage import OwedUsageRow
 from gateway.store.tables.providers import ProviderRow
 from gateway.store.tables.stateful_ids import StatefulIdRow
 
@@ -20,6 +21,7 @@ __all__ = [
     "ClientKeyRow",
     "CooldownRow",
     "ModelRouteRow",
+    "OwedUsageRow",
     "ProviderRow",
     "StatefulIdRow",
 ]

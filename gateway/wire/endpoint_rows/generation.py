@@ -3,7 +3,7 @@
 from typing import Final
 
 from gateway.core.call import BodyKind, Endpoint, ModelUse, StreamKind
-from gateway.wire.endpoint_rows.row import creating, delete, get, giving_secret, listing, post
+from gateway.wire.endpoint_rows.row import creating, delete, get, giving_secret, listing, post, settling
 
 _HEARD: Final = ("audio", "input", "transcription", "model")
 """Who writes down what a session hears; of a session for that alone the only model."""
@@ -19,12 +19,14 @@ ROWS: Final[tuple[Endpoint, ...]] = (
     post("chat.completions.update", "/chat/completions/{completion_id}"),
     get("chat.completions.messages", "/chat/completions/{completion_id}/messages"),
     post("completions", "/completions", stream=StreamKind.COMPLETION, model=ModelUse.REQUIRED, is_stateless=True),
-    post("responses.create", "/responses", stream=StreamKind.RESPONSES, model=ModelUse.OPTIONAL, creates="response"),
+    settling(
+        post("responses.create", "/responses", stream=StreamKind.RESPONSES, model=ModelUse.OPTIONAL, creates="response")
+    ),
     post("responses.compact", "/responses/compact", model=ModelUse.REQUIRED, creates="response"),
     post("responses.input_tokens", "/responses/input_tokens", model=ModelUse.OPTIONAL),
     delete("responses.delete", "/responses/{response_id}"),
-    get("responses.get", "/responses/{response_id}", stream=StreamKind.RESPONSES),
-    post("responses.cancel", "/responses/{response_id}/cancel", body=BodyKind.NONE),
+    settling(get("responses.get", "/responses/{response_id}", stream=StreamKind.RESPONSES)),
+    settling(post("responses.cancel", "/responses/{response_id}/cancel", body=BodyKind.NONE)),
     get("responses.input_items.list", "/responses/{response_id}/input_items"),
     creating("conversations.create", "/conversations", "conversation"),
     delete("conversations.delete", "/conversations/{conversation_id}"),

@@ -1,5 +1,7 @@
 """What the rows of one kind have in common. Words of the table: SPEC §6 and reference §1.1."""
 
+import msgspec
+
 from gateway.core.call import BodyKind, Endpoint, ModelUse, StreamKind
 
 Places = tuple[tuple[str, ...], ...]
@@ -81,3 +83,8 @@ def post(  # noqa: PLR0913  # the columns of a row, by name
         is_stateless=is_stateless,
         model_places=model_places,
     )
+
+
+def settling(row: Endpoint) -> Endpoint:
+    """The row, whose answers begin or end what uses tokens after its call."""
+    return msgspec.structs.replace(row, settles=True)

@@ -3,22 +3,22 @@
 from typing import Final
 
 from gateway.core.call import BodyKind, Endpoint, ModelUse
-from gateway.wire.endpoint_rows.row import creating, delete, get, listing, post
+from gateway.wire.endpoint_rows.row import creating, delete, get, listing, post, settling
 
 ROWS: Final[tuple[Endpoint, ...]] = (
     listing("files.list", "/files"),
     creating("files.create", "/files", "file", body=BodyKind.MULTIPART),
     delete("files.delete", "/files/{file_id}"),
     get("files.get", "/files/{file_id}"),
-    get("files.content", "/files/{file_id}/content", is_download=True),
+    settling(get("files.content", "/files/{file_id}/content", is_download=True)),
     creating("uploads.create", "/uploads", "upload"),
     post("uploads.cancel", "/uploads/{upload_id}/cancel", body=BodyKind.NONE),
     creating("uploads.complete", "/uploads/{upload_id}/complete", "upload"),
     creating("uploads.parts.create", "/uploads/{upload_id}/parts", "upload_part", body=BodyKind.MULTIPART),
     listing("batches.list", "/batches"),
-    creating("batches.create", "/batches", "batch"),
-    get("batches.get", "/batches/{batch_id}"),
-    post("batches.cancel", "/batches/{batch_id}/cancel", body=BodyKind.NONE),
+    settling(creating("batches.create", "/batches", "batch")),
+    settling(get("batches.get", "/batches/{batch_id}")),
+    settling(post("batches.cancel", "/batches/{batch_id}/cancel", body=BodyKind.NONE)),
     listing("vector_stores.list", "/vector_stores"),
     creating("vector_stores.create", "/vector_stores", "vector_store"),
     delete("vector_stores.delete", "/vector_stores/{vector_store_id}"),

@@ -1,0 +1,97 @@
+"""Usage of responses in the background and of batches: once for all replicas, told by whoever sees the end first."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+import pytest
+from openai import AsyncOpenAI
+
+from gateway.core.ids import Secret
+from gateway.sandbox.server import Sandbox
+from gateway.settings import AuthMode, Settings
+from tests.fakes.gateway_fixture import Gateway, Registry, running_gateway, until
+
+TOKEN = "the-token-of-the-admin"  # noqa: S105  # a test's own
+ADMIN = {"authorization": f"Bearer {TOKEN}"}
+KEYED = Settings(auth=AuthMode.KEYS, admin_token=Secret(TOKEN))
+LINE = b'{"custom_id":"1","method":"POST","url":"/v1/chat/completions","body":{"model":"gpt-4","messages":[]}}\n'
+
+
+class World(NamedTuple):
+    gateways: list[Gateway]
+    clients: list[AsyncOpenAI]
+    """Of one key, at each of the gateways."""
+    key_id: str
+
+    async def counted(self) -> list[dict[str, object]]:
+        """Calls of all gateways that had usage."""
+        found: list[dict[str, object]] = []
+        for gateway in self.gateways:
+            calls = (await gateway.client.get("/api/v1/calls?limit=100", headers=ADMIN)).json()
+            found += [call for call in calls["data"] if call["input_tokens"]]
+        return found
+
+
+@pytest.fixture
+async def world(database_url: str, registry: Registry, sandbox: Sandbox) -> AsyncIterator[World]:
+    await registry.add_provider("openai", sandbox.url)
+    await registry.add_account("sk-a")
+    async with running_gateway(database_url, KEYED) as one, running_gateway(database_url, KEYED) as two:
+        made = (await one.client.post("/api/v1/keys", json={"name": "k", "owner": "ann"}, headers=ADMIN)).json()
+        for gateway in (one, two):
+            await gateway.serves(accounts=1)
+            await until(lambda gateway=gateway: gateway.snapshot.keys, 2.0, "the key")
+        clients = [AsyncOpenAI(base_url=f"{each.url}/v1", api_key=made["key"], max_retries=0) for each in (one, two)]
+        yield World([one, two], clients, made["id"])
+        for client in clients:
+            await client.close()
+
+
+async def test_a_response_in_the_background_is_counted_once_by_all_replicas(world: World) -> None:
+    one, two = world.clients
+    made = await one.responses.create(model="gpt-4", input="hi", background=True)
+    assert (made.status, made.usage) == ("queued", None)
+
+    await asyncio.gather(*(client.responses.retrieve(made.id) for client in (one, two) for _ in range(5)))
+
+    (counted,) = await world.counted()
+    assert (counted["endpoint"], counted["input_tokens"], counted["output_tokens"]) == ("responses.get", 7, 2)
+    assert counted["usage_of"] == {"id": made.id, "model": "gpt-4", "client_key_id": world.key_id}
+    metrics = (await world.gateways[0].client.get("/metrics", headers=ADMIN)).text
+    others = (await world.gateways[1].client.get("/metrics", headers=ADMIN)).text
+    assert 'gateway_tokens_total{direction="input",model=' in metrics + others
+
+
+async def test_its_stream_counts_it(world: World) -> None:
+    one, two = world.clients
+    stream = await one.responses.create(model="gpt-4", input="hi", background=True, stream=True)
+    made = [event async for event in stream][-1].response  # type: ignore[union-attr]  # the last event has it
+    await two.responses.retrieve(made.id)
+
+    (counted,) = await world.counted()
+    assert (counted["endpoint"], counted["usage_of"]) == ("responses.create", None)
+
+
+async def test_a_batch_is_counted_by_its_output(world: World) -> None:
+    one, two = world.clients
+    file = await one.files.create(file=("in.jsonl", LINE * 3), purpose="batch")
+    batch = await one.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h")
+    done = await two.batches.retrieve(batch.id)
+    assert done.output_file_id is not None
+
+    for client in (one, two, one):
+        await client.files.content(done.output_file_id)
+
+    (counted,) = await world.counted()
+    assert (counted["endpoint"], counted["input_tokens"], counted["output_tokens"]) == ("files.content", 3, 3)
+    assert counted["usage_of"]["id"] == done.output_file_id  # type: ignore[index]  # it is an object
+
+
+async def test_a_response_that_was_waited_for_is_counted_by_its_call(world: World) -> None:
+    one, two = world.clients
+    made = await one.responses.create(model="gpt-4", input="hi")
+    await two.responses.retrieve(made.id)
+
+    (counted,) = await world.counted()
+    assert counted["endpoint"] == "responses.create"
