@@ -53,8 +53,8 @@ class Level:
     """Starts unknown: `limit` is that of the first answer."""
 
     __slots__ = (
-        "_at", "_began", "_end", "_high", "_log", "_longest_s", "_low", "_mine", "_mine_at", "_misses", "_opened",
-        "_own", "_period_s", "_told_at", "freed", "kind", "left", "limit", "place", "rate", "sharers",
+        "_at", "_began", "_end", "_high", "_is_guess", "_log", "_longest_s", "_low", "_mine", "_mine_at", "_misses",
+        "_opened", "_own", "_period_s", "_told_at", "freed", "kind", "left", "limit", "place", "rate", "sharers",
     )  # fmt: skip
 
     def __init__(self, limit: float, now: Instant) -> None:
@@ -87,6 +87,8 @@ class Level:
         self._misses = [0.0, 0.0, 0.0]
         self._period_s = self._longest_s = 0.0
         self._end = float("-inf")
+        self._is_guess = False
+        """No answer told of `_end` yet."""
         self.kind = BUCKET
         self.rate = 0.0
         """Units a second over a long time; 0.0 = unknown."""
@@ -115,6 +117,7 @@ class Level:
         left = self.level(now) - amount
         if self.kind is FIXED and now >= self._end + GUARD_S - ROUNDING_S:
             self._began, self._end, self._opened = now, now + self._longest_s, 0.0
+            self._is_guess = True
         self._opened += amount
         if self.sharers > 1:
             self._mine, self._mine_at = max(self._mine_at_most(now) - amount, -self.limit), now
@@ -260,16 +263,20 @@ class Level:
         slack_s = 0.001 + reset_s * RESET_SLACK
         low, high = (used - 1) / (reset_s + slack_s), used / (reset_s - slack_s)
         tolerance_s = TOLERANCE_S + TOLERANCE * reset_s
+        is_same_end = abs(at + reset_s - self._end) <= tolerance_s
         fits = (
             low <= self._high and high >= self._low,
             not is_success or not self._period_s or abs(reset_s - self._period_s) <= tolerance_s,
-            at >= self._end - tolerance_s or abs(at + reset_s - self._end) <= tolerance_s,
+            at >= self._end - tolerance_s or is_same_end,
         )
         self._low, self._high = (max(low, self._low), min(high, self._high)) if fits[0] else (low, high)
         if not fits[1] or not self._period_s:
             self._period_s = reset_s
-        if not fits[2] or at >= self._end - tolerance_s:
-            self._end = at + reset_s
+        if self._is_guess or not is_same_end:
+            self._end, self._is_guess = at + reset_s, False
+        else:
+            # It was admitted a little after it was sent, so the window ends a little later: who knows best says latest.
+            self._end = max(self._end, at + reset_s)
         if any(fits) and not all(fits):
             self._misses = [miss + (not is_fit) for miss, is_fit in zip(self._misses, fits, strict=True)]
             if max(self._misses) > MOST_MISSES:

@@ -45,6 +45,8 @@ class LimitRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     period_s: Annotated[float, msgspec.Meta(gt=0)] = 60.0
     """Seconds. A day and more is called "per day" in messages, anything less "per min"."""
     algorithm: Algorithm = Algorithm.BUCKET
+    is_by_clock: bool = False
+    """Fixed windows end at moments of each holder's own, a period apart, whoever calls; else a first call opens one."""
     family: str | None = None
     """Name under which all models of this rule share one limit; None: each model has its own."""
     is_per_project: bool = False

@@ -63,9 +63,11 @@ class Bucket:
 class FixedWindow:
     """A window opens with the first call after the last one's end; nothing is freed before its end."""
 
-    def __init__(self, limit: float, period_s: float, now: float) -> None:
+    def __init__(self, limit: float, period_s: float, now: float, *, ends_at: float | None = None) -> None:
+        """`ends_at`: some end of a window by the clock; None: calls open them."""
         self.limit = limit
         self._period_s = period_s
+        self._ends_at = ends_at
         self._ends = now
         self._used = 0.0
 
@@ -77,7 +79,8 @@ class FixedWindow:
     def drain(self, amount: float, now: float) -> None:
         taken = min(amount, self.free(now))
         if now >= self._ends:
-            self._ends = now + self._period_s
+            passed_s = 0.0 if self._ends_at is None else (now - self._ends_at) % self._period_s
+            self._ends = now - passed_s + self._period_s
         self._used += taken
 
     def wait_for(self, amount: float, now: float) -> float:
@@ -131,11 +134,14 @@ class SlidingWindow:
         return self._takings[-1][0] - self._now if self._takings else 0.0
 
 
-def make_meter(algorithm: Algorithm, limit: float, period_s: float, now: float) -> Meter:
+def make_meter(
+    algorithm: Algorithm, limit: float, period_s: float, now: float, *, ends_at: float | None = None
+) -> Meter:
+    """`ends_at`: some end of a fixed window by the clock; None: calls open windows."""
     match algorithm:
         case Algorithm.BUCKET:
             return Bucket(limit, period_s, now)
         case Algorithm.FIXED:
-            return FixedWindow(limit, period_s, now)
+            return FixedWindow(limit, period_s, now, ends_at=ends_at)
         case Algorithm.SLIDING:
             return SlidingWindow(limit, period_s, now)

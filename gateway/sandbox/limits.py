@@ -2,6 +2,7 @@
 
 import math
 from functools import lru_cache
+from zlib import crc32
 
 import msgspec
 
@@ -101,7 +102,8 @@ class Limits:
         dimension = self._meters.get(name)
         if dimension is None:
             rule = self._rules[index]
-            meter = make_meter(rule.algorithm, limit, rule.period_s, now)
+            ends_at = rule.period_s * (crc32(holder.encode()) % 1000) / 1000 if rule.is_by_clock else None
+            meter = make_meter(rule.algorithm, limit, rule.period_s, now, ends_at=ends_at)
             dimension = self._meters[name] = Dimension(what, scope, rule.period_s, meter)
         return dimension
 

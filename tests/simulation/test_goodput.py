@@ -33,6 +33,17 @@ def test_overload_is_served_to_the_limit_and_wastes_nothing(algorithm, seed):
     assert result.waste <= MOST_WASTE
 
 
+@pytest.mark.parametrize("load", [0.9, 1.0, 1.5])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_windows_of_the_clock_are_used_to_their_limits(load, seed):
+    world = World(rules(Algorithm.FIXED, is_by_clock=True), seed=seed)
+    result = world.run(rate=load * 8 * EACH, capacity=8 * EACH, seconds=150)
+
+    assert result.served >= 0.99 * min(result.offered, result.capacity)
+    assert result.waste <= MOST_WASTE
+    assert result.refused == 0 or load >= 1
+
+
 def test_a_load_that_is_just_the_capacity_is_served():
     result = World(rules()).run(rate=8 * EACH, capacity=8 * EACH, seconds=200)
 
