@@ -219,6 +219,8 @@ class _Reading:
         if place is None:  # nobody's: an upstream says so in its own words
             return [Source(0, after=cursor)] if self._groups else []
         own = next((rank for rank, group in enumerate(self._groups) if place.account_id in group), -1)
+        if not self._query.is_by_time:
+            return self._in_turn(cursor, own)
         self._place = Place(0.0 if place.created_at is None else place.created_at.timestamp(), own)
         sources: list[Source[Item]] = []
         for rank, group in enumerate(self._groups):
@@ -230,6 +232,15 @@ class _Reading:
             sources.append(Source(rank, after=after))
         return sources
 
+    def _in_turn(self, cursor: str, own: int) -> list[Source[Item]]:
+        """Lists that no time merges stand one behind the other: from the cursor's own on."""
+        place = self._place = Place(0.0, own)
+        return [
+            Source(rank, after=cursor if rank == own else None)
+            for rank in range(len(self._groups))
+            if rank == own or comes_after(0.0, rank, place, is_newest_first=self._is_newest_first)
+        ]
+
     async def _read(self, sources: Sequence[Source[Item]]) -> list[Answer | None]:
         ends = await asyncio.gather(*(self._read_one(source) for source in sources), return_exceptions=True)
         for end in ends:
@@ -240,7 +251,7 @@ class _Reading:
     async def _read_one(self, source: Source[Item]) -> Answer | None:
         """Adds the account's next page. An upstream's refusal is given back."""
         is_backwards = not self._is_newest_first and not self._dialect.has_order
-        if is_backwards and source.after is None:
+        if is_backwards and (source.after is None or self._dialect.is_one_way):
             return await self._read_from_the_newest(source)
         page = await self._page(source, source.after, is_newest_first=self._is_newest_first)
         if isinstance(page, Answer) and page.status in NO_CURSOR and self._cursors.pop(source.rank, None) is not None:
@@ -257,13 +268,16 @@ class _Reading:
     async def _read_from_the_newest(self, source: Source[Item]) -> Answer | None:
         """All that is newer than the cursor, of a list that cannot begin with its oldest: from the other end."""
         items: list[Item] = []
+        cursor = self._query.after or self._query.before
         has_more = True
         while has_more:
             page = await self._page(source, items[-1].id if items else None, is_newest_first=True)
             if isinstance(page, Answer):
                 return page
-            items += page.items
-            has_more = page.has_more and bool(page.items) and not self._is_passed(source.rank, page.items[-1])
+            found = next((place for place, item in enumerate(page.items) if item.id == cursor), None)
+            items += page.items[:found]
+            is_passed = found is not None or (page.items and self._is_passed(source.rank, page.items[-1]))
+            has_more = page.has_more and bool(page.items) and not is_passed
         await self._sift(source, Page(tuple(reversed(items)), has_more=False))
         return None
 
@@ -315,7 +329,7 @@ class _Reading:
                 continue
             self._shown[item.id] = source.rank
             made_at = item.made_at or (None if binding is None else binding.created_at)
-            at = 0.0 if made_at is None else made_at.timestamp()
+            at = 0.0 if made_at is None or not self._query.is_by_time else made_at.timestamp()
             place = self._place
             if (
                 place is None

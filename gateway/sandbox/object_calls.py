@@ -11,7 +11,18 @@ from gateway.sandbox.answer import Answer, streamed, whole
 from gateway.sandbox.config import KeyConfig
 from gateway.sandbox.errors import ErrorKind, Names, worded, write_error
 from gateway.sandbox.form import Part, fields_of, read_form
-from gateway.sandbox.objects import COLLECTIONS, Fields, Objects, Place, Shelf, named_ids, place_of, write_page
+from gateway.sandbox.objects import (
+    COLLECTIONS,
+    OLDEST_FIRST,
+    ONE_WAY,
+    Fields,
+    Objects,
+    Place,
+    Shelf,
+    named_ids,
+    place_of,
+    write_page,
+)
 from gateway.sandbox.request import Request
 from gateway.sandbox.typed_streams import run_events, write_response_error, write_typed_error
 
@@ -101,7 +112,10 @@ def _answer(call: ObjectCall, headers: HeaderList) -> Answer:
     if place.id:
         return _one(call, headers)
     if method == "GET":
-        return _json(headers, write_page(call.shelf.listed(place.path), call.query))
+        unknown = {"order", "before"} if place.path in ONE_WAY else set()
+        first = {"order": "asc"} if place.path in OLDEST_FIRST else {}
+        query = first | {name: value for name, value in call.query.items() if name not in unknown}
+        return _json(headers, write_page(call.shelf.listed(place.path), query))
     if method == "POST":
         return _create(call, headers)
     raise Refused(ErrorKind(405, f"Not allowed to {method} on {call.request.path}.", code="method_not_supported"))

@@ -145,6 +145,14 @@ def named_ids(value: object) -> Iterator[str]:
             yield from named_ids(item)
 
 
+ONE_WAY = frozenset({"/batches", "/fine_tuning/jobs", "/audio/voice_consents"})
+"""Collections whose lists know neither `order` nor `before`."""
+
+
+OLDEST_FIRST = frozenset({"/chat/completions", "/evals"})
+"""Collections whose lists begin with the oldest unless they are asked for another order."""
+
+
 def write_page(objects: list[Fields], query: dict[str, str]) -> Fields:
     """A page of a list: `after`, `before`, `limit` (1 to 100, 20 by default), `order` (newest first by default)."""
     in_order = objects if query.get("order") == "asc" else objects[::-1]

@@ -14,6 +14,8 @@ from gateway.wire.objects import created_at
 DEFAULT_LIMIT: Final = 20
 SIFTED: Final = 100
 """Items that an account is asked for where many may be somebody else's."""
+_ORDER_BY: Final = "order_by"
+_TIMES: Final = frozenset({None, "", "created_at"})
 OLDEST_FIRST: Final = frozenset({"chat/completions", "evals"})
 """Kinds whose lists begin with the oldest when the caller asks for no order; all others with the newest."""
 
@@ -25,6 +27,8 @@ class Dialect(msgspec.Struct, frozen=True):
     before: str = "before"
     has_order: bool = True
     """Lists without one begin with the newest, and go back from a cursor by `before` alone."""
+    is_one_way: bool = False
+    """They know no `before` either: whoever goes back, reads from the newest on."""
     default_limits: Mapping[str, int] = MappingProxyType({})
     """Kind → what a page holds when the caller asks for no length, where it is not `DEFAULT_LIMIT`."""
     longest: int = 100
@@ -35,12 +39,16 @@ class Dialect(msgspec.Struct, frozen=True):
 _FILES: Final = MappingProxyType({"files": 10_000})
 OPENAIS: Final = Dialect(default_limits=_FILES, longest_of=_FILES)
 ANTHROPICS: Final = Dialect("after_id", "before_id", has_order=False, longest=1000)
+ONE_WAY: Final = Dialect(has_order=False, is_one_way=True)
+_ONE_WAY_LISTS: Final = frozenset({"batches", "fine_tuning/jobs", "audio/voice_consents"})
 _ANTHROPICS_LISTS: Final = frozenset({"messages/batches", "files"})
 
 
 def dialect_of(kind: str, schema: Schema) -> Dialect:
     """Anthropic's younger lists (skills, agents) have pages of another make, and no cursor that is an id."""
-    return ANTHROPICS if schema is Schema.ANTHROPIC and kind in _ANTHROPICS_LISTS else OPENAIS
+    if schema is Schema.ANTHROPIC:
+        return ANTHROPICS if kind in _ANTHROPICS_LISTS else OPENAIS
+    return ONE_WAY if kind in _ONE_WAY_LISTS else OPENAIS
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -67,6 +75,8 @@ class ListQuery(msgspec.Struct, frozen=True):
     before: str | None
     rest: tuple[tuple[str, str], ...]
     """Everything else, for the upstream to judge."""
+    is_by_time: bool = True
+    """False: by something that objects do not show (`order_by`), so each account's own order is all there is."""
 
 
 class _Page(msgspec.Struct):
@@ -95,7 +105,7 @@ def read_page(body: bytes) -> Page | None:
 
 def write_page(items: Sequence[Item], dialect: Dialect = OPENAIS, *, has_more: bool) -> bytes:
     """The page, each item's bytes as they came."""
-    page: dict[str, Any] = {"object": "list"} if dialect is OPENAIS else {}
+    page: dict[str, Any] = {} if dialect is ANTHROPICS else {"object": "list"}
     return msgspec.json.encode(
         page
         | {
@@ -111,7 +121,7 @@ def read_list_query(query: bytes, kind: str, dialect: Dialect = OPENAIS) -> List
     """None for a query that the upstream would refuse: it should say so itself."""
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
     values = dict(pairs)
-    if "order" in values and not dialect.has_order:
+    if "order" in values and not (dialect.has_order or dialect.is_one_way):
         return None
     limit = values.get("limit", str(dialect.default_limits.get(kind, DEFAULT_LIMIT)))
     order = values.get("order", "asc" if kind in OLDEST_FIRST else "desc")
@@ -125,6 +135,7 @@ def read_list_query(query: bytes, kind: str, dialect: Dialect = OPENAIS) -> List
         after=values.get(dialect.after) or None,
         before=values.get(dialect.before) or None,
         rest=tuple((name, value) for name, value in pairs if name not in read),
+        is_by_time=values.get(_ORDER_BY) in _TIMES,
     )
 
 
