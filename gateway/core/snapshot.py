@@ -154,6 +154,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     provider_id: ProviderId
     label: str
     credential: Credential
+    credential_mark: str | None = None
+    """Hex digits of its keyed digest, by which processes know that they speak of the same one; None: not known."""
     quota_group: str | None = None
     organization: str | None = None
     """Learned: it has no quota group, and shares its limits with others of this organisation."""

@@ -1,6 +1,6 @@
 """What processes tell each other about health, as the payload of a NOTIFY: versioned JSON below 8,000 bytes.
 
-    {"v":1,"from":"<sender>","parks":[[kind, holder, what, reason, strikes, since, until, probe, rejected], …],
+    {"v":1,"from":"<sender>","parks":[[kind, holder, what, reason, strikes, since, until, probe, rejected, mark], …],
      "recoveries":[[kind, holder, what], …], "uses":[[kind, holder, what], …],
      "organizations":[[account id, organisation, shared], …]}
 
@@ -54,6 +54,7 @@ class _Park(msgspec.Struct, frozen=True, array_like=True):
     until_at: datetime
     probe_at: datetime
     is_rejected: bool
+    credential_mark: str | None = None
 
 
 class _Membership(msgspec.Struct, frozen=True, array_like=True):
@@ -157,6 +158,7 @@ def _wire_park(park: Park) -> _Park:
         park.until_at,
         park.probe_at,
         park.is_rejected,
+        park.credential_mark,
     )
 
 
@@ -173,4 +175,5 @@ def _core_park(park: _Park) -> Park:
         until_at=park.until_at,
         probe_at=park.probe_at,
         is_rejected=park.is_rejected,
+        credential_mark=park.credential_mark,
     )

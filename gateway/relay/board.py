@@ -24,7 +24,7 @@ from gateway.core.cooldown import (
 )
 from gateway.core.ids import FOREVER, AccountId, CallId, Instant, ProviderId
 from gateway.core.outcome import Outcome, OutcomeKind, Scope, ScopeKind
-from gateway.core.parks import Park
+from gateway.core.parks import Park, is_of_another
 from gateway.core.selection import served_after
 from gateway.core.snapshot import Account, Snapshot
 from gateway.providers.base import ProviderKind
@@ -294,11 +294,21 @@ class Board:
 
     def _announce(self, scope: Scope, health: Health) -> None:
         if self._announcer is not None:
-            self._announcer.announce(park_of(scope, health, self._clock))
+            self._announcer.announce(park_of(scope, health, self._clock, mark=self._mark_of(scope)))
+
+    def _mark_of(self, scope: Scope) -> str | None:
+        """Of the account's credential, where the scope is one account's."""
+        account = self.snapshot.accounts.get(AccountId(scope.holder))
+        return None if account is None else account.credential_mark
 
     def hear_parks(self, parks: Iterable[Park]) -> None:
-        """Another process, or the table at the start, tells of parks."""
+        """Another process, or the table at the start, tells of parks.
+
+        A process that does not know yet of an account's new credential speaks of the old one.
+        """
         for park in parks:
+            if is_of_another(park.credential_mark, self._mark_of(park.scope)):
+                continue
             heard = health_of(park, self._clock)
             self._healths[park.scope] = told(self._healths.get(park.scope, BLANK), heard)
         self.epoch += 1

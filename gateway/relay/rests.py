@@ -47,8 +47,11 @@ def status_of(scope: Scope, health: Health, last_error: str, clock: Clock) -> Sc
     )
 
 
-def park_of(scope: Scope, health: Health, clock: Clock) -> Park:
-    """What the others are told. A rejection has no end: it is given a day, and `is_rejected` says the rest."""
+def park_of(scope: Scope, health: Health, clock: Clock, *, mark: str | None = None) -> Park:
+    """What the others are told. A rejection has no end: it is given a day, and `is_rejected` says the rest.
+
+    `mark`: of the credential that met it, where the scope is one account's.
+    """
     is_rejected = health.phase is Phase.REJECTED
     tomorrow = Instant(clock.now() + DAY)
     return Park(
@@ -59,6 +62,7 @@ def park_of(scope: Scope, health: Health, clock: Clock) -> Park:
         until_at=wall_at(tomorrow if is_rejected else health.until, clock),
         probe_at=wall_at(tomorrow if is_rejected else health.probe_at, clock),
         is_rejected=is_rejected,
+        credential_mark=mark,
     )
 
 

@@ -140,7 +140,7 @@ async def _upsert(connection: AsyncConnection, parks: Sequence[Park]) -> None:
 
 def _values_of(park: Park) -> dict[str, object]:
     values = msgspec.structs.asdict(park)
-    del values["scope"]
+    del values["scope"], values["credential_mark"]
     kind, holder, what = _key_of(park.scope)
     return {**values, "reason": park.reason.value, "scope_kind": kind, "holder": holder, "what": what}
 

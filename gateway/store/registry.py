@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.core.ids import ProviderId
+from gateway.core.parks import MARK_BYTES
 from gateway.core.snapshot import Account, ClientKey, Credential, Provider, Route, RowProblem, Snapshot, build_snapshot
 from gateway.store.auth_data import credential_text
 from gateway.store.cipher import BrokenSeal, Cipher, UnknownKey, is_sealed
@@ -78,6 +79,11 @@ class _Reading:
                 self.problems.append(RowProblem(table, str(row["id"]), str(refused)))
                 continue
             yield row, value
+
+    def mark_of(self, auth_data: object) -> str | None:
+        """By which other processes know the credential."""
+        text = credential_text(auth_data)
+        return None if text is None else self.cipher.digest(text)[:MARK_BYTES].hex()
 
     def doubt(self, table: str, row: Row, messages: Iterable[str]) -> None:
         self.problems.extend(RowProblem(table, str(row["id"]), message, is_skipped=False) for message in messages)
@@ -178,7 +184,8 @@ def _accounts(
         if provider is None:
             return None
         is_exact = provider.settings.exact_base_url
-        return account_of(row, auth_data, provider.auth_strategy, has_exact_url=is_exact)
+        account = account_of(row, auth_data, provider.auth_strategy, has_exact_url=is_exact)
+        return msgspec.structs.replace(account, credential_mark=reading.mark_of(auth_data))
 
     kept: list[Account] = []
     for row, account in reading.kept("accounts", rows, read):

@@ -1,5 +1,6 @@
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,6 +31,19 @@ def test_parks_and_recoveries_come_out_as_they_went_in() -> None:
     assert [message.sender for message in messages if message] == ["me", "me"]
     assert [message.parks for message in messages if message] == [(park(),), ()]
     assert [message.recoveries for message in messages if message] == [(), (recovered,)]
+
+
+def test_mark_of_a_credential_goes_along_and_older_releases_send_none() -> None:
+    marked = msgspec.structs.replace(park(), credential_mark="aaaaaaaa01")
+    (text,) = write_messages("me", parks=[marked])
+    payload = msgspec.json.decode(text)
+    payload["parks"][0].pop()
+
+    now, older = read_message(text), read_message(msgspec.json.encode(payload).decode())
+
+    assert now is not None
+    assert older is not None
+    assert (now.parks, older.parks) == ((marked,), (park(),))
 
 
 def test_no_news_is_no_message() -> None:

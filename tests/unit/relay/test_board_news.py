@@ -92,28 +92,6 @@ def test_failure_of_the_old_credential_does_not_park_the_new_one():
     assert kit.serving() == {"a"}
 
 
-@pytest.mark.parametrize("late", [REJECTED, limited(), Outcome(OutcomeKind.OUT_OF_QUOTA, 429)], ids=str)
-def test_late_failure_of_an_old_credential_does_not_park_a_new_one_that_was_never_parked(late):
-    kit = RelayKit("a")
-    in_flight = kit.take("a")
-    kit.set_accounts(account("a", key="sk-new"))
-
-    kit.board.observe(in_flight, late, kit.clock.now())
-
-    assert kit.serving() == {"a"}
-    assert kit.announcer.parks == []
-
-
-def test_late_failure_of_an_old_credential_speaks_for_its_quota_group():
-    kit = RelayKit(account("a", quota_group="org"), account("b", quota_group="org"))
-    in_flight = kit.take("a")
-    kit.set_accounts(account("a", quota_group="org", key="sk-new"), account("b", quota_group="org"))
-
-    kit.board.observe(in_flight, limited(), kit.clock.now())
-
-    assert kit.serving() == set()
-
-
 def test_park_of_a_quota_group_outlives_a_members_new_credential():
     kit = RelayKit(account("a", quota_group="org"))
     kit.observe("a", limited())

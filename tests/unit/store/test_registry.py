@@ -321,6 +321,21 @@ def test_only_plain_rows_are_sealed_and_rows_of_older_keys_wait_for_a_start() ->
     assert "hunter2" not in repr(loaded)
 
 
+def test_processes_know_a_credential_by_its_mark_however_the_row_holds_it() -> None:
+    sealed = CIPHER.seal({"api_key": "sk-1"}, str(UUID(int=2)))
+    rows = [
+        account(1, auth_data={"api_key": "sk-1"}),
+        account(2, auth_data=sealed),
+        account(3, auth_data={"api_key": "sk-3"}),
+    ]
+
+    marks = [found.credential_mark for found in load(accounts=rows).snapshot.accounts.values()]
+
+    assert marks[0] is not None
+    assert marks[0] == marks[1] != marks[2]
+    assert "sk-" not in marks[0]
+
+
 def test_a_default_provider_that_is_not_there_is_reported() -> None:
     loaded = read_tables(
         Tables([provider()], [], [], []), version=1, cipher=CIPHER, kinds=KINDS, default_provider="anthropic"
