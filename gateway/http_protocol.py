@@ -9,6 +9,7 @@ messages either (`send_at_once`), nor does a kept connection need a timer of its
 import asyncio
 import importlib
 import re
+from collections.abc import Callable
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -22,6 +23,9 @@ SILENCE_S = 60.0
 """For a whole head, from its first byte or the connection's beginning; between two reads of a body. As nginx has it."""
 HALF_S = 2.0
 """While the worker drains: for the rest of a request that has begun, from its last bytes on."""
+LINGER_S = 5.0
+"""How long the rest of a body is read, and dropped, behind an answer that ends the connection: were it closed at once,
+the kernel would reset it, and the caller could lose the answer. As nginx has it."""
 MAX_HEAD_BYTES = 65_536
 """Of a request line and its headers that come in more than one read; one read is bounded itself."""
 HEAD_TOO_LARGE = write_error(
@@ -54,14 +58,19 @@ def websocket_protocol(**parts: Any) -> asyncio.Protocol:  # noqa: ANN401  # uvi
 
 
 class CoalescingTransport:
-    """Stands before a transport. Everything but writing is the transport's own."""
+    """Stands before a transport. Everything but writing and closing is the transport's own."""
 
-    __slots__ = ("_loop", "_parts", "_transport")
+    __slots__ = ("_is_lingering", "_is_more_coming", "_loop", "_parts", "_transport")
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, is_more_coming: Callable[[], bool]
+    ) -> None:
+        """`is_more_coming`: whether the caller is still sending a request."""
         self._transport = transport
         self._loop = loop
+        self._is_more_coming = is_more_coming
         self._parts: list[bytes] = []
+        self._is_lingering = False
 
     def write(self, part: bytes) -> None:
         """Held until the next turn of the loop."""
@@ -70,31 +79,47 @@ class CoalescingTransport:
             self._loop.call_soon(self._flush)
 
     def close(self) -> None:
+        if self._is_lingering:
+            return
         self._flush()
-        self._transport.close()
+        if not self._transport.is_closing() and self._is_more_coming() and self._transport.can_write_eof():
+            self._is_lingering = True
+            self._transport.write_eof()
+            self._transport.resume_reading()
+            self._loop.call_later(LINGER_S, self._transport.close)
+        else:
+            self._transport.close()
 
     def is_closing(self) -> bool:
-        return self._transport.is_closing()
+        return self._is_lingering or self._transport.is_closing()
 
     def _flush(self) -> None:
         parts = self._parts
         if not parts:
             return
         self._parts = []
-        if not self._transport.is_closing():
+        if not (self._is_lingering or self._transport.is_closing()):
             self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  # whatever the transport has
         return getattr(self._transport, name)
 
 
+class DeafParser:
+    """Takes the place of a parser on a connection whose last request has come: what else comes is no HTTP."""
+
+    def feed_data(self, data: bytes) -> None:
+        """Drops it."""
+
+
 class CoalescingProtocol(HttpToolsProtocol):
     """For `uvicorn.Config(http=...)`. Bounds the head and the wait for a request, which uvicorn does not."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn says so itself
-        super().connection_made(CoalescingTransport(transport, self.loop))  # type: ignore[arg-type]  # fits by shape
         self._is_in_head = False
         self._is_in_body = False
+        coalescing = CoalescingTransport(transport, self.loop, lambda: self._is_in_body)
+        super().connection_made(coalescing)  # type: ignore[arg-type]  # fits by shape
         self._head_bytes = 0
         self._has_begun = False
         self._heard = self.loop.time()
@@ -151,6 +176,8 @@ class CoalescingProtocol(HttpToolsProtocol):
         self._is_in_head = False
         self._is_in_body = True
         super().on_headers_complete()
+        if self.cycle is not None and self.cycle.scope is self.scope:  # no upgrade, which asks for them again
+            self.headers = []  # of trailers, which say nothing here: behind a body one could change who calls
 
     def on_message_complete(self) -> None:
         self._is_in_body = False
@@ -239,8 +266,16 @@ class CoalescingProtocol(HttpToolsProtocol):
         return is_answering and (self._is_in_head or self.cycle.response_started or self.flow.read_paused)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's words, in a form that no SDK reads
-        """What came is no HTTP, or has a URL that is longer than the parser takes."""
-        if len(getattr(self, "url", b"")) >= MAX_HEAD_BYTES:
+        """What came is no HTTP, or has a URL that is longer than the parser takes.
+
+        A request before it that came whole is answered, and then the connection ends.
+        """
+        cycle = self.cycle
+        if cycle is not None and not (cycle.response_complete or self._is_in_body):
+            cycle.keep_alive = False
+            self.parser = DeafParser()  # type: ignore[assignment]  # fits by shape
+            self._is_in_head = False
+        elif len(getattr(self, "url", b"")) >= MAX_HEAD_BYTES:
             self._refuse_head()
         else:
             self._refuse(b"400 Bad Request", NO_HTTP)
@@ -258,7 +293,7 @@ class CoalescingProtocol(HttpToolsProtocol):
             length = b"content-length: %d\r\n" % len(body)
             head = b"HTTP/1.1 " + status + b"\r\ncontent-type: application/json\r\nconnection: close\r\n" + length
             self.transport.write(head + b"\r\n" + body)
-        self._is_in_head = False
+        self._is_in_head = self._is_in_body = False
         self.transport.close()
 
 

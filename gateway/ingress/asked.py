@@ -11,7 +11,7 @@ from gateway.wire.paths import check_path, usual_path
 from gateway.wire.query import has_flag
 from gateway.wire.realtime import SOCKETS
 
-OWN_METHODS = ("OPTIONS", "TRACE", "CONNECT")
+OWN_METHODS = ("TRACE", "CONNECT")
 """Methods that speak to the server next to the caller: they go no further."""
 USUAL_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 ANTHROPIC_VERSION = b"anthropic-version"

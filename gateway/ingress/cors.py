@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from gateway.core.errors import NotAllowed
 from gateway.providers.base import Headers
 
 _METHODS = b"GET, POST, DELETE, PUT, PATCH, OPTIONS"
@@ -28,11 +29,16 @@ class Cors(msgspec.Struct, frozen=True):
         )
 
     def preflight_headers(self, request: Mapping[bytes, bytes]) -> Headers | None:
-        """The answer to a preflight; None when `request` is none, or its origin is not let in."""
+        """The answer to a preflight; None when `request` is none. Raises NotAllowed when its origin is not let in."""
         origin = request.get(b"origin")
-        asked = request.get(b"access-control-request-method")
-        if origin is None or asked is None or not self.allows(origin):
+        if origin is None or b"access-control-request-method" not in request:
             return None
+        if not self.allows(origin):
+            raise NotAllowed(
+                "Pages of this origin may not call here. Operator: name it in `cors_origins`.",
+                param="origin",
+                code="origin_not_allowed",
+            )
         return (
             *self.answer_headers(request),
             (b"access-control-allow-methods", _METHODS),

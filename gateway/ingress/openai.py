@@ -9,7 +9,7 @@ import asyncio
 import msgspec
 
 from gateway.core.affinity import Bound, serving_all, upstream_names
-from gateway.core.call import BodyKind, Call, Endpoint, Schema
+from gateway.core.call import BodyKind, Call, Endpoint, ModelUse, Schema
 from gateway.core.errors import CallRefused, GatewayError, ModelNotFound, NotAllowed, ShuttingDown
 from gateway.core.ids import CallId, ModelName, ProviderId
 from gateway.core.outcome import OutcomeKind
@@ -26,7 +26,7 @@ from gateway.ingress.upload import json_in, read_upload, spooled_form
 from gateway.providers.base import Headers
 from gateway.relay.answer import Answer, ComingBody
 from gateway.relay.batch_file import read_batch, renamed_batch
-from gateway.relay.job import Body, Job, charged, fitted, renamed_places
+from gateway.relay.job import Body, Job, charged, fitted, renamed, renamed_places
 from gateway.relay.metering import CLIENT_GONE, Progress
 from gateway.relay.own_keys import OwnKey
 from gateway.relay.spooled import Spool, SpooledBody
@@ -208,9 +208,11 @@ class Exchange:
     async def _uploaded(self, endpoint: Endpoint, key: ClientKey | None, body: SpooledBody) -> Job:
         envelope = Envelope() if body.form is None else form_envelope(body.form, endpoint)
         call = self._call(endpoint, key, envelope)
-        if self._own_key is None and not endpoint.is_stateless:
-            if body.form is not None:
-                check_clear(body.form)
+        names_objects = self._own_key is None and not endpoint.is_stateless
+        lacks_model = call.model is None and endpoint.model is ModelUse.REQUIRED
+        if body.form is not None and (names_objects or lacks_model or (key is not None and key.models)):
+            check_clear(body.form)
+        if names_objects:
             batch = await read_batch(body) if endpoint.creates == "file" else None
             plain = await json_in(body, self._plane.max_json_bytes, is_owned=key is not None)
             named = references_of(call, peek_fields(plain), texts_of(body.form), body=plain)
@@ -253,6 +255,8 @@ class Exchange:
             call, body = self._with_others(call, key, envelope.other_models, body)
         pool = board.pools.pool_for(call) if own_key is None else plane.own_keys.pool_for(board.snapshot, call, own_key)
         sent = fitted(call, pool, envelope, body)
+        if sent is body and isinstance(body, bytes) and envelope.model is not None and key is not None and key.models:
+            sent = renamed(body, call.endpoint, envelope.model, envelope.model)  # wherever one is written
         if not pool.charges_answers and isinstance(body, bytes):
             call = charged(call, pool, body)
         if query and not pool.is_model_kept:

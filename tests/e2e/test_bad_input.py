@@ -152,7 +152,7 @@ async def test_a_body_that_is_no_json_object_is_a_400(pair, sandbox, body):
 
 PATHS = {
     "nothing": ("GET", "/v1/", 404, "unknown_url"),
-    "options": ("OPTIONS", "/v1/chat/completions", 405, "method_not_allowed"),
+    "connect": ("CONNECT", "/v1/chat/completions", 405, "method_not_allowed"),
     "trace": ("TRACE", "/v1/anything", 405, "method_not_allowed"),
     "below": ("GET", "/v1/files/../models", 400, "invalid_path"),
     "below-encoded": ("DELETE", "/v1/files/%2e%2e", 400, "invalid_path"),

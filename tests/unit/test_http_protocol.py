@@ -23,7 +23,7 @@ class Transport(asyncio.Transport):
     def __init__(self):
         super().__init__()
         self.written = []
-        self.is_closed = False
+        self.is_closed = self.is_half_closed = False
         self.closed = asyncio.Event()
 
     def write(self, data):
@@ -35,6 +35,12 @@ class Transport(asyncio.Transport):
 
     def is_closing(self):
         return self.is_closed
+
+    def can_write_eof(self):
+        return True
+
+    def write_eof(self):
+        self.is_half_closed = True
 
     def pause_reading(self):
         pass
@@ -154,3 +160,48 @@ async def test_connection_that_is_gone_leaves_no_timer_and_no_cycle_behind(serve
     assert server.protocol._idle is None
     assert server.protocol._watch is None
     assert AT_ONCE not in server.protocol.scope
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
+
+
+async def test_what_stands_behind_a_body_is_no_header(server):
+    server.protocol.data_received(CHUNKED + b"authorization: Bearer other\r\n\r\n")
+
+    assert server.protocol.scope["headers"] == [(b"host", b"x"), (b"transfer-encoding", b"chunked")]
+
+
+async def test_garbage_behind_a_request_does_not_take_its_answer(server):
+    await server.ask(GET + b"\x00\x01")
+    server.protocol.data_received(b"more of it")
+
+    assert server.answers.startswith(b"HTTP/1.1 200 OK")
+    assert server.answers.endswith(b"ok")
+    assert server.transport.is_closed
+
+
+async def test_garbage_alone_is_told(server):
+    await server.ask(GET)
+    await server.ask(b"\x00\x01")
+
+    assert server.answers.startswith(ANSWER + b"HTTP/1.1 400 Bad Request")
+    assert server.transport.is_closed
+
+
+async def test_an_answer_before_the_body_is_whole_is_not_cut_off_by_what_still_comes(server, monkeypatch):
+    monkeypatch.setattr("gateway.http_protocol.LINGER_S", 0.01)
+
+    await server.ask(b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 9\r\n\r\nabc")
+
+    assert server.answers.endswith(b"ok")
+    assert server.transport.is_half_closed
+    assert not server.transport.is_closed
+    server.protocol.data_received(b"def")
+    await server.transport.closed.wait()
+    assert server.answers.count(b"HTTP/1.1") == 1
+
+
+async def test_an_answer_behind_a_whole_request_ends_the_connection_at_once(server):
+    await server.ask(b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 3\r\n\r\nabc")
+
+    assert (server.transport.is_half_closed, server.transport.is_closed) == (False, True)

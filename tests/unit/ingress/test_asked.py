@@ -34,7 +34,7 @@ def test_every_request_has_a_row(method, path, name, sent):
     [
         ("GET", "", EndpointNotFound, "unknown_url"),
         ("GET", "//", EndpointNotFound, "unknown_url"),
-        ("OPTIONS", "/files", EndpointNotFound, "method_not_allowed"),
+        ("CONNECT", "/files", EndpointNotFound, "method_not_allowed"),
         ("TRACE", "/brand/new", EndpointNotFound, "method_not_allowed"),
         ("GET", "/files/..", InvalidCall, "invalid_path"),
         ("GET", "/realtime", InvalidCall, "upgrade_required"),
@@ -104,3 +104,7 @@ def test_a_body_that_a_known_endpoint_reads_must_be_json():
 
 def test_unknown_endpoints_may_go_without_a_model():
     assert endpoint_of("POST", "/brand/new").model is ModelUse.OPTIONAL
+
+
+def test_options_that_are_no_preflight_are_the_upstreams():
+    assert endpoint_of("OPTIONS", "/files").name == "other"

@@ -1,5 +1,6 @@
 import pytest
 
+from gateway.core.errors import NotAllowed
 from gateway.ingress.cors import Cors
 
 APP = b"https://app.example.com"
@@ -17,10 +18,15 @@ def test_named_origin_may_read_answers():
     assert b"retry-after-ms" in headers[b"access-control-expose-headers"]
 
 
+def assert_refused(cors, preflight):
+    with pytest.raises(NotAllowed) as refused:
+        cors.preflight_headers(preflight)
+    assert refused.value.code == "origin_not_allowed"
+
+
 @pytest.mark.parametrize(
     "request_headers",
     [
-        {},
         {b"origin": b"https://evil.example.com"},
         {b"origin": b"https://app.example.com.evil.com"},
         {b"origin": b"http://app.example.com"},
@@ -32,12 +38,16 @@ def test_others_get_nothing(request_headers):
     preflight = {**request_headers, b"access-control-request-method": b"POST"}
 
     assert CORS.answer_headers(request_headers) == ()
-    assert CORS.preflight_headers(preflight) is None
+    assert_refused(CORS, preflight)
+
+
+def test_who_has_no_origin_is_no_page():
+    assert CORS.answer_headers({}) == ()
 
 
 def test_without_origins_nobody_is_let_in():
     assert Cors().answer_headers({b"origin": APP}) == ()
-    assert Cors().preflight_headers(PREFLIGHT) is None
+    assert_refused(Cors(), PREFLIGHT)
 
 
 def test_star_lets_every_origin_in_by_its_name():

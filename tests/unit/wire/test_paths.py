@@ -45,7 +45,16 @@ def test_paths_that_could_be_read_as_others_do_not(path):
 
 
 @pytest.mark.parametrize(
-    "path", ["/organization/users", "//organization", "/%6frganization/x", "/Projects/x", "/projects", "/%2Fprojects"]
+    "path",
+    [
+        "/organization/users",
+        "//organization",
+        "/%6frganization/x",
+        "/Projects/x",
+        "/projects",
+        "/%2Fprojects",
+        "/v1/projects",
+    ],
 )
 def test_administration_is_refused_however_it_is_written(path):
     with pytest.raises(NotAllowed):
