@@ -1,6 +1,7 @@
 """Anthropic: its own API, and OpenAI's chat completions translated to it.
 
     /v1/chat/completions ─▶ POST /v1/messages, translated (wire/openai_anthropic)
+    /v1/responses        ─▶ the same (wire/responses_anthropic)
     /v1/messages…, and what nobody knows ─▶ the same path, bytes unchanged
     any other endpoint of OpenAI's ─▶ 400
 
@@ -17,7 +18,7 @@ from gateway.core.hints import ANTHROPIC_NAMES
 from gateway.core.outcome import ErrorBody
 from gateway.core.snapshot import AuthStrategy, Credential, Provider, StreamUsage, Validation
 from gateway.providers.auth import header_value
-from gateway.providers.base import Destination, Headers, destination_like
+from gateway.providers.base import Destination, Headers, Translation, destination_like
 from gateway.providers.limit_headers import limit_names
 from gateway.providers.openai_compatible import Differences, OpenAICompatible
 from gateway.wire.openai_anthropic.reader import TranslatedReader
@@ -32,6 +33,7 @@ _VERSION_HEADER: Final = b"anthropic-version"
 _BETA_HEADER: Final = b"anthropic-beta"
 _WORKSPACE_HEADER: Final = b"anthropic-workspace-id"
 _CHAT: Final = "chat.completions"
+_RESPONSE: Final = "responses.create"
 _MESSAGES: Final = "/messages"
 _SERVED: Final = ("models.", "files.", "skills.", "other")
 """Names of endpoints, or how they begin, that both APIs have at the same paths."""
@@ -44,10 +46,10 @@ class ChatTranslation:
     def write_request(self, fields: dict[str, Any], model: str, *, is_stream: bool) -> bytes:
         return write_request(fields, model, is_stream=is_stream)
 
-    def read_answer(self, body: bytes, *, created: int) -> bytes | None:
+    def read_answer(self, body: bytes, *, created: int, asked: bytes) -> bytes | None:  # noqa: ARG002  # not repeated
         return read_answer(body, created=created)
 
-    def read_stream(self, call: Call, *, created: int) -> TranslatedReader:
+    def read_stream(self, call: Call, *, created: int, asked: bytes) -> TranslatedReader:  # noqa: ARG002  # the same
         return TranslatedReader(call.endpoint, hides_usage=not call.asks_usage, created=created)
 
     def write_error(self, error: ErrorBody, *, status: int) -> bytes:
@@ -65,14 +67,18 @@ class AnthropicDestination(Destination, frozen=True):
     """Comma-separated; empty: none."""
 
 
-def _translated(endpoint: Endpoint) -> ChatTranslation | None:
+def _translated(endpoint: Endpoint) -> Translation | None:
     if endpoint.name == _CHAT:
         return _TRANSLATION
+    if endpoint.name == _RESPONSE:
+        from gateway.providers.anthropic_responses import RESPONSES  # noqa: PLC0415  # most workers never need it
+
+        return RESPONSES
     if endpoint.schema is Schema.ANTHROPIC or endpoint.name.startswith(_SERVED):
         return None
     raise InvalidCall(
         f"The provider of this model speaks Anthropic's API: it has no {endpoint.path or 'such endpoint'}. Call "
-        "/v1/chat/completions or /v1/messages.",
+        "/v1/chat/completions, /v1/responses or /v1/messages.",
         param="model",
         code="endpoint_not_supported",
     )
@@ -107,7 +113,7 @@ def _placed(common: Destination, provider: Provider, credential: Credential) -> 
 def _asked(call: Call, headers: Headers, destination: Destination) -> tuple[Call, Headers]:
     if isinstance(destination, AnthropicDestination):
         headers = _with_version(headers, destination)
-    if call.endpoint.name == _CHAT:
+    if call.endpoint.name in {_CHAT, _RESPONSE}:
         call = msgspec.structs.replace(call, path=_MESSAGES, query=b"")
     elif call.endpoint.name == "models.list" and not call.query:
         call = msgspec.structs.replace(call, query=_ALL_MODELS)  # else it lists twenty

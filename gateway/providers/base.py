@@ -145,12 +145,15 @@ class Translation(Protocol):
         """The body that goes upstream, from the caller's decoded one, which passed the checks. Raises InvalidCall."""
         ...
 
-    def read_answer(self, body: bytes, *, created: int) -> bytes | None:
-        """A whole answer as the caller reads it; None when it is none. `created`: epoch seconds."""
+    def read_answer(self, body: bytes, *, created: int, asked: bytes) -> bytes | None:
+        """A whole answer as the caller reads it; None when it is none.
+
+        `created`: epoch seconds. `asked`: the caller's body, which some answers repeat.
+        """
         ...
 
-    def read_stream(self, call: Call, *, created: int) -> EventReader:
-        """The reader of an upstream's stream, which gives the caller's events."""
+    def read_stream(self, call: Call, *, created: int, asked: bytes) -> EventReader:
+        """The reader of an upstream's stream, which gives the caller's events. The rest as `read_answer`."""
         ...
 
     def write_error(self, error: ErrorBody, *, status: int) -> bytes:

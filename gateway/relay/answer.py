@@ -52,3 +52,5 @@ class Answer(msgspec.Struct, frozen=True):
     outcome: OutcomeKind = OutcomeKind.OK
     code: str | None = None
     """The error code that the caller reads in the body; None for a success."""
+    shows_objects: bool = True
+    """False: it was translated. Ids in it name nothing that an account has."""

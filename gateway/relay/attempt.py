@@ -199,12 +199,13 @@ class Attempts:
             return Failed(outcome, _refusal_of(outcome, source.reader.error, job.call.endpoint.schema))
         body = StreamingBody(source=source, board=self._board, clock=self._clock, progress=job.progress)
         ok = Outcome(OutcomeKind.OK, answer.status)
-        return Begun(ok, Answer(answer.status, self._passed_headers(answer.headers, is_body_new=True), coming=body))
+        headers = self._passed_headers(answer.headers, is_body_new=True)
+        return Begun(ok, Answer(answer.status, headers, coming=body, shows_objects=pool.translation is None))
 
     def _reader(self, job: Job, lease: Lease) -> EventReader:
         call, translation = job.call, job.pool.translation
         if translation is not None:
-            return translation.read_stream(call, created=self._epoch_s())
+            return translation.read_stream(call, created=self._epoch_s(), asked=job.asked)
         return reader_for(call.endpoint, hides_usage=job.pool.kind.hides_usage(call, lease.member.destination))
 
     def _epoch_s(self) -> int:
@@ -226,7 +227,7 @@ class Attempts:
         if not _is_json(body) and job.call.endpoint.model is not ModelUse.NONE:
             return Failed(NOT_JSON, UpstreamFailed("The upstream's answer was not JSON."))
         if job.pool.translation is not None:
-            translated = job.pool.translation.read_answer(body, created=self._epoch_s())
+            translated = job.pool.translation.read_answer(body, created=self._epoch_s(), asked=job.asked)
             if translated is None:
                 return Failed(NOT_JSON, UpstreamFailed("The upstream's answer was none to this call."))
             body = translated
@@ -239,12 +240,13 @@ class Attempts:
         headers = self._passed_headers(answer.headers, is_body_new=True)
         if answer.status in MADE:
             headers = with_our_location(headers, lease.member.destination)
-        return Begun(ok, Answer(answer.status, headers, body))
+        return Begun(ok, Answer(answer.status, headers, body, shows_objects=job.pool.translation is None))
 
     def _failed_whole(self, error: ErrorBody, answer: UpstreamAnswer, body: bytes, job: Job) -> Failed:
         """A success that is none. A whole response that failed is an answer too: as it came, if nobody does better."""
         outcome = classify_stream_error(error)
         is_response = job.call.endpoint.stream is StreamKind.RESPONSES and is_object(body)
+        is_response = is_response and job.pool.translation is None
         if not is_response or job.call.is_stream:  # the SDKs take a body for an empty stream
             return Failed(outcome, _refusal_of(outcome, error, job.call.endpoint.schema))
         masked = masked_identifiers_in_bytes(body)

@@ -41,6 +41,11 @@ class Job(msgspec.Struct, frozen=True):
     plan: Plan = Plan()
     """What it has been through: a call whose stream broke does not go back to the account that broke it."""
 
+    @property
+    def asked(self) -> bytes:
+        """The caller's body, where it is in memory: what translated answers repeat of it."""
+        return self.written if isinstance(self.written, bytes) else b""
+
 
 def fitted(call: Call, pool: Pool, envelope: Envelope, body: Body) -> Body:
     """`body` as it may go to the pool: checked against the pool's rules, naming the pool's model.

@@ -43,7 +43,7 @@ class Learning:
         account = self._account_of(progress)
         if account is None or bound is None or answer.outcome is not OutcomeKind.OK or not 200 <= answer.status < 300:
             return answer
-        if makes_nothing(call, bound):
+        if makes_nothing(call, bound) or not answer.shows_objects:
             return answer
         if answer.coming is not None:
             await self._store(self._located(answer, call) + self._named(bound), call, bound, account)

@@ -81,6 +81,8 @@ def _sent_of(endpoint: Endpoint) -> Sent | None:
 
 def _is_kept(job: Job) -> bool:
     """Whether the upstream keeps the answer. Responses it keeps unless it is told not to, and in a conversation."""
+    if job.pool.translation is not None:
+        return False  # it is not even asked to
     if not isinstance(job.body, bytes):
         return True  # a form: nobody can tell
     asked = _decode(job.body)

@@ -12,6 +12,7 @@ from litestar import Litestar
 Litestar([])
 loaded = {name.partition(".")[0] for name, module in sys.modules.items() if module is not None}
 assert "litestar" in loaded
+assert not [name for name in sys.modules if name.endswith(("anthropic_responses", "providers.assertion"))]
 assert not loaded & {"pydantic", "pydantic_core", "rich", "pygments", "httpx2", "websockets", "alembic"}, loaded
 """
 

@@ -1,8 +1,28 @@
 """A stream of Messages, read as the chat chunks it says."""
 
+from collections.abc import Callable
+from typing import Protocol
+
 from gateway.core.call import Endpoint
 from gateway.wire.openai_anthropic.stream import ChatTranslator
 from gateway.wire.stream import StreamReader
+
+
+class Translator(Protocol):
+    @property
+    def is_broken(self) -> bool: ...
+
+
+class Reader(Protocol):
+    is_broken: bool
+    is_done: bool
+
+
+def read_translated(reader: Reader, feed: Callable[[bytes], bytes], translator: Translator, events: bytes) -> bytes:
+    """What goes on of translated events, which `reader` is fed by `feed`. What breaks the one breaks the other."""
+    sent = feed(events) if events else b""
+    reader.is_broken = reader.is_broken or (translator.is_broken and not reader.is_done)
+    return sent
 
 
 class TranslatedReader(StreamReader):
@@ -16,14 +36,9 @@ class TranslatedReader(StreamReader):
         self._translator = ChatTranslator(created=created)
 
     def feed(self, chunk: bytes) -> bytes:
-        return self._read_translated(self._translator.feed(chunk))
+        return read_translated(self, super().feed, self._translator, self._translator.feed(chunk))
 
     def finish(self) -> bytes | None:
-        sent = self._read_translated(self._translator.finish())
+        sent = read_translated(self, super().feed, self._translator, self._translator.finish())
         added = super().finish()
         return None if added is None else sent + added
-
-    def _read_translated(self, events: bytes) -> bytes:
-        sent = super().feed(events) if events else b""
-        self.is_broken = self.is_broken or (self._translator.is_broken and not self.is_done)
-        return sent

@@ -62,7 +62,9 @@ class StopDetails(msgspec.Struct, gc=False):
     explanation: str | None = None
 
 
-class _Message(msgspec.Struct):
+class Message(msgspec.Struct):
+    """A whole answer."""
+
     content: list[Block]
     id: str = ""
     model: str = ""
@@ -71,7 +73,7 @@ class _Message(msgspec.Struct):
     usage: dict[str, Any] = {}
 
 
-_decode: Final = msgspec.json.Decoder(_Message).decode
+_decode: Final = msgspec.json.Decoder(Message).decode
 
 
 def read_answer(body: bytes, *, created: int) -> bytes | None:
@@ -82,7 +84,7 @@ def read_answer(body: bytes, *, created: int) -> bytes | None:
         return None
 
 
-def _translated(message: _Message, created: int) -> bytes:
+def _translated(message: Message, created: int) -> bytes:
     choice = {
         "index": 0,
         "message": _message(message),
@@ -138,7 +140,7 @@ def _code(error: ErrorBody, status: int) -> str | None:
     return ERROR_CODES.get(error.type or "")
 
 
-def _message(message: _Message) -> dict[str, Any]:
+def _message(message: Message) -> dict[str, Any]:
     texts = [block.text for block in message.content if block.type == "text"]
     thoughts = [block.thinking for block in message.content if block.type == "thinking"]
     calls = list(_tool_calls(message.content))

@@ -107,13 +107,17 @@ def test_limits_are_read_by_anthropics_names_or_the_rows():
     assert ANTHROPIC.destination_of(own, KEY).limit_names.telling == {b"x-left"}
 
 
-def test_only_chat_completions_are_translated():
-    assert ANTHROPIC.translation_for(find("POST", "/chat/completions")) is not None
+def test_chat_completions_and_responses_are_translated():
+    for path in ("/chat/completions", "/responses"):
+        assert ANTHROPIC.translation_for(find("POST", path)) is not None
+        assert prepare(call(path)).target == b"/v1/messages"
     for method, path in (("POST", "/messages"), ("GET", "/models"), ("POST", "/files")):
         assert ANTHROPIC.translation_for(find(method, path)) is None
 
 
-@pytest.mark.parametrize("path", ["/embeddings", "/responses", "/completions", "/audio/speech", "/images/generations"])
+@pytest.mark.parametrize(
+    "path", ["/embeddings", "/responses/compact", "/completions", "/audio/speech", "/images/generations"]
+)
 def test_what_anthropic_has_not_is_refused_and_says_what_it_has(path):
     with pytest.raises(InvalidCall, match=f"it has no {path}") as caught:
         ANTHROPIC.translation_for(find("POST", path))
