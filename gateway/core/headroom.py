@@ -49,8 +49,8 @@ class Headroom:
 
     __slots__ = (
         "_answers", "_charged", "_freed", "_levels", "_names", "_order", "_others", "_own_name", "_pace", "_place",
-        "_produced", "_quiet_until", "_refusals", "_refused_at", "_requests", "_strangers", "_tokens", "learn_from",
-        "offset", "token_limit", "used_at",
+        "_produced", "_quiet_until", "_refusals", "_refused_at", "_requests", "_strangers", "_tokens", "is_awaited",
+        "learn_from", "offset", "token_limit", "used_at",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -61,6 +61,8 @@ class Headroom:
         self._own_name = ""
         self._place = 0
         """This process' among those that share the scope, in the order of their names."""
+        self.is_awaited = False
+        """Somebody was set aside until it has room again."""
         self.used_at = Instant(float("-inf"))
         """When the last call was sent."""
         self.token_limit = float("inf")

@@ -21,8 +21,9 @@ GUARD_S = 0.01
 """We know when a call was sent, not when it was admitted: what a window frees is used so much later."""
 SHORTEST_RESET_S = 0.02
 """Resets are rounded to milliseconds: shorter ones tell no pace."""
-ROUNDING_S = 1e-6
-"""Sums of floats: less is no time."""
+SOONEST_S = 0.0005
+"""Shorter waits are none: a sleep is no more exact, and the time that is left is a rounding of floats. Who is let go so
+little before a window ends counts as of the next one: else any number would go in that moment."""
 RESET_SLACK = 0.005
 """Resets are exact but for half a percent."""
 TOLERANCE_S = 0.05
@@ -110,12 +111,12 @@ class Level:
         if self.kind is SLIDING:
             self._expire(now)
             return self.left
-        return self.limit if now >= self._end + GUARD_S - ROUNDING_S else self.left
+        return self.limit if now >= self._end + GUARD_S - SOONEST_S else self.left
 
     def take(self, amount: float, now: Instant) -> None:
         """So much is sent now."""
         left = self.level(now) - amount
-        if self.kind is FIXED and now >= self._end + GUARD_S - ROUNDING_S:
+        if self.kind is FIXED and now >= self._end + GUARD_S - SOONEST_S:
             self._began, self._end, self._opened = now, now + self._longest_s, 0.0
             self._is_guess = True
         self._opened += amount
@@ -219,7 +220,7 @@ class Level:
                 return 0.0
             return max(self._slid(max(over, 1e-9), now), self._slid(-level, now) if level < 0 else 0.0)
         over_s = max(0.0, self._end + GUARD_S - now)
-        if over_s <= ROUNDING_S or (level >= 0 and self._opened + needed <= self.part + 1e-9):
+        if over_s <= SOONEST_S or (level >= 0 and self._opened + needed <= self.part + 1e-9):
             return 0.0
         # What others had not taken so late in the window they will hardly take any more.
         late = max(0.0, self._end - self._told_at) / self._longest_s if self._longest_s else 1.0
@@ -250,7 +251,7 @@ class Level:
 
     def _expire(self, now: Instant) -> None:
         log, lasts_s = self._log, self._period_s + GUARD_S
-        while log and log[0][0] + lasts_s - now <= ROUNDING_S:  # as `_slid` says it
+        while log and log[0][0] + lasts_s - now <= SOONEST_S:  # as `_slid` says it
             amount = log.popleft()[1]
             self.left = min(self.limit, self.left + amount)
             self.freed += amount

@@ -20,9 +20,9 @@ from gateway.relay.credentials import Credentials
 from gateway.relay.headrooms import note_head, note_produced
 from gateway.relay.job import Job
 from gateway.relay.lease import Books, Lease
+from gateway.relay.member import Member
 from gateway.relay.opened import OpenedSocket
 from gateway.relay.passing import PassingBody
-from gateway.relay.pool import Member
 from gateway.relay.ports import Clock, Upstream, UpstreamAnswer, UpstreamSocket
 from gateway.relay.source import EventSource
 from gateway.relay.streaming import StreamingBody

@@ -25,7 +25,8 @@ from gateway.core.outcome import Outcome, OutcomeKind
 from gateway.core.snapshot import Account
 from gateway.relay.board import Board
 from gateway.relay.job import Job
-from gateway.relay.pool import Member, Pool
+from gateway.relay.member import Member
+from gateway.relay.pool import Pool
 
 SERVED_S = 10.0
 """A model that was served so short a time ago is there: who refuses it lacks it."""

@@ -1,9 +1,10 @@
 """This worker's live view: the current snapshot and its pools, the health of every scope, the load of every account.
 
 Rules of this file: decisions about health are `core/cooldown`'s, this file only keeps their results; every change that
-may make a view wrong moves `epoch`; nothing here awaits.
+may make a view wrong is noted, by scope; nothing here awaits.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from random import Random
 
@@ -23,6 +24,7 @@ from gateway.core.cooldown import (
     told,
 )
 from gateway.core.ids import FOREVER, AccountId, CallId, Instant, ProviderId
+from gateway.core.level import SOONEST_S
 from gateway.core.outcome import Outcome, OutcomeKind, Scope, ScopeKind
 from gateway.core.parks import Park, is_of_another
 from gateway.core.selection import served_after
@@ -31,14 +33,17 @@ from gateway.providers.base import ProviderKind
 from gateway.relay.breakers import Breakers
 from gateway.relay.headrooms import note_refusal
 from gateway.relay.lease import Lease
-from gateway.relay.picking import restore, set_aside
-from gateway.relay.pool import Member, Pool, View
+from gateway.relay.member import Member
+from gateway.relay.pool import Pool
 from gateway.relay.pools import Pools
 from gateway.relay.ports import Announcer, Clock
 from gateway.relay.rests import ScopeStatus, health_of, park_of, status_of
+from gateway.relay.view import View
 
 PROBE_PASSES_S = 1.0
 """A probe that was not refused within this time has passed (SPEC §4)."""
+REMEMBERED = 256
+"""Changes; a view that missed more is made anew."""
 MAX_HEALTHS = 50_000
 """Beyond this many scopes, those that have recovered are dropped."""
 
@@ -53,6 +58,9 @@ class Board:
         self._rng = rng
         self._announcer = announcer
         self.epoch = 0
+        """How many changes there were that views must be told of."""
+        self._news: deque[Scope | None] = deque(maxlen=REMEMBERED)
+        """The last of them: the scope that changed; None: more than one."""
         self.in_flight_calls = 0
         """Attempts under way on all accounts, answers that are still coming among them."""
         self.on_change: Callable[[], None] = lambda: None
@@ -91,43 +99,49 @@ class Board:
     # -- views ---------------------------------------------------------------------------------------------------
 
     def view(self, pool: Pool, now: Instant) -> View:
-        """Who may be tried now. Kept until something changes, so that a call costs no look at every account."""
+        """Who may be tried now. Kept, and told what changed, so that a call costs no look at every account."""
         view = pool.view
-        if view is None or view.epoch != self.epoch or now >= view.valid_until:
+        if view is None or now >= view.valid_until or (view.epoch != self.epoch and not self._tell(view, pool, now)):
             view = pool.view = self._view_of(pool, now)
-        elif view.spent and view.spent[0][0] <= now:
-            restore(view, now)
+        if view.turns.first_at <= now:
+            broken = self.breakers.resting(pool, now)
+            for member in view.turns.due(now):
+                self._place(view, member, now, broken)
+        if view.spent.first_at <= now:
+            view.restore(now)
         return view
 
     def _view_of(self, pool: Pool, now: Instant) -> View:
-        tiers: dict[int, list[Member]] = {}
-        dimmed: set[AccountId] = set()
-        resting: list[tuple[AccountId, Resting]] = []
-        valid_until = FOREVER
         broken = self.breakers.resting(pool, now)
+        view = View(pool.members, self.epoch, FOREVER if broken is None else broken.wake_at)
         for member in pool.members:
-            rest, changes_at = self._rest_of(member, now) if self._healths else (None, FOREVER)
-            if broken is not None and (rest is None or rest.wake_at < broken.wake_at):
-                rest, changes_at = broken, broken.wake_at
-            if rest is None:
-                tiers.setdefault(member.account.tier, []).append(member)
-            else:
-                resting.append((member.account_id, rest))
-            dim_until = self._dimmed_until(member) if self._healths else now
-            if dim_until > now:
-                dimmed.add(member.account_id)
-                changes_at = min(changes_at, dim_until)
-            valid_until = min(valid_until, changes_at)
-        in_order = tuple(tiers[tier] for tier in sorted(tiers))
-        return View(
-            self.epoch,
-            valid_until,
-            in_order,
-            frozenset(dimmed),
-            tuple(resting),
-            set_aside(in_order, now),
-            is_bounded=any(member.account.max_concurrency is not None for member in pool.members),
-        )
+            self._place(view, member, now, broken)
+        return view
+
+    def _tell(self, view: View, pool: Pool, now: Instant) -> bool:
+        """Moves the members that what happened since concerns. False: it concerns all."""
+        missed = self.epoch - view.epoch
+        if missed > len(self._news) or self.breakers.is_any_open:
+            return False
+        view.epoch = self.epoch
+        for scope in list(self._news)[-missed:]:
+            if scope is None:
+                return False
+            for member in pool.members_of(scope.holder):
+                if scope in member.scopes:
+                    self._place(view, member, now)
+        return True
+
+    def _place(self, view: View, member: Member, now: Instant, broken: Resting | None = None) -> None:
+        rest, changes_at, is_dimmed = broken, FOREVER, False
+        if self._healths:
+            own_rest, changes_at = self._rest_of(member, now)
+            if own_rest is not None and (broken is None or own_rest.wake_at >= broken.wake_at):
+                rest = own_rest
+            dimmed_until = self._dimmed_until(member)
+            if dimmed_until > now:
+                changes_at, is_dimmed = min(changes_at, dimmed_until), True
+        view.place(member, rest, now, changes_at=changes_at, is_dimmed=is_dimmed)
 
     def _rest_of(self, member: Member, now: Instant) -> tuple[Resting | None, Instant]:
         """Why the member rests (None: it may be tried), and when that changes by itself."""
@@ -171,7 +185,7 @@ class Board:
         if self._healths:
             self._start_probes(lease, now)
         if self.breakers.is_any_open and self.breakers.start_probe(lease):
-            self.epoch += 1
+            self._note(None)
         return lease
 
     def _start_probes(self, lease: Lease, now: Instant) -> None:
@@ -180,8 +194,7 @@ class Board:
             if health is not None and health.may_probe(now) and self._probe_of(scope, health) is None:
                 self._probes[scope] = lease
                 lease.probes += (scope,)
-        if lease.probes:
-            self.epoch += 1
+                self._note(scope)
 
     def released(self, lease: Lease) -> None:
         """Called by the lease, once."""
@@ -191,10 +204,11 @@ class Board:
         for scope in lease.probes:
             if self._probes.get(scope) is lease:
                 self._end_probe(scope, lease)
+                self._note(scope)
         if self.breakers.is_any_open:
             self.breakers.released(lease)
         if lease.probes or lease.member.account.max_concurrency is not None:
-            self._changed()
+            self.on_change()
 
     def _end_probe(self, scope: Scope, lease: Lease) -> None:
         """One that was not refused in time has passed, whatever it came to; one that ended before it says nothing."""
@@ -212,6 +226,7 @@ class Board:
             self.breakers.passed(lease, now)
             if self._healths:
                 self._heal(lease, outcome, now)
+            self._note_room(member, now)
             return
         self.breakers.observe(lease, outcome, now)
         scope = self._scope_hit(member, outcome)
@@ -227,7 +242,7 @@ class Board:
         if health is before:
             return
         self._healths[scope] = health
-        self.epoch += 1
+        self._note(scope)
         self._bound_healths(now)
         if health.phase is not Phase.READY and (health.until > before.until or before.phase is Phase.READY):
             self._errors[scope] = outcome.message
@@ -240,6 +255,13 @@ class Board:
         """The account has another credential by now: what the old one comes to says nothing of it."""
         account = self.snapshot.accounts.get(member.account_id)
         return account is not None and account.credential != member.account.credential
+
+    def _note_room(self, member: Member, now: Instant) -> None:
+        """An answer may have told that a call fits sooner than was believed."""
+        for index, headroom in enumerate(member.headrooms):
+            if headroom.is_awaited and headroom.wait_s(1, now) <= SOONEST_S:
+                headroom.is_awaited = False
+                self._note([scope for scope in member.scopes if scope.kind is ScopeKind.HOLDER_MODEL][index])
 
     def _scope_hit(self, member: Member, outcome: Outcome) -> Scope | None:
         if outcome.limit_name is not None:
@@ -263,7 +285,8 @@ class Board:
                 self.on_recovered(lease.member.account, scope, before)
                 if self._announcer is not None:
                     self._announcer.announce_recovery(scope)
-            self._changed()
+            self._note(scope)
+            self.on_change()
 
     def _put(self, scope: Scope, health: Health) -> None:
         """`since` is kept for a while even when nothing else is: an old failure must not count again."""
@@ -278,6 +301,7 @@ class Board:
             ]
             resting.sort(key=lambda item: item[1].until)  # those that come back first are the least loss
             self._healths = dict(resting[-MAX_HEALTHS * 3 // 4 :])
+            self._note(None)
 
     def tidy(self) -> None:
         """Drops what no longer says anything, so that memory stays flat and the usual call meets an empty table."""
@@ -286,8 +310,13 @@ class Board:
         self._errors = {scope: text for scope, text in self._errors.items() if scope in self._healths}
         self.pools.tidy(now)
 
-    def _changed(self) -> None:
+    def _note(self, scope: Scope | None) -> None:
+        """Views may be wrong now: where they look at that scope, or (None) altogether."""
         self.epoch += 1
+        self._news.append(scope)
+
+    def _changed(self) -> None:
+        self._note(None)
         self.on_change()
 
     # -- other processes and people ------------------------------------------------------------------------------
@@ -311,12 +340,12 @@ class Board:
                 continue
             heard = health_of(park, self._clock)
             self._healths[park.scope] = told(self._healths.get(park.scope, BLANK), heard)
-        self.epoch += 1
+            self._note(park.scope)
 
     def hear_recoveries(self, scopes: Iterable[Scope]) -> None:
         """Another process saw these scopes serve, or an operator cleared them."""
         self._forget(scopes, is_told=False)
-        self._changed()
+        self.on_change()
 
     def _forget(self, scopes: Iterable[Scope], *, is_told: bool) -> None:
         """Nothing is held against them, and what is still under way does not count. `is_told`: to the others, too."""
@@ -325,13 +354,14 @@ class Board:
             if scope in self._healths:
                 self._healths[scope] = Health(since=now)
             self._errors.pop(scope, None)
+            self._note(scope)
             if is_told and self._announcer is not None:
                 self._announcer.announce_recovery(scope)
 
     def lift(self, scopes: Iterable[Scope]) -> None:
         """What they were parked for was no fault of theirs, here and in every other process."""
         self._forget(scopes, is_told=True)
-        self._changed()
+        self.on_change()
 
     def holders_parked_for(self, reason: OutcomeKind) -> set[str]:
         """Who rests for that reason."""

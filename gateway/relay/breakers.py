@@ -24,7 +24,8 @@ from gateway.core.outcome import Outcome, OutcomeKind
 from gateway.core.snapshot import Snapshot
 from gateway.providers.base import Origin
 from gateway.relay.lease import Lease
-from gateway.relay.pool import Member, Pool
+from gateway.relay.member import Member
+from gateway.relay.pool import Pool
 
 MAX_MODELS = 4096
 """Callers choose model names: beyond this many those that nothing is known against are dropped."""

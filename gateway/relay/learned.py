@@ -1,7 +1,7 @@
 """What a worker learns of models from answers: which were ever served, and how their limits are called."""
 
 from gateway.core.ids import ProviderId
-from gateway.relay.pool import Member
+from gateway.relay.member import Member
 
 MAX_LIMIT_NAMES = 4096
 MAX_NAMES_OF_ONE = 4

@@ -5,7 +5,8 @@ from typing import Protocol
 from gateway.core.headroom import Sent
 from gateway.core.ids import CallId, Instant
 from gateway.core.outcome import Outcome, Scope
-from gateway.relay.pool import Member, Pool
+from gateway.relay.member import Member
+from gateway.relay.pool import Pool
 
 
 class Keeper(Protocol):

@@ -23,10 +23,12 @@ from gateway.relay.attempt import Attempts, Failed
 from gateway.relay.blast import BlastRadius
 from gateway.relay.board import Board
 from gateway.relay.job import Job
+from gateway.relay.member import Member
 from gateway.relay.picking import pick, refill_of, too_large
-from gateway.relay.pool import Member, Pool, View, no_headroom, no_room, resting_of
+from gateway.relay.pool import Pool, no_headroom, no_room, resting_of
 from gateway.relay.ports import Clock
 from gateway.relay.spooled import held_bytes
+from gateway.relay.view import View
 from gateway.relay.waiting import Ticket, Waiting
 from gateway.wire.envelope import prompt_prefix
 
@@ -75,7 +77,7 @@ class Relay:
                 job = self._board.pools.refreshed(job)
                 view = self._board.view(job.pool, now)
                 member, resting = self._look(run, view, job, now)
-                match self._step(run, view, resting, now, has_candidate=member is not None):
+                match self._step(run, job, resting, now, has_candidate=member is not None):
                     case Try():
                         if run.ticket is not None:
                             self._leave_line(run)
@@ -121,9 +123,9 @@ class Relay:
             return [Resting(None, turn, FOREVER)]  # it came in time and keeps its place
         return [Resting(OutcomeKind.RATE_LIMITED, turn, turn)]
 
-    def _step(self, run: _Run, view: View, resting: list[Resting], now: Instant, *, has_candidate: bool) -> Step:
+    def _step(self, run: _Run, job: Job, resting: list[Resting], now: Instant, *, has_candidate: bool) -> Step:
         plan = run.plan
-        if not has_candidate and plan.last is None and not view.tiers and not view.resting:
+        if not has_candidate and plan.last is None and not job.pool.members:
             return Stop(
                 NoAccountAvailable("No account is configured for this model. Tell the operator of this gateway.")
             )

@@ -23,7 +23,8 @@ from gateway.relay.attempt import Attempts, Failed
 from gateway.relay.credentials import Credentials
 from gateway.relay.job import Job
 from gateway.relay.lease import Lease
-from gateway.relay.pool import Load, Member, Pool
+from gateway.relay.member import Load, Member
+from gateway.relay.pool import Pool
 from gateway.relay.ports import Clock, Upstream
 from gateway.wire.headers import own_key_answer_headers
 

@@ -1,22 +1,19 @@
 """Which member of a pool a call goes to: one that may be tried and whose limits have room for it.
 
 Rules of this file: nobody looks at all members for one call. A member that is found without room is set aside until
-it has some again, so that who comes next does not meet it; each goes aside once for what is missing.
-
-    tiers ──chosen, but no room for any call──▶ spent ──its time has come──▶ tiers
+it has some again (`view`), so that who comes next does not meet it; each goes aside once for what is missing.
 """
 
-from bisect import bisect_left, insort
 from collections.abc import Callable, Collection, Sequence
-from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 from gateway.core.attempts import Plan
 from gateway.core.ids import FOREVER, AccountId, Instant
-from gateway.relay.pool import Member, Pool, Spent, View, candidates_of
+from gateway.core.level import SOONEST_S
+from gateway.relay.member import Member
+from gateway.relay.pool import Pool, candidates_of
+from gateway.relay.view import View
 
-SOONEST_S = 0.0005
-"""Shorter waits are none: a sleep is no more exact, and the time that is left is a rounding of floats."""
 REFILL_KEPT_S = 0.25
 """How long a pool's refill is believed before it is added up anew."""
 
@@ -53,7 +50,7 @@ def pick(
             continue
         for_any_s = member.wait_s(1, now)
         if for_any_s > SOONEST_S:
-            _set_aside(view, member, Instant(now + for_any_s))
+            view.set_aside(member, Instant(now + for_any_s))
         else:
             excluded = {*excluded, member.account_id}
             room_at = min(room_at, Instant(now + wait_s))
@@ -74,43 +71,6 @@ def too_large(plan: Plan, pool: Pool, refuser: Member, asked: int | None) -> Pla
     return plan.too_large_for(small, has_larger=bool(large))
 
 
-def set_aside(tiers: Sequence[list[Member]], now: Instant) -> list[Spent]:
-    """Takes members without room out of their tiers; for a view that is being made."""
-    spent: list[Spent] = []
-    for index, tier in enumerate(tiers):
-        waits = [member.wait_s(1, now) for member in tier]
-        if any(waits):
-            spent.extend(
-                (Instant(now + wait_s), member.rank, index, member)
-                for member, wait_s in zip(tier, waits, strict=True)
-                if wait_s > SOONEST_S
-            )
-            tier[:] = [member for member, wait_s in zip(tier, waits, strict=True) if wait_s <= SOONEST_S]
-    heapify(spent)
-    return spent
-
-
-def restore(view: View, now: Instant) -> None:
-    """Members that were set aside and whose time has come may be tried again."""
-    spent = view.spent
-    while spent and spent[0][0] <= now:
-        _, _, index, member = heappop(spent)
-        insort(view.tiers[index], member, key=_rank)
-
-
-def _set_aside(view: View, member: Member, until: Instant) -> None:
-    for index, tier in enumerate(view.tiers):
-        place = bisect_left(tier, member.rank, key=_rank)
-        if place < len(tier) and tier[place] is member:
-            del tier[place]
-            heappush(view.spent, (until, member.rank, index, member))
-            return
-
-
-def _rank(member: Member) -> int:
-    return member.rank
-
-
 def refill_of(pool: Pool, view: View, tokens: int, now: Instant) -> float:
     """Calls of so many tokens a second that the pool's accounts serve over a long time; 0.0 = unknown."""
     kept_until, refill = pool.refill
@@ -121,7 +81,7 @@ def refill_of(pool: Pool, view: View, tokens: int, now: Instant) -> float:
 
 
 def _refill_of(view: View, tokens: int) -> float:
-    members = [*(member for tier in view.tiers for member in tier), *(member for _, _, _, member in view.spent)]
+    members = [*(member for tier in view.tiers for member in tier), *(member for _, member in view.spent)]
     holders = {member.account.holder: member for member in members}
     rates = [min(headroom.refill(tokens) for headroom in member.headrooms) for member in holders.values()]
     return sum(rates) if all(rates) else 0.0

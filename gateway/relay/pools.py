@@ -21,7 +21,8 @@ from gateway.relay.affiliations import Affiliations
 from gateway.relay.headrooms import Headrooms
 from gateway.relay.job import Job
 from gateway.relay.learned import Learned
-from gateway.relay.pool import Load, Member, Pool
+from gateway.relay.member import Load, Member
+from gateway.relay.pool import Pool
 from gateway.relay.ports import Clock
 
 MAX_POOLS = 4096

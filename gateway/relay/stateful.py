@@ -21,7 +21,7 @@ from gateway.relay.board import Board
 from gateway.relay.job import Job
 from gateway.relay.learning import Learning
 from gateway.relay.lists import Lists
-from gateway.relay.pool import Member
+from gateway.relay.member import Member
 from gateway.relay.ports import Clock
 from gateway.relay.restart import RestartingRelay
 from gateway.relay.settling import Settling

@@ -32,8 +32,9 @@ from gateway.relay.fallbacks import FallbackRelay
 from gateway.relay.job import Job
 from gateway.relay.lease import Lease
 from gateway.relay.loop import Relay
+from gateway.relay.member import Member
 from gateway.relay.metering import Progress
-from gateway.relay.pool import Member, Pool
+from gateway.relay.pool import Pool
 from gateway.relay.restart import RestartingRelay
 from gateway.relay.waiting import Waiting
 from gateway.telemetry.events import CallRecord

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gateway.core.headroom import SHARER_S, Headroom
 from gateway.core.hints import Quota, RateLimits
 from gateway.core.ids import Instant
-from gateway.core.level import Freeing
+from gateway.core.level import SOONEST_S, Freeing
 from gateway.sandbox.config import Algorithm
 from gateway.sandbox.limiter import make_meter
 
@@ -55,6 +55,18 @@ class Upstream:
                 self.now += max(wait_s, 0.0005)
             else:
                 self.send()
+
+
+def known(algorithm, limit=10):
+    """An upstream whose way of freeing the headroom has found out."""
+    upstream = Upstream(algorithm, limit)
+    rng = Random(3)
+    while upstream.served < limit:
+        upstream.now += rng.expovariate(limit / 3.0)
+        if upstream.wait_s() <= 0:
+            upstream.send()
+    upstream.keep_busy(20.0)
+    return upstream
 
 
 def sent_once(headroom, *, now=0.0, tokens=1):
@@ -153,14 +165,7 @@ def test_forgotten_limits_let_everything_through():
 )
 @pytest.mark.parametrize("limit", [5, 10, 200])
 def test_ways_of_freeing_are_told_apart(algorithm, kind, limit):
-    upstream = Upstream(algorithm, limit)
-    rng = Random(3)
-    while upstream.served < limit:
-        upstream.now += rng.expovariate(limit / 3.0)
-        if upstream.wait_s() <= 0:
-            upstream.send()
-
-    upstream.keep_busy(20.0)
+    upstream = known(algorithm, limit)
 
     assert upstream.headroom.level_of("requests").kind is kind
 
@@ -210,3 +215,18 @@ def test_wait_is_bounded_and_never_negative_whatever_is_told(steps):
         wait_s = headroom.wait_s(3, Instant(now))
 
         assert 0.0 <= wait_s < 10_000
+
+
+@pytest.mark.parametrize("algorithm", [Algorithm.FIXED, Algorithm.SLIDING])
+def test_last_moment_of_a_window_lets_no_more_through_than_the_next_one_has(algorithm):
+    upstream = known(algorithm)
+    while upstream.wait_s() <= SOONEST_S:
+        upstream.send()
+    upstream.now += upstream.wait_s() - 0.9 * SOONEST_S
+
+    sent = 0
+    while upstream.wait_s() <= SOONEST_S and sent < 100:
+        sent_once(upstream.headroom, now=upstream.now)
+        sent += 1
+
+    assert 1 <= sent <= 10

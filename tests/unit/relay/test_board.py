@@ -109,7 +109,7 @@ def test_doubt_dims_an_account_for_ten_seconds():
     kit = RelayKit("a", "b")
     kit.observe("a", Outcome(OutcomeKind.TIMED_OUT))
 
-    now_dimmed = kit.board.view(kit.pool(), kit.clock.now()).dimmed
+    now_dimmed = set(kit.board.view(kit.pool(), kit.clock.now()).dimmed)
     kit.clock.move(10.1)
     later = kit.board.view(kit.pool(), kit.clock.now())
 

@@ -121,6 +121,16 @@ class AnyBoard(RuleBasedStateMachine):
                     health = self.kit.board._healths.get(scope)
                     assert health is None or health.phase == "ready" or health.may_probe(now)
 
+    @invariant()
+    def views_that_were_told_are_those_that_are_made_anew(self):
+        board, now = self.kit.board, self.kit.clock.now()
+        for model in MODELS:
+            pool = self.kit.pool(model)
+            told, anew = board.view(pool, now), board._view_of(pool, now)
+            assert told.tiers == anew.tiers
+            assert told.resting == anew.resting
+            assert told.dimmed == anew.dimmed
+
 
 AnyBoard.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 TestAnyBoard = AnyBoard.TestCase

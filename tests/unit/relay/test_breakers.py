@@ -193,7 +193,7 @@ def test_an_account_that_rests_longer_than_the_breaker_keeps_its_reason():
 
     view = kit.board.view(kit.pool(), kit.clock.now())
 
-    reasons = {account_id: (rest.reason, rest.is_broken) for account_id, rest in view.resting}
+    reasons = {account_id: (rest.reason, rest.is_broken) for account_id, rest in view.resting.items()}
     assert reasons == {"a": (OutcomeKind.RATE_LIMITED, False), "b": (OutcomeKind.UPSTREAM_ERROR, True)}
 
 

@@ -1,0 +1,67 @@
+"""One account in a pool, with its live load."""
+
+from gateway.core.cooldown import ScopeNames
+from gateway.core.headroom import Headroom
+from gateway.core.ids import AccountId, Instant
+from gateway.core.outcome import Scope
+from gateway.core.snapshot import Account
+from gateway.providers.base import Destination
+from gateway.relay.affiliations import Watch
+
+
+class Load:
+    """What this worker has running on one account. Mutable; one per account, kept over snapshots."""
+
+    __slots__ = ("in_flight", "served")
+
+    def __init__(self) -> None:
+        self.in_flight = 0
+        self.served = 0.0
+        """Calls taken divided by weight: a virtual time. Who has the least goes first among equally loaded accounts."""
+
+
+class Member:
+    """One account in a pool. Immutable but for the load it points at."""
+
+    __slots__ = (
+        "account", "account_id", "destination", "headrooms", "load", "names", "rank", "scopes", "watch", "weight",
+    )  # fmt: skip
+
+    def __init__(  # what a member is, by name
+        self,
+        account: Account,
+        load: Load,
+        names: ScopeNames,
+        scopes: tuple[Scope, ...],
+        destination: Destination,
+        headrooms: tuple[Headroom, ...],
+    ) -> None:
+        self.account = account
+        self.account_id: AccountId = account.id
+        self.weight = account.weight
+        self.load = load
+        self.names = names
+        self.scopes = scopes
+        self.destination = destination
+        self.headrooms = headrooms
+        """Of its model's scope, and of every family whose limit the model shares."""
+        self.watch: Watch | None = None
+        """What is learned of its organisation; None where an operator grouped it."""
+        self.rank = 0
+        """Its place among the pool's members."""
+
+    def has_room(self) -> bool:
+        limit = self.account.max_concurrency
+        return limit is None or self.load.in_flight < limit
+
+    @property
+    def token_limit(self) -> float:
+        """A call that is charged more never fits; infinite where that is not known."""
+        return min(headroom.token_limit for headroom in self.headrooms)
+
+    def wait_s(self, tokens: int, now: Instant) -> float:
+        """Seconds until a call that is charged so many tokens fits its limits; 0.0 where none are known."""
+        longest = 0.0
+        for headroom in self.headrooms:
+            longest = max(longest, headroom.wait_s(tokens, now))
+        return longest

@@ -1,0 +1,126 @@
+"""Where members of a pool are, and how they come and go."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.attempts import Resting
+from gateway.core.hints import Quota, RateLimits
+from gateway.core.ids import FOREVER, Instant
+from gateway.core.outcome import Outcome, OutcomeKind
+from gateway.relay.view import Agenda, View
+from tests.fakes.relay_kit import RelayKit, account
+
+NOW = Instant(1000.0)
+REST = Resting(OutcomeKind.OUT_OF_QUOTA, Instant(1300.0), Instant(1300.0))
+
+
+def members(*rows):
+    return RelayKit(*rows).pool().members
+
+
+def names(some):
+    return [member.account_id for member in some]
+
+
+def use_up(member, *, period_s=4.0):
+    """Its limit of ten has no room for a call: one comes back each 0.4 s."""
+    headroom = member.headrooms[0]
+    headroom.learn(RateLimits(requests=Quota(10, 0, period_s)), headroom.take(1, NOW), NOW, is_success=True)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from(["put", "drop", "due"]), st.floats(0, 10)), max_size=40))
+def test_agenda_knows_whose_moment_comes_first(steps):
+    some, agenda, model = members(*"abcdef"), Agenda(), {}
+    for index, what, at in steps:
+        member = some[index]
+        if what == "due":
+            due = {member for member, moment in model.items() if moment <= at}
+            assert set(agenda.due(Instant(at))) == due
+            model = {member: moment for member, moment in model.items() if member not in due}
+        elif what == "drop" or member in model:
+            assert agenda.drop(member) is (model.pop(member, None) is not None)
+        else:
+            agenda.put(member, Instant(at))
+            model[member] = at
+        assert agenda.first_at == min(model.values(), default=FOREVER)
+        assert {member: moment for moment, member in agenda} == model
+
+
+def test_member_is_in_one_place_at_a_time():
+    (member,) = members("a")
+    view = View((member,), 0, FOREVER)
+
+    view.place(member, None, NOW, is_dimmed=True)
+    assert (names(view.tiers[0]), view.resting, view.dimmed) == (["a"], {}, {"a"})
+    view.place(member, REST, NOW, changes_at=REST.wake_at)
+    assert (view.tiers[0], view.resting, view.dimmed) == ([], {"a": REST}, set())
+    use_up(member)
+    view.place(member, None, NOW)
+    assert (view.tiers[0], view.resting, [one for _, one in view.spent]) == ([], {}, [member])
+    assert view.turns.first_at == FOREVER
+
+
+def test_who_was_set_aside_comes_back_to_its_place_when_its_time_has_come():
+    some = members("a", "b", account("z", tier=1))
+    view = View(some, 0, FOREVER)
+    for member in some:
+        view.place(member, None, NOW)
+
+    view.set_aside(some[0], Instant(NOW + 0.4))
+    assert [names(tier) for tier in view.tiers] == [["b"], ["z"]]
+    view.restore(Instant(NOW + 0.3))
+    assert [names(tier) for tier in view.tiers] == [["b"], ["z"]]
+    view.restore(Instant(NOW + 0.4))
+
+    assert [names(tier) for tier in view.tiers] == [["a", "b"], ["z"]]
+
+
+def test_a_park_moves_its_members_and_leaves_the_view():
+    kit = RelayKit("a", "b", account("c", quota_group="org"), account("d", quota_group="org"))
+    view = kit.board.view(kit.pool(), kit.clock.now())
+
+    kit.observe("c", Outcome(OutcomeKind.OUT_OF_QUOTA, 429))
+
+    assert kit.serving() == {"a", "b"}
+    assert kit.board.view(kit.pool(), kit.clock.now()) is view
+
+
+def test_more_changes_than_are_remembered_make_the_view_anew(monkeypatch):
+    kit = RelayKit("a", "b")
+    view = kit.board.view(kit.pool(), kit.clock.now())
+    for number in range(300):
+        kit.observe("a", Outcome(OutcomeKind.RATE_LIMITED, 429, retry_after_s=5.0), model=f"model-{number}")
+    kit.observe("b", Outcome(OutcomeKind.OUT_OF_QUOTA, 429))
+
+    assert kit.serving() == {"a"}
+    assert kit.board.view(kit.pool(), kit.clock.now()) is not view
+
+
+@pytest.mark.parametrize("remaining", [9, 0], ids=["room", "none"])
+def test_answer_that_tells_of_room_brings_back_who_was_set_aside(remaining):
+    kit = RelayKit("a", "b")
+    pool = kit.pool()
+    use_up(pool.members[0], period_s=400.0)
+    assert kit.serving() == {"b"}
+    lease = kit.board.take(pool, pool.members[0], kit.clock.now())
+
+    kit.clock.move(0.1)
+    limits = RateLimits(requests=Quota(10, remaining, 4.0))
+    pool.members[0].headrooms[0].learn(limits, lease.sent[0], kit.clock.now(), is_success=True)
+    kit.board.observe(lease, Outcome(OutcomeKind.OK, 200), kit.clock.now())
+
+    assert kit.serving() == ({"a", "b"} if remaining else {"b"})
+
+
+def test_release_of_an_account_that_may_serve_few_at_once_costs_no_new_view():
+    kit = RelayKit(account("a", max_concurrency=1), "b")
+    lease = kit.take("a")
+    view = kit.board.view(kit.pool(), kit.clock.now())
+    rings = []
+    kit.board.on_change = lambda: rings.append(True)
+
+    lease.release()
+
+    assert rings == [True]
+    assert kit.board.view(kit.pool(), kit.clock.now()) is view
