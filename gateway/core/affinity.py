@@ -32,11 +32,16 @@ ENCRYPTED: Final = "encrypted_content"
 AUDIO: Final = "audio"
 """An audio reply of a chat, which a later turn names."""
 
-UNREADABLE_KINDS: Final = frozenset({ITEMS, ENCRYPTED, AUDIO, MODELS, "uploads", "realtime/calls"})
+PROMPTS: Final = "prompts"
+WORKFLOWS: Final = "workflows"
+MADE_BY_HAND: Final = frozenset({PROMPTS, WORKFLOWS})
+"""In a provider's dashboard: everybody's, and found by asking with the call itself (`relay/asking_around`)."""
+
+UNREADABLE_KINDS: Final = MADE_BY_HAND | {ITEMS, ENCRYPTED, AUDIO, MODELS, "uploads", "realtime/calls"}
 """Objects that no `GET` reads: one that is unknown here cannot be looked for."""
 UNLISTED_KINDS: Final = UNREADABLE_KINDS | {RESPONSES, "conversations", "threads"}
 """Objects that no list shows."""
-PASSING_KINDS: Final = UNLISTED_KINDS - {MODELS, "conversations", "threads"} | {CHATS}
+PASSING_KINDS: Final = UNLISTED_KINDS - MADE_BY_HAND - {MODELS, "conversations", "threads"} | {CHATS}
 """Made by the million, and gone upstream within a month: their rows go, too."""
 
 

@@ -40,6 +40,7 @@ from gateway.wire.errors import error_headers, write_error
 from gateway.wire.headers import max_wait_s, request_headers
 from gateway.wire.multipart import check_clear
 from gateway.wire.paths import check_path
+from gateway.wire.places import form_fields
 from gateway.wire.query import model_in, replace_model
 from gateway.wire.references import Named, may_refer, references_of, texts_of
 
@@ -215,7 +216,10 @@ class Exchange:
         if names_objects:
             batch = await read_batch(body) if endpoint.creates == "file" else None
             plain = await json_in(body, self._plane.max_json_bytes, is_owned=key is not None)
-            named = references_of(call, peek_fields(plain), texts_of(body.form), body=plain)
+            fields = peek_fields(plain)
+            if endpoint.model_places and body.form is not None:
+                fields |= form_fields(body.form, endpoint.model_places)
+            named = references_of(call, fields, texts_of(body.form), body=plain)
             job = await self._bound(call, key, envelope, body, named, batch)
         else:
             job = self._job(call, key, envelope, body)

@@ -13,6 +13,7 @@ import msgspec
 
 from gateway.core.affinity import (
     ENCRYPTED,
+    MADE_BY_HAND,
     MODELS,
     RESPONSES,
     UNREADABLE_KINDS,
@@ -129,7 +130,9 @@ class Affinity:
                     code="ids_unavailable",
                     retry_after_s=2.0,
                 )
-        return found
+        # What only a dashboard makes cannot be made anew: without its account it is looked for again.
+        snapshot = self._board.snapshot
+        return {id_: one for id_, one in found.items() if one.kind not in MADE_BY_HAND or holders_of(snapshot, one)}
 
     async def _looked_for(self, call: Call, reference: Reference) -> Binding | None:
         """Where an unknown id is, when it is anywhere but in the only place where it can be."""

@@ -1,7 +1,7 @@
 """Learns ids from answers, before the caller can use them: from a whole body, from the events of a stream, a header.
 
 Rules of this file: what goes to the caller is not touched; an answer, or a stream's last event, waits for its ids to be
-stored, 100 ms at most. A stream's first events are read, and the one that ends it; what lies between makes nothing.
+stored, 100 ms at most. Of a stream the first events are read, those that name what a tool made, and the last.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from gateway.core.affinity import MODELS, Binding, Bound, Reference, realm_of
+from gateway.core.affinity import MADE_BY_HAND, MODELS, Binding, Bound, Reference, realm_of
 from gateway.core.call import Call
 from gateway.core.outcome import OutcomeKind
 from gateway.core.snapshot import Account
@@ -28,6 +28,8 @@ MEDIA: Final = ("images.", "audio.")
 FIRST_EVENTS: Final = 4
 LAST_EVENTS: Final = (b"response.completed", b"response.incomplete", b"response.failed", b"thread.run.completed")
 """Names in the events that end a stream and show all that it made."""
+MADE_IN_PASSING: Final = (b'"container_id"', b'"file_path"', b"thread.message.completed")
+"""In events between them that name what a tool has just made: its caller may go for it before the end."""
 MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 
 
@@ -87,7 +89,11 @@ class Learning:
 
     def _named(self, bound: Bound) -> list[Seen]:
         """What the call named, unknown till now: it succeeded, so that is here."""
-        return [Seen(one.id, one.kind) for one in bound.unknown if not one.is_soft and one.kind != MODELS]
+        return [
+            Seen(one.id, one.kind)
+            for one in bound.unknown
+            if (not one.is_soft and one.kind != MODELS) or one.kind in MADE_BY_HAND
+        ]
 
     def _located(self, answer: Answer, call: Call) -> list[Seen]:
         if call.endpoint.creates != "realtime_call":
@@ -121,10 +127,11 @@ class _StreamLearning:
             self._saved = None
 
     def _look(self, piece: bytes) -> bool:
-        """Whether the stream's end is in this piece, or past it: what was learned must be stored before it goes on."""
+        """Whether what was learned must be stored before the piece goes on: the stream's end is in it, or past it."""
         splitter, is_end = self._splitter, not piece
         for event in splitter.feed(piece) if splitter is not None and piece else ():
             is_last = any(name in event[:200] for name in LAST_EVENTS) or event.startswith(b"data: [DONE]")
+            is_last = is_last or any(name in event for name in MADE_IN_PASSING)
             is_end = is_end or is_last
             if self._events < FIRST_EVENTS or is_last:
                 self._events += 1

@@ -17,6 +17,7 @@ from gateway.core.outcome import OutcomeKind
 from gateway.core.selection import choose
 from gateway.core.snapshot import SelectionStrategy
 from gateway.relay.answer import Answer
+from gateway.relay.asking_around import AskingAround
 from gateway.relay.board import Board
 from gateway.relay.job import Job
 from gateway.relay.learning import Learning
@@ -52,6 +53,7 @@ class StatefulRelay:
         self._lists = lists
         self._learning = learning
         self._settling = settling
+        self._around = AskingAround(relay=relay.relay_call, board=board, clock=clock)
         self._board = board
         self._clock = clock
         self._rng = rng
@@ -66,6 +68,7 @@ class StatefulRelay:
             answer = await self._at_home(job)
         else:
             answer = await self._relay.relay_call(job)
+        answer = await self._around.answer(job, answer)
         answer = await self._learning.learned(answer, job.call, job.bound, job.progress)
         return await self._settling.settled(answer, job.call, job.bound, job.progress)
 

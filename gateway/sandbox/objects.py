@@ -51,11 +51,14 @@ COLLECTIONS: dict[str, Collection] = {
     "/audio/voices": Collection("voice_", "audio.voice", "Voice"),
     "/audio/voice_consents": Collection("cons_", "audio.voice_consent", "Consent"),
     "/realtime/calls": Collection("rtc_", "realtime.call", "Call"),
+    "/chatkit/sessions": Collection("cksess_", "chatkit.session", "Session"),
     "/agents": Collection("agent_", "agent", "Agent"),
     "/vaults": Collection("vault_", "vault", "Vault"),
     "/webhook_endpoints": Collection("we_", "webhook_endpoint", "Webhook endpoint"),
 }
-_PREFIXES = sorted({collection.prefix for collection in COLLECTIONS.values()}, key=len, reverse=True)
+_BY_HAND = {"pmpt_", "wf_"}
+"""Prompts and workflows: made in the dashboard, read by nobody."""
+_PREFIXES = sorted({*_BY_HAND, *(collection.prefix for collection in COLLECTIONS.values())}, key=len, reverse=True)
 _ID = re.compile(rf"(?:{'|'.join(map(re.escape, _PREFIXES))})[0-9a-f]{{24}}")
 """An id as this sandbox makes them."""
 

@@ -59,6 +59,8 @@ CREATED_KINDS: Final[Mapping[str, str | None]] = {
     "realtime_session": None,
 }
 """A row's `creates` → kind, where its path does not tell; None: only found below its parent, or not at all."""
+FILE_PATH: Final = "file_path"
+"""Type of an annotation that names a file which was written for the answer; those that cite one show what was given."""
 LOCATED: Final = "realtime/calls"
 """Whose id stands at the end of the header `Location`."""
 _MOST: Final = 10_000
@@ -139,6 +141,7 @@ def _note_created(body: Mapping[str, Any], endpoint: Endpoint, found: dict[str, 
 
 def _note_object(value: Mapping[str, Any], endpoint: Endpoint, found: dict[str, Seen], *, keeps_chats: bool) -> None:
     name, id_ = value.get("object"), value.get("id")
+    _note_made_files(value, found)
     kind = OBJECT_KINDS.get(name) if isinstance(name, str) else None
     if kind is None or not isinstance(id_, str) or value.get("deleted") is True:
         return
@@ -150,6 +153,21 @@ def _note_object(value: Mapping[str, Any], endpoint: Endpoint, found: dict[str, 
         _note_items(value.get("output"), found)
     is_created = endpoint.creates is not None and kind == created_kind(endpoint)
     _note(Seen(id_, kind, created_at(value), is_created=is_created), found)
+
+
+def _note_made_files(value: Mapping[str, Any], found: dict[str, Seen]) -> None:
+    """Files that a tool wrote for an answer: as an annotation of its text, or a picture in an assistant's message."""
+    if value.get("type") == FILE_PATH:
+        inner = value.get(FILE_PATH)
+        id_ = inner.get("file_id") if isinstance(inner, dict) else value.get("file_id")
+        if isinstance(id_, str):
+            _note(Seen(id_, FILES), found)
+    elif value.get("object") == "thread.message" and value.get("role") == "assistant":
+        content = value.get("content")
+        for part in content if isinstance(content, list) else ():
+            picture = part.get("image_file") if isinstance(part, dict) else None
+            if isinstance(picture, dict) and isinstance(picture.get("file_id"), str):
+                _note(Seen(picture["file_id"], FILES), found)
 
 
 def _note_items(output: object, found: dict[str, Seen]) -> None:

@@ -19,8 +19,10 @@ from gateway.core.affinity import (
     ITEMS,
     LONGEST_ID,
     MODELS,
+    PROMPTS,
     RESPONSES,
     UNREADABLE_KINDS,
+    WORKFLOWS,
     Reference,
     encrypted_id,
 )
@@ -59,14 +61,16 @@ MEMBERS: Final[Mapping[str, str]] = {
     "environment_id": "agents/environments",
     "vault_ids": "vaults",
     "audio": AUDIO,
+    "prompt": PROMPTS,
+    "workflow": WORKFLOWS,
 }
 """Member → kind. Its value is an id, a list of ids, or an object with an `id`."""
 QUERY_MEMBERS: Final[Mapping[str, str]] = {**MEMBERS, "call_id": "realtime/calls"}
 """The same of a query; in a body a `call_id` is a function's."""
 SOFT_MEMBERS: Final = frozenset({"call_id", "agent", "agent_id", "environment_id", "vault_ids", "voice", "consent"})
 """Names that mean other things elsewhere: a voice of the model."""
-IN_OBJECTS: Final = frozenset({"voice", "audio"})
-"""Ids only as the `id` of an object: as a text they are names that everybody has (`alloy`)."""
+IN_OBJECTS: Final = frozenset({"voice", "audio", "prompt", "workflow"})
+"""Ids only as the `id` of an object: as a text they are names that everybody has (`alloy`), or words."""
 OPAQUE_MEMBERS: Final = frozenset({"metadata", "parameters", "schema", "attributes", "filters", "input_schema"})
 """Callers' own names are in them."""
 ITEM_TYPES: Final = frozenset({"item_reference", "reasoning", "compaction"})

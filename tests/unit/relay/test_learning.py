@@ -125,3 +125,43 @@ async def test_a_streams_ids_are_learned_from_its_first_and_last_events() -> Non
 
     assert b"response.completed" in text
     assert {id_: row.owner for id_, row in world.store.rows.items()} == {"resp_1": "ann", "msg_1": "ann"}
+
+
+CONTAINER = (
+    "response.output_item.done",
+    b'"output_index":0,"item":{"id":"ci_1","type":"code_interpreter_call","container_id":"cntr_1"}',
+)
+ANNOTATION = (
+    "response.output_text.annotation.added",
+    b'"annotation":{"type":"container_file_citation","container_id":"cntr_2","file_id":"cfile_1"}',
+)
+WRITTEN = (
+    "thread.message.completed",
+    b'"id":"msg_1","object":"thread.message","role":"assistant","content":[{"type":"text","text":{"value":"x",'
+    b'"annotations":[{"type":"file_path","text":"x","file_path":{"file_id":"file-made"}}]}}]',
+)
+
+
+@pytest.mark.parametrize(
+    ("event", "id_", "kind"),
+    [
+        pytest.param(CONTAINER, "cntr_1", "containers", id="a container"),
+        pytest.param(ANNOTATION, "cntr_2", "containers", id="a container's file"),
+        pytest.param(WRITTEN, "file-made", "files", id="a file"),
+    ],
+)
+async def test_what_a_tool_makes_is_known_before_its_stream_ends(event: tuple[str, bytes], id_: str, kind: str) -> None:
+    world = World("a")
+    first = events(*[("response.output_text.delta", b'"delta":"hi"')] * 6)
+    pieces = (first, events(event), events(("response.output_text.delta", b'"delta":"!"')))
+    world.kit.upstream.on("sk-a", Reply(200, EVENT_HEADERS, pieces))
+
+    answer = await world.served(
+        world.call("/responses", model=ModelName("gpt-4"), is_stream=True), b'{"model":"gpt-4","stream":true}'
+    )
+    assert answer.coming is not None
+    while id_.encode() not in await world.kit.finished(answer.coming.next_piece()):
+        assert id_ not in world.store.rows
+
+    assert (world.store.rows[id_].kind, world.store.rows[id_].owner) == (kind, "ann")
+    await answer.coming.close()

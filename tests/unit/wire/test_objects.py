@@ -186,3 +186,27 @@ JSON = st.recursive(
 def test_any_answer_can_be_read(body: object) -> None:
     for path in ("/responses", "/files", "/threads/runs"):
         read_objects(body, row("POST", path))
+
+
+def picture(role: str) -> dict[str, object]:
+    content = [{"type": "image_file", "image_file": {"file_id": "file-1"}}, "x", {"image_file": 7}]
+    return {"id": "msg_1", "object": "thread.message", "role": role, "content": content}
+
+
+@pytest.mark.parametrize(
+    ("body", "files"),
+    [
+        ({"type": "file_path", "file_id": "file-1", "index": 0}, {"file-1"}),
+        ({"type": "file_path", "file_path": {"file_id": "file-1"}}, {"file-1"}),
+        ({"type": "file_path", "file_path": {"file_id": 7}}, set()),
+        ({"type": "file_citation", "file_id": "file-1"}, set()),
+        ({"type": "file_citation", "file_citation": {"file_id": "file-1"}}, set()),
+        (picture("assistant"), {"file-1"}),
+        (picture("user"), set()),
+        ({"object": "thread.message", "role": "assistant", "content": "x"}, set()),
+    ],
+)
+def test_files_that_a_tool_wrote_are_seen_and_those_it_was_given_are_not(body: object, files: set[str]) -> None:
+    found = seen({"data": [{"annotations": [body]}, body]}, path="/threads/t/messages")
+
+    assert {id_ for id_, kind, _ in found if kind == "files"} == files

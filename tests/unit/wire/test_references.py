@@ -94,6 +94,9 @@ PLACES = [
     ({"video": {"id": "video_1"}}, ("video_1", "videos", "video.id", False)),
     ({"voice": {"id": "voice_1"}}, ("voice_1", "audio/voices", "voice.id", True)),
     ({"consent": "cons_1"}, ("cons_1", "audio/voice_consents", "consent", True)),
+    ({"prompt": {"id": "pmpt_1", "variables": {}}}, ("pmpt_1", "prompts", "prompt.id", True)),
+    ({"session": {"prompt": {"id": "pmpt_1"}}}, ("pmpt_1", "prompts", "session.prompt.id", True)),
+    ({"workflow": {"id": "wf_1"}}, ("wf_1", "workflows", "workflow.id", True)),
     ({"vault_ids": ["vault_1"]}, ("vault_1", "vaults", "vault_ids[0]", True)),
 ]
 
@@ -118,7 +121,7 @@ def test_every_place_that_can_carry_an_id_is_read(body: object, reference: tuple
         {"messages": [{"role": "assistant", "tool_calls": [{"id": "call_1", "function": {"arguments": "{}"}}]}]},
         {"input": [{"type": "message", "id": "msg_1", "content": "x"}]},
         {"audio": {"voice": "alloy", "format": "wav"}, "modalities": ["text", "audio"]},
-        {"model": "gpt-4", "prompt": {"id": "pmpt_1"}},
+        {"model": "gpt-4", "prompt": "pmpt_1", "workflow": "wf_1"},
         {"file_id": "x" * 600},
         {"file_id": ""},
     ],
