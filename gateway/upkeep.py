@@ -6,7 +6,7 @@ Gauges, parks out of the table, checks of idle providers and of rejected account
 import asyncio
 from collections.abc import Callable
 
-from gateway.core.cooldown import Phase
+from gateway.core.cooldown import NEVER, Phase
 from gateway.core.ids import AccountId, Instant, ProviderId
 from gateway.core.outcome import OutcomeKind
 from gateway.core.snapshot import Snapshot
@@ -55,10 +55,13 @@ class Gauges:
         self._listener = listener
         self._upstream = upstream
         self._clock = clock
+        self._seen_at = NEVER
 
     async def show(self) -> None:
-        metrics = self._metrics
-        metrics.stats.beat(self._clock.now())
+        metrics, now = self._metrics, self._clock.now()
+        metrics.stats.beat(now)
+        metrics.headrooms.note(self._board.headrooms.seen(now, since=self._seen_at))
+        self._seen_at = now
         metrics.set_calls_waiting(self._waiting.calls)
         metrics.set_snapshot_age(self._watcher.age_s)
         metrics.set_listener_connected(is_connected=self._listener.state.is_connected)

@@ -3,6 +3,8 @@
 `app.py` hands them to the pages; no page knows the parts themselves.
 """
 
+import asyncio
+
 import msgspec
 
 from gateway.core.cooldown import Phase
@@ -16,7 +18,7 @@ from gateway.relay.affiliations import LearnedOrganization
 from gateway.relay.board import Board
 from gateway.relay.checks import Checks
 from gateway.relay.gate import Gate
-from gateway.relay.headroom_views import ScopeHeadroom
+from gateway.relay.headroom_views import ScopeHeadroom, headroom_views
 from gateway.relay.ports import Clock
 from gateway.store.watcher import RegistryWatcher
 from gateway.telemetry.breaker_book import OpenBreaker
@@ -61,9 +63,14 @@ class Views(msgspec.Struct, frozen=True, kw_only=True):
 
     # -- an account ------------------------------------------------------------------------------------------------
 
-    def headroom(self, account_id: AccountId) -> list[ScopeHeadroom]:
+    async def headroom(self, account_id: AccountId) -> list[ScopeHeadroom]:
         account = self.board.snapshot.accounts.get(account_id)
-        return [] if account is None else self.board.headrooms.shown(account.holder, self.clock.now())
+        if account is None:
+            return []
+        now = self.clock.now()
+        others = await asyncio.to_thread(self.metrics.headrooms.read)
+        own = self.board.headrooms.of_holder(account.holder, now)
+        return headroom_views([*own, *(seen for seen in others if seen.holder == account.holder)], now)
 
     def breakers(self, account_id: AccountId) -> list[OpenBreaker]:
         account = self.board.snapshot.accounts.get(account_id)

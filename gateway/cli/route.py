@@ -47,7 +47,7 @@ class Candidate(msgspec.Struct, kw_only=True):
     until_at: datetime | None = None
     strikes: int | None = None
     headroom: str | None = None
-    """What is left of its limits for the model, as one worker of the running gateway believes; None: not known."""
+    """What is left of its limits for the model, as the worker believes that was told of them last; None: not known."""
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):

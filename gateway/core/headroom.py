@@ -95,6 +95,11 @@ class Headroom:
         """Something may not fit."""
         return bool(self._levels) or (self._pace is not None and self._pace.rate > 0)
 
+    @property
+    def is_told(self) -> bool:
+        """Headers told of its limits."""
+        return bool(self._levels)
+
     def level_of(self, dimension: str) -> Level | None:
         """Of `requests`, `tokens`, `project_requests`, `project_tokens` or `output_tokens`."""
         return self._names.get(dimension)

@@ -113,6 +113,11 @@ class Level:
             return self.left
         return self.limit if now >= self._end + GUARD_S - SOONEST_S else self.left
 
+    @property
+    def told_at(self) -> float:
+        """When the call was sent whose answer told of it last."""
+        return self._told_at
+
     def take(self, amount: float, now: Instant) -> None:
         """So much is sent now."""
         left = self.level(now) - amount

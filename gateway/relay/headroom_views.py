@@ -1,4 +1,6 @@
-"""Headroom as people see it: what is left of a scope's limits, as this worker believes."""
+"""Headroom as people see it: what is left of a scope's limits, as the worker believes that heard of it last."""
+
+from collections.abc import Iterable
 
 import msgspec
 
@@ -6,6 +8,7 @@ from gateway.core.headroom import Headroom
 from gateway.core.hints import DIMENSIONS
 from gateway.core.ids import Instant
 from gateway.core.outcome import Scope
+from gateway.telemetry.headroom_book import SeenLimit, SeenScope
 
 
 class Left(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,12 +30,41 @@ class ScopeHeadroom(msgspec.Struct, frozen=True, kw_only=True):
     limits: list[Left]
 
 
-def headroom_view(scope: Scope, headroom: Headroom, now: Instant) -> ScopeHeadroom:
+def seen_scope(scope: Scope, headroom: Headroom, now: Instant) -> SeenScope:
     """Only what the upstream told of; `limits` is empty where it told of none."""
     limits = []
     for dimension in DIMENSIONS:
         level = headroom.level_of(dimension)
         if level is not None:
-            left, rate = round(level.level(now)), round(level.rate, 3) or None
-            limits.append(Left(dimension=dimension, limit=round(level.limit), left=left, refill_per_s=rate))
+            seen = SeenLimit(
+                dimension=dimension,
+                limit=level.limit,
+                left=level.level(now),
+                refill_per_s=level.rate,
+                told_at=level.told_at,
+                seen_at=now,
+            )
+            limits.append(seen)
+    return SeenScope(holder=scope.holder, what=scope.what, limits=tuple(limits))
+
+
+def headroom_views(seen: Iterable[SeenScope], now: Instant) -> list[ScopeHeadroom]:
+    """One view a model, whoever saw it: of two the one that was told of last."""
+    newest: dict[str, SeenScope] = {}
+    for scope in seen:
+        if scope.limits:
+            newest[scope.what] = max(newest.get(scope.what, scope), scope, key=lambda one: one.told_at)
+    return [_view_of(newest[what], now) for what in sorted(newest)]
+
+
+def _view_of(scope: SeenScope, now: Instant) -> ScopeHeadroom:
+    limits = [
+        Left(
+            dimension=limit.dimension,
+            limit=round(limit.limit),
+            left=round(limit.left_at(now)),
+            refill_per_s=round(limit.refill_per_s, 3) or None,
+        )
+        for limit in scope.limits
+    ]
     return ScopeHeadroom(what=scope.what, limits=limits)

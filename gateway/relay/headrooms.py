@@ -15,9 +15,10 @@ from gateway.core.outcome import LimitSpan, Outcome, Scope, ScopeKind
 from gateway.core.snapshot import Account
 from gateway.providers.base import Headers
 from gateway.relay.affiliations import RECENT_S
-from gateway.relay.headroom_views import ScopeHeadroom, headroom_view
+from gateway.relay.headroom_views import seen_scope
 from gateway.relay.lease import Lease
 from gateway.relay.ports import Clock
+from gateway.telemetry.headroom_book import SeenScope
 
 MAX_HEADROOMS = 50_000
 """Beyond this many those that have been idle are dropped."""
@@ -35,11 +36,18 @@ class Headrooms:
     def of(self, scopes: Iterable[Scope]) -> tuple[Headroom, ...]:
         return tuple([self._by_scope.setdefault(scope, Headroom()) for scope in scopes])
 
-    def shown(self, holder: str, now: Instant) -> list[ScopeHeadroom]:
-        """What upstreams told of the holder's limits, by model."""
+    def seen(self, now: Instant, *, since: Instant) -> list[SeenScope]:
+        """Those that were used since then, and those of which nothing is known (any more): for the others to see."""
+        return [
+            seen_scope(scope, headroom, now)
+            for scope, headroom in self._by_scope.items()
+            if headroom.used_at >= since or not headroom.is_told
+        ]
+
+    def of_holder(self, holder: str, now: Instant) -> list[SeenScope]:
+        """What upstreams told of the holder's limits."""
         mine = [(scope, headroom) for scope, headroom in self._by_scope.items() if scope.holder == holder]
-        views = [headroom_view(scope, headroom, now) for scope, headroom in mine]
-        return sorted([view for view in views if view.limits], key=lambda view: view.what)
+        return [seen_scope(scope, headroom, now) for scope, headroom in mine]
 
     def join(self, accounts: Iterable[Account]) -> None:
         """These share their limits from now on, or no more: what was learned for one of them holds for all."""

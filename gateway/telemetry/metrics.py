@@ -22,6 +22,7 @@ from gateway.core.outcome import OutcomeKind
 from gateway.telemetry.breaker_book import BreakerBook, file_of
 from gateway.telemetry.clock import Clock
 from gateway.telemetry.events import CallEnd, CallRecord
+from gateway.telemetry.headroom_book import HeadroomBook, headrooms_of
 from gateway.telemetry.provider_series import DURATION_BOUNDS_S, AllProviders
 from gateway.telemetry.series import Counter, Files, Gauge, Histogram, Labels
 from gateway.telemetry.stats import Stats
@@ -87,6 +88,7 @@ class Metrics:
         self.stats = Stats(self.directory, files.worker, now=clock.now())
         """The same calls, as /health shows them."""
         self.breakers = BreakerBook(self.directory, files.worker, clock=clock)
+        self.headrooms = HeadroomBook(self.directory, files.worker)
         self._make_gauges(files)
 
     def _make_gauges(self, files: Files) -> None:
@@ -216,6 +218,7 @@ class Metrics:
 
 
 def forget_worker(directory: Path, worker: str) -> None:
-    """For the parent, once a worker has died: its gauges and its breakers go, its counters stay."""
+    """For the parent, once a worker has died: its gauges, breakers and headrooms go, its counters stay."""
     file_of(directory, worker).unlink(missing_ok=True)
+    headrooms_of(directory, worker).unlink(missing_ok=True)
     mark_process_dead(worker, str(directory))  # type: ignore[no-untyped-call]  # library's own gap

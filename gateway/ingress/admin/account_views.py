@@ -195,7 +195,7 @@ async def status_view(deps: AdminDeps, record: AccountRecord) -> AccountStatus:
         state=_state(deps, record, scopes),
         in_flight=deps.health.in_flight(account_id),
         scopes=scopes,
-        headroom=deps.headroom(account_id),
+        headroom=await deps.headroom(account_id),
         organization=deps.organization(account_id),
         breakers=await asyncio.to_thread(deps.breakers, account_id),
         problem=problem_of(deps, "accounts", account_id),

@@ -67,8 +67,8 @@ class AdminDeps(msgspec.Struct, frozen=True, kw_only=True):
     """Names of the provider kinds that this release has code for."""
     calls: Calls
     """The newest ones of all workers."""
-    headroom: Callable[[AccountId], list[ScopeHeadroom]]
-    """What is left of the limits that the account's quota group shares, as this worker believes."""
+    headroom: Callable[[AccountId], Awaitable[list[ScopeHeadroom]]]
+    """What is left of the limits that the account's quota group shares, as the worker believes that was told last."""
     organization: Callable[[AccountId], LearnedOrganization | None]
     """The organisation that answers named for an account."""
     breakers: Callable[[AccountId], list[OpenBreaker]]

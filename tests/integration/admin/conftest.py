@@ -20,6 +20,7 @@ from gateway.ingress.admin.deps import AdminDeps, VerifyResult
 from gateway.ingress.admin.problems import PROBLEM_HANDLERS
 from gateway.ingress.admin.router import admin_router
 from gateway.ingress.schema import schema_config
+from gateway.relay.headroom_views import ScopeHeadroom
 from gateway.relay.rests import ScopeStatus
 from gateway.store.cipher import Cipher, new_key, parse_keys
 from gateway.store.engine import make_engine
@@ -110,6 +111,10 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
     await engine.dispose()
 
 
+async def no_headroom(_account_id: object) -> list[ScopeHeadroom]:
+    return []
+
+
 @asynccontextmanager
 async def admin_of(
     engine: AsyncEngine,
@@ -134,7 +139,7 @@ async def admin_of(
         snapshot=lambda: snapshot or Snapshot(),
         kinds=KINDS,
         calls=calls or Calls(Path(os.devnull)),
-        headroom=lambda _account_id: [],
+        headroom=no_headroom,
         organization=lambda _account_id: None,
         breakers=lambda _account_id: [],
     )
