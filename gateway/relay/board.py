@@ -1,16 +1,14 @@
 """This worker's live view: the current snapshot and its pools, the health of every scope, the load of every account.
 
-Rules of this file: decisions about health are `core/cooldown`'s, this file only keeps their results; every change that
-may make a view wrong is noted, by scope; nothing here awaits.
+Rules of this file: decisions about health are `core/cooldown`'s, what follows from them for others is told from here;
+nothing here awaits.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from random import Random
 
 import msgspec
 
-from gateway.core.attempts import Resting
 from gateway.core.cooldown import (
     BLANK,
     NEVER,
@@ -18,12 +16,11 @@ from gateway.core.cooldown import (
     Phase,
     Witness,
     after,
-    is_stale,
     probe_passed,
     scope_hit,
     told,
 )
-from gateway.core.ids import FOREVER, AccountId, CallId, Instant, ProviderId
+from gateway.core.ids import AccountId, CallId, Instant, ProviderId
 from gateway.core.level import SOONEST_S
 from gateway.core.outcome import Outcome, OutcomeKind, Scope, ScopeKind
 from gateway.core.parks import Park, is_of_another
@@ -32,20 +29,14 @@ from gateway.core.snapshot import Account, Snapshot
 from gateway.providers.base import ProviderKind
 from gateway.relay.breakers import Breakers
 from gateway.relay.headrooms import note_refusal
+from gateway.relay.healths import PROBE_PASSES_S, Healths
 from gateway.relay.lease import Lease
 from gateway.relay.member import Member
 from gateway.relay.pool import Pool
 from gateway.relay.pools import Pools
 from gateway.relay.ports import Announcer, Clock
 from gateway.relay.rests import ScopeStatus, health_of, park_of, status_of
-from gateway.relay.view import View
-
-PROBE_PASSES_S = 1.0
-"""A probe that was not refused within this time has passed (SPEC §4)."""
-REMEMBERED = 256
-"""Changes; a view that missed more is made anew."""
-MAX_HEALTHS = 50_000
-"""Beyond this many scopes, those that have recovered are dropped."""
+from gateway.relay.views import Views
 
 
 class Board:
@@ -57,20 +48,16 @@ class Board:
         self._clock = clock
         self._rng = rng
         self._announcer = announcer
-        self.epoch = 0
-        """How many changes there were that views must be told of."""
-        self._news: deque[Scope | None] = deque(maxlen=REMEMBERED)
-        """The last of them: the scope that changed; None: more than one."""
         self.in_flight_calls = 0
         """Attempts under way on all accounts, answers that are still coming among them."""
         self.on_change: Callable[[], None] = lambda: None
         """Called after anything changed for the better: calls that wait look again."""
         self.on_cooled: Callable[[Account, Scope, Health, Witness], None] = lambda *_news: None
         self.on_recovered: Callable[[Account, Scope, Health], None] = lambda _account, _scope, _before: None
-        self._healths: dict[Scope, Health] = {}
-        self._errors: dict[Scope, str] = {}
-        self._probes: dict[Scope, Lease] = {}
+        self.healths = Healths()
         self.breakers = Breakers(self._changed)
+        self.views = Views(self.healths, self.breakers)
+        self.view = self.views.of
         self.pools = Pools(clock=clock, kinds=kinds, on_change=self._changed)
         self.headrooms = self.pools.headrooms
         self._used: dict[ProviderId, Instant] = {}
@@ -92,83 +79,9 @@ class Board:
             if id_ in before and before[id_].credential != account.credential
         ]
         self.headrooms.forget(renewed)
-        self._forget([scope for scope in self._healths if scope.holder in returned.union(renewed)], is_told=True)
+        self._forget([scope for scope, _ in self.healths.of_holders(returned.union(renewed))], is_told=True)
         self.breakers.renew(self.snapshot, snapshot)
         self.pools.replace_snapshot(snapshot, renewed=renewed)
-
-    # -- views ---------------------------------------------------------------------------------------------------
-
-    def view(self, pool: Pool, now: Instant) -> View:
-        """Who may be tried now. Kept, and told what changed, so that a call costs no look at every account."""
-        view = pool.view
-        if view is None or now >= view.valid_until or (view.epoch != self.epoch and not self._tell(view, pool, now)):
-            view = pool.view = self._view_of(pool, now)
-        if view.turns.first_at <= now:
-            broken = self.breakers.resting(pool, now)
-            for member in view.turns.due(now):
-                self._place(view, member, now, broken)
-        if view.spent.first_at <= now:
-            view.restore(now)
-        return view
-
-    def _view_of(self, pool: Pool, now: Instant) -> View:
-        broken = self.breakers.resting(pool, now)
-        view = View(pool.members, self.epoch, FOREVER if broken is None else broken.wake_at)
-        for member in pool.members:
-            self._place(view, member, now, broken)
-        return view
-
-    def _tell(self, view: View, pool: Pool, now: Instant) -> bool:
-        """Moves the members that what happened since concerns. False: it concerns all."""
-        missed = self.epoch - view.epoch
-        if missed > len(self._news) or self.breakers.is_any_open:
-            return False
-        view.epoch = self.epoch
-        for scope in list(self._news)[-missed:]:
-            if scope is None:
-                return False
-            for member in pool.members_of(scope.holder):
-                if scope in member.scopes:
-                    self._place(view, member, now)
-        return True
-
-    def _place(self, view: View, member: Member, now: Instant, broken: Resting | None = None) -> None:
-        rest, changes_at, is_dimmed = broken, FOREVER, False
-        if self._healths:
-            own_rest, changes_at = self._rest_of(member, now)
-            if own_rest is not None and (broken is None or own_rest.wake_at >= broken.wake_at):
-                rest = own_rest
-            dimmed_until = self._dimmed_until(member)
-            if dimmed_until > now:
-                changes_at, is_dimmed = min(changes_at, dimmed_until), True
-        view.place(member, rest, now, changes_at=changes_at, is_dimmed=is_dimmed)
-
-    def _rest_of(self, member: Member, now: Instant) -> tuple[Resting | None, Instant]:
-        """Why the member rests (None: it may be tried), and when that changes by itself."""
-        worst: Resting | None = None
-        for scope in member.scopes:
-            health = self._healths.get(scope)
-            if health is None or health.phase is Phase.READY:
-                continue
-            wake_at = health.probe_at
-            if health.may_probe(now):
-                probe = self._probe_of(scope, health)
-                if probe is None or probe.started + PROBE_PASSES_S <= now:
-                    continue
-                wake_at = Instant(probe.started + PROBE_PASSES_S)
-            if worst is None or wake_at > worst.wake_at:
-                worst = Resting(health.reason, Instant(max(health.until, wake_at)), wake_at)
-        return worst, FOREVER if worst is None else worst.wake_at
-
-    def _probe_of(self, scope: Scope, health: Health) -> Lease | None:
-        """The attempt that tries a scope which is due. One from before the last rest began is none for this one."""
-        probe = self._probes.get(scope)
-        return probe if probe is not None and probe.started > health.since else None
-
-    def _dimmed_until(self, member: Member) -> Instant:
-        return Instant(
-            max((self._healths[scope].dimmed_until for scope in member.scopes if scope in self._healths), default=0.0)
-        )
 
     # -- attempts ------------------------------------------------------------------------------------------------
 
@@ -182,19 +95,19 @@ class Board:
         self.in_flight_calls += 1
         self._used[pool.provider.id] = now
         lease = Lease(self, member, now, tokens, call_id)
-        if self._healths:
+        if self.healths.by_scope:
             self._start_probes(lease, now)
         if self.breakers.is_any_open and self.breakers.start_probe(lease):
-            self._note(None)
+            self.healths.note(None)
         return lease
 
     def _start_probes(self, lease: Lease, now: Instant) -> None:
         for scope in lease.member.scopes:
-            health = self._healths.get(scope)
-            if health is not None and health.may_probe(now) and self._probe_of(scope, health) is None:
-                self._probes[scope] = lease
+            health = self.healths.by_scope.get(scope)
+            if health is not None and health.may_probe(now) and self.healths.probe_of(scope, health) is None:
+                self.healths.probes[scope] = lease
                 lease.probes += (scope,)
-                self._note(scope)
+                self.healths.note(scope)
 
     def released(self, lease: Lease) -> None:
         """Called by the lease, once."""
@@ -202,9 +115,9 @@ class Board:
         load.in_flight -= 1
         self.in_flight_calls -= 1
         for scope in lease.probes:
-            if self._probes.get(scope) is lease:
+            if self.healths.probes.get(scope) is lease:
                 self._end_probe(scope, lease)
-                self._note(scope)
+                self.healths.note(scope)
         if self.breakers.is_any_open:
             self.breakers.released(lease)
         if lease.probes or lease.member.account.max_concurrency is not None:
@@ -212,10 +125,10 @@ class Board:
 
     def _end_probe(self, scope: Scope, lease: Lease) -> None:
         """One that was not refused in time has passed, whatever it came to; one that ended before it says nothing."""
-        del self._probes[scope]
-        health, now = self._healths.get(scope, BLANK), self._clock.now()
+        del self.healths.probes[scope]
+        health, now = self.healths.by_scope.get(scope, BLANK), self._clock.now()
         if health.may_probe(now) and lease.started > health.since and lease.started + PROBE_PASSES_S <= now:
-            self._put(scope, probe_passed(health))
+            self.healths.put(scope, probe_passed(health))
             self.on_recovered(lease.member.account, scope, health)
 
     def observe(self, lease: Lease, outcome: Outcome, now: Instant) -> None:
@@ -224,7 +137,7 @@ class Board:
         if outcome.kind is OutcomeKind.OK:
             self.pools.learned.note_served(member)
             self.breakers.passed(lease, now)
-            if self._healths:
+            if self.healths.by_scope:
                 self._heal(lease, outcome, now)
             self._note_room(member, now)
             return
@@ -235,17 +148,16 @@ class Board:
         if outcome.kind is OutcomeKind.RATE_LIMITED:
             note_refusal(lease, outcome, now)
         is_known = self.pools.learned.is_served(member)
-        before = self._healths.get(scope, BLANK)
+        before = self.healths.by_scope.get(scope, BLANK)
         health = after(
             before, outcome, started=lease.started, now=now, jitter=self._rng.random(), is_model_known=is_known
         )
         if health is before:
             return
-        self._healths[scope] = health
-        self._note(scope)
-        self._bound_healths(now)
+        self.healths.put(scope, health)
+        self.healths.bound(now)
         if health.phase is not Phase.READY and (health.until > before.until or before.phase is Phase.READY):
-            self._errors[scope] = outcome.message
+            self.healths.errors[scope] = outcome.message
             if health.since != before.since:
                 self.on_cooled(member.account, scope, health, Witness(lease.call_id, scope in lease.probes))
             if outcome.kind is not OutcomeKind.NO_ACCESS_TO_MODEL or is_known:
@@ -261,7 +173,7 @@ class Board:
         for index, headroom in enumerate(member.headrooms):
             if headroom.is_awaited and headroom.wait_s(1, now) <= SOONEST_S:
                 headroom.is_awaited = False
-                self._note([scope for scope in member.scopes if scope.kind is ScopeKind.HOLDER_MODEL][index])
+                self.healths.note([scope for scope in member.scopes if scope.kind is ScopeKind.HOLDER_MODEL][index])
 
     def _scope_hit(self, member: Member, outcome: Outcome) -> Scope | None:
         if outcome.limit_name is not None:
@@ -274,49 +186,27 @@ class Board:
 
     def _heal(self, lease: Lease, outcome: Outcome, now: Instant) -> None:
         for scope in lease.member.scopes:
-            before = self._healths.get(scope)
+            before = self.healths.by_scope.get(scope)
             if before is None:
                 continue
             health = after(before, outcome, started=lease.started, now=now, jitter=0.0)
             if health is before:
                 continue
-            self._put(scope, health)
+            self.healths.put(scope, health)
             if before.phase is not Phase.READY:
                 self.on_recovered(lease.member.account, scope, before)
                 if self._announcer is not None:
                     self._announcer.announce_recovery(scope)
-            self._note(scope)
             self.on_change()
-
-    def _put(self, scope: Scope, health: Health) -> None:
-        """`since` is kept for a while even when nothing else is: an old failure must not count again."""
-        self._healths[scope] = health
-        if health.phase is Phase.READY:
-            self._errors.pop(scope, None)
-
-    def _bound_healths(self, now: Instant) -> None:
-        if len(self._healths) > MAX_HEALTHS:
-            resting = [
-                item for item in self._healths.items() if item[1].phase is not Phase.READY and item[1].until > now
-            ]
-            resting.sort(key=lambda item: item[1].until)  # those that come back first are the least loss
-            self._healths = dict(resting[-MAX_HEALTHS * 3 // 4 :])
-            self._note(None)
 
     def tidy(self) -> None:
         """Drops what no longer says anything, so that memory stays flat and the usual call meets an empty table."""
         now = self._clock.now()
-        self._healths = {scope: health for scope, health in self._healths.items() if not is_stale(health, now)}
-        self._errors = {scope: text for scope, text in self._errors.items() if scope in self._healths}
+        self.healths.tidy(now)
         self.pools.tidy(now)
 
-    def _note(self, scope: Scope | None) -> None:
-        """Views may be wrong now: where they look at that scope, or (None) altogether."""
-        self.epoch += 1
-        self._news.append(scope)
-
     def _changed(self) -> None:
-        self._note(None)
+        self.healths.note(None)
         self.on_change()
 
     # -- other processes and people ------------------------------------------------------------------------------
@@ -339,8 +229,7 @@ class Board:
             if is_of_another(park.credential_mark, self._mark_of(park.scope)):
                 continue
             heard = health_of(park, self._clock)
-            self._healths[park.scope] = told(self._healths.get(park.scope, BLANK), heard)
-            self._note(park.scope)
+            self.healths.put(park.scope, told(self.healths.by_scope.get(park.scope, BLANK), heard))
 
     def hear_recoveries(self, scopes: Iterable[Scope]) -> None:
         """Another process saw these scopes serve, or an operator cleared them."""
@@ -351,10 +240,7 @@ class Board:
         """Nothing is held against them, and what is still under way does not count. `is_told`: to the others, too."""
         now = self._clock.now()
         for scope in scopes:
-            if scope in self._healths:
-                self._healths[scope] = Health(since=now)
-            self._errors.pop(scope, None)
-            self._note(scope)
+            self.healths.forget(scope, now)
             if is_told and self._announcer is not None:
                 self._announcer.announce_recovery(scope)
 
@@ -365,18 +251,18 @@ class Board:
 
     def holders_parked_for(self, reason: OutcomeKind) -> set[str]:
         """Who rests for that reason."""
-        healths = self._healths.items()
+        healths = self.healths.by_scope.items()
         return {scope.holder for scope, health in healths if health.reason is reason and health.phase != Phase.READY}
 
     def clear(self, account_id: AccountId) -> None:
         """An operator says that the account is well: all its rests end, here and in every other process."""
         account, holders = self.snapshot.accounts.get(account_id), self._holders(account_id)
-        scopes = [scope for scope in self._healths if scope.holder in holders]
-        for scope in scopes:
-            if account is not None and self._healths[scope].phase is not Phase.READY:
-                self.on_recovered(account, scope, self._healths[scope])
+        known = self.healths.of_holders(holders)
+        for scope, health in known:
+            if account is not None and health.phase is not Phase.READY:
+                self.on_recovered(account, scope, health)
         self.headrooms.forget(holders)
-        self._forget(scopes, is_told=True)
+        self._forget([scope for scope, _ in known], is_told=True)
         self._changed()
 
     def _holders(self, account_id: AccountId) -> set[str]:
@@ -385,11 +271,10 @@ class Board:
 
     def status_of(self, account_id: AccountId) -> list[ScopeStatus]:
         """Every scope of the account that something is known against."""
-        holders = self._holders(account_id)
         return [
-            status_of(scope, health, self._errors.get(scope, ""), self._clock)
-            for scope, health in self._healths.items()
-            if scope.holder in holders and not (health.phase is Phase.READY and not health.strikes)
+            status_of(scope, health, self.healths.errors.get(scope, ""), self._clock)
+            for scope, health in self.healths.of_holders(self._holders(account_id))
+            if not (health.phase is Phase.READY and not health.strikes)
         ]
 
     def last_used(self, provider_id: ProviderId) -> Instant:
@@ -408,7 +293,7 @@ class Board:
             phases = {
                 health.phase
                 for scope in (Scope(ScopeKind.ACCOUNT, str(account.id)), Scope(ScopeKind.HOLDER, account.holder))
-                if (health := self._healths.get(scope)) is not None and health.until > now
+                if (health := self.healths.by_scope.get(scope)) is not None and health.until > now
             }
             worst = next((phase for phase in (Phase.REJECTED, Phase.COOLING) if phase in phases), Phase.READY)
             counts[account.provider_id][worst] += 1

@@ -87,7 +87,7 @@ async def test_what_the_provider_says_of_the_key_reaches_its_caller_and_parks_no
     assert answer.status_code == status
     assert keys_seen(sandbox) == [OWN]
     assert OWN not in answer.text
-    assert byok.service.board._healths == {}
+    assert byok.service.board.healths.by_scope == {}
     assert byok.service.board.headrooms._by_scope == {}
     assert (await byok.chat("hi")).status_code == 200
 

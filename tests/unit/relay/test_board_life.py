@@ -6,7 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from gateway.core.ids import AccountId
 from gateway.core.outcome import Outcome, OutcomeKind, Scope, ScopeKind
-from gateway.relay.board import PROBE_PASSES_S
+from gateway.relay.healths import PROBE_PASSES_S
 from gateway.relay.lease import Lease
 from gateway.relay.pool import candidates_of
 from tests.fakes.relay_kit import RelayKit, account
@@ -50,10 +50,10 @@ class AnyBoard(RuleBasedStateMachine):
     def attempt_ends(self, data, kind, named, limit):
         lease = self.leases.pop(data.draw(st.integers(0, len(self.leases) - 1)))
         outcome = Outcome(kind, retry_after_s=named, limit_name=limit if kind is OutcomeKind.RATE_LIMITED else None)
-        before = self.kit.board._healths.copy()
+        before = self.kit.board.healths.by_scope.copy()
         self.kit.board.observe(lease, outcome, self.kit.clock.now())
         for scope, health in before.items():
-            after = self.kit.board._healths[scope]
+            after = self.kit.board.healths.by_scope[scope]
             assert after.until >= health.until or kind is OutcomeKind.OK
         lease.release()
 
@@ -105,7 +105,7 @@ class AnyBoard(RuleBasedStateMachine):
             for lease in self.leases
             for scope in lease.probes
             if now - lease.started < PROBE_PASSES_S
-            and (health := self.kit.board._healths.get(scope)) is not None
+            and (health := self.kit.board.healths.by_scope.get(scope)) is not None
             and health.may_probe(now)
             and lease.started > health.since
         ]
@@ -118,7 +118,7 @@ class AnyBoard(RuleBasedStateMachine):
             view = self.kit.board.view(self.kit.pool(model), now)
             for member in (member for tier in view.tiers for member in tier):
                 for scope in member.scopes:
-                    health = self.kit.board._healths.get(scope)
+                    health = self.kit.board.healths.by_scope.get(scope)
                     assert health is None or health.phase == "ready" or health.may_probe(now)
 
     @invariant()
@@ -126,7 +126,7 @@ class AnyBoard(RuleBasedStateMachine):
         board, now = self.kit.board, self.kit.clock.now()
         for model in MODELS:
             pool = self.kit.pool(model)
-            told, anew = board.view(pool, now), board._view_of(pool, now)
+            told, anew = board.view(pool, now), board.views.made(pool, now)
             assert told.tiers == anew.tiers
             assert told.resting == anew.resting
             assert told.dimmed == anew.dimmed

@@ -6,7 +6,7 @@ from gateway.core.cooldown import Phase, Witness
 from gateway.core.ids import AccountId, CallId, ModelName
 from gateway.core.outcome import LimitSpan, Outcome, OutcomeKind, Scope, ScopeKind
 from gateway.core.parks import Park
-from gateway.relay import board as board_module
+from gateway.relay import healths as healths_module
 from tests.fakes.relay_kit import PROVIDER, RelayKit, account
 
 OK = Outcome(OutcomeKind.OK, 200)
@@ -287,13 +287,13 @@ def test_tidy_forgets_what_no_longer_says_anything():
     kit.observe("a", OK)
 
     kit.board.tidy()
-    kept = len(kit.board._healths)
+    kept = len(kit.board.healths.by_scope)
     kit.clock.move(7 * 3600.0)
     kit.board.tidy()
 
     assert kept == 301
-    assert kit.board._healths == {}
-    assert kit.board._errors == {}
+    assert kit.board.healths.by_scope == {}
+    assert kit.board.healths.errors == {}
 
 
 def test_tidy_keeps_rejections_and_suspicions():
@@ -309,14 +309,14 @@ def test_tidy_keeps_rejections_and_suspicions():
 
 
 def test_scopes_are_bounded_and_those_that_rest_longest_are_kept(monkeypatch):
-    monkeypatch.setattr(board_module, "MAX_HEALTHS", 100)
+    monkeypatch.setattr(healths_module, "MAX_HEALTHS", 100)
     kit = RelayKit("a")
     kit.observe("a", Outcome(OutcomeKind.OUT_OF_QUOTA, 429))
 
     for number in range(1000):
         kit.observe("a", Outcome(OutcomeKind.NO_ACCESS_TO_MODEL, 404), model=ModelName(f"m{number}"))
 
-    assert len(kit.board._healths) <= 101
+    assert len(kit.board.healths.by_scope) <= 101
     assert kit.serving() == set()
 
 

@@ -64,7 +64,7 @@ async def test_a_refusal_comes_as_it_is_and_parks_nobody(status):
 
     assert answer.status == status
     assert kit.upstream.keys == ["own"]
-    assert kit.board._healths == {}
+    assert kit.board.healths.by_scope == {}
     assert not kit.board.breakers.is_any_open
 
 
@@ -101,7 +101,7 @@ async def test_what_cannot_be_passed_on_is_said_in_our_words(script, error):
         await kit.own_answer()
 
     assert kit.upstream.keys == ["own"]
-    assert kit.board._healths == {}
+    assert kit.board.healths.by_scope == {}
 
 
 async def test_a_stream_comes_through():
