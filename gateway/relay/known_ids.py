@@ -1,6 +1,6 @@
 """What this worker knows of stateful ids: a bounded memory in front of the table, and a queue of what the table lacks.
 
-    learn() ──► held ──► the table, in batches ──► memory ──► stored() returns
+    learn() ──► held ──► the table, in batches ──► memory ──► stored() returns     (what was made: memory at once)
     find()  ──► memory ──► one SELECT for the rest ──► held
 
 Rules of this file: the memory is bounded, the oldest look-up goes first; so is `held`, whose oldest goes when Postgres
@@ -84,13 +84,18 @@ class KnownIds:
 
     # -- learning ------------------------------------------------------------------------------------------------
 
-    def learn(self, bindings: Iterable[Binding]) -> asyncio.Event | None:
-        """Takes what is new. What `stored` waits for; None: nothing was."""
+    def learn(self, bindings: Iterable[Binding], *, made: Collection[str] = ()) -> asyncio.Event | None:
+        """Takes what is new. What `stored` waits for; None: nothing was.
+
+        `made`: ids that did not exist before, so that the table can know no other owner for them.
+        """
         is_new = False
         for binding in bindings:
             known = self.get(binding.id)
             if known is not None and (known.owner != binding.owner or _says_no_more(binding, known)):
                 continue
+            if binding.id in made:
+                self._remember(binding)
             self._hold(binding.id, binding)
             is_new = True
         return self._saved if is_new else None

@@ -62,7 +62,8 @@ class Learning:
         """Takes what is new of it; what to wait for."""
         realm = realm_of(account)
         unknown = {reference.id: reference for reference in bound.unknown}
-        return self._known.learn(
+        made = [one.id for one in seen if one.is_created]
+        bindings = (
             Binding(
                 id=one.id,
                 kind=one.kind,
@@ -75,6 +76,7 @@ class Learning:
             for one in seen
             if one.id not in bound.ids or one.id in unknown
         )
+        return self._known.learn(bindings, made=made)
 
     async def wait_for(self, saved: asyncio.Event) -> None:
         await self._known.stored(saved)

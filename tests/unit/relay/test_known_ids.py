@@ -218,3 +218,12 @@ async def test_the_table_is_asked_whose_an_id_is_before_it_is_stored(world: Worl
         {"file-1": binding("file-1"), "file-2": binding("file-2", "b", "bob")},
         True,
     )
+
+
+async def test_what_was_made_is_known_without_asking_the_table(world: World) -> None:
+    """Postgres may hang: who made an object can go on using it at once."""
+    world.store.held = asyncio.Event()
+    world.known.learn([binding("file-1")], made=["file-1"])
+
+    assert await world.known.find(["file-1"]) == ({"file-1": binding("file-1")}, True)
+    assert world.store.finds == []
