@@ -228,7 +228,7 @@ def _say_sampling(fields: dict[str, Any], made: dict[str, Any], traits: Traits) 
         return
     temperature, top_p = fields.get("temperature"), fields.get("top_p")
     if temperature is not None:
-        made["temperature"] = min(temperature, 1)
+        made["temperature"] = min(temperature, 1) if isinstance(temperature, (int, float)) else temperature
     if top_p is not None and (temperature is None or traits.takes_both):
         made["top_p"] = top_p
 

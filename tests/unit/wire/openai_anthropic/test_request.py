@@ -175,6 +175,10 @@ def test_json_alone_is_asked_for_in_words():
     assert [block["text"] for block in call["system"]] == ["Be brief.", JSON_ONLY]
 
 
+def test_a_temperature_that_is_none_is_the_upstreams_to_refuse():
+    assert said(model=OLD, temperature="warm")["temperature"] == "warm"
+
+
 CALL = {"id": "c", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
 
 # -- thinking ----------------------------------------------------------------------------------------------------
