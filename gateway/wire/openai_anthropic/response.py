@@ -50,9 +50,10 @@ class Block(msgspec.Struct, gc=False):
     type: str = ""
     text: str = ""
     thinking: str = ""
-    signature: str = ""
-    data: str = ""
-    """Of a thought that is told to nobody."""
+    signature: Any = None
+    """Vendors who speak Messages as well sign with nothing, or null."""
+    data: Any = None
+    """Of a thought that is told to nobody; other blocks have something else there."""
     id: str = ""
     name: str = ""
     input: Any = None

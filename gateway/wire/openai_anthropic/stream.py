@@ -85,7 +85,7 @@ class ChatTranslator:
             function = {"name": block.name, "arguments": ""}
             started = {"index": call.number, "id": block.id, "type": "function", "function": function}
             return self._chunk({"tool_calls": [started]})
-        if block.type == REDACTED and block.data:
+        if block.type == REDACTED and isinstance(block.data, str) and block.data:
             return self._thought(event.index, REDACTED, data=block.data)
         if block.type == THINKING and block.thinking:
             return self._thought(event.index, THINKING, thinking=block.thinking)
@@ -99,7 +99,7 @@ class ChatTranslator:
             return self._text(delta.text)
         if delta.thinking:
             return self._thought(event.index, THINKING, thinking=delta.thinking)
-        if delta.signature:
+        if isinstance(delta.signature, str) and delta.signature:
             return self._thought(event.index, THINKING, signature=delta.signature)
         return self._arguments(call, delta.partial_json) if delta.partial_json and call is not None else b""
 

@@ -44,7 +44,8 @@ def with_thoughts(blocks: Sequence[Block], message: Block, where: str) -> list[B
 
 def written_thought(block: Block, *, after: int) -> Block | None:
     """A whole thought as callers get it, without what it leaves empty. None: there is nothing in it."""
-    members = {name: block[name] for name in _FORMS[block["type"]] if block.get(name)}
+    said = {name: block.get(name) for name in _FORMS[block["type"]]}
+    members = {name: value for name, value in said.items() if isinstance(value, str) and value}
     return _written(block["type"], members, after) if members else None
 
 

@@ -41,6 +41,9 @@ _REPEATED: Final[Mapping[str, Any]] = {
 }
 """What a response repeats of its request, and says where the request did not."""
 
+_SPARE_DEPTH: Final = 100
+"""Of what the interpreter can write: the response, its event and whoever calls are around it."""
+
 _decode: Final = msgspec.json.Decoder(Message).decode
 _decode_asked: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -83,12 +86,21 @@ class Head(msgspec.Struct, frozen=True):
 
 def head_of(id_: str, model: str, *, created: int, asked: bytes) -> Head:
     """`asked`: the caller's body."""
+    return Head(id_.removeprefix("msg_"), model, created, _repeated(asked))
+
+
+def _repeated(asked: bytes) -> Mapping[str, Any]:
+    """What of the request the response repeats. Nothing of one that is nested so deeply that it cannot be written."""
     try:
         fields = _decode_asked(asked)
+        said = {name: fields[name] for name in _REPEATED if fields.get(name) is not None}
+        nested: object = said
+        for _ in range(_SPARE_DEPTH):
+            nested = [nested]
+        msgspec.json.encode(nested)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        fields = {}
-    repeated = {name: other if fields.get(name) is None else fields[name] for name, other in _REPEATED.items()}
-    return Head(id_.removeprefix("msg_"), model, created, repeated)
+        return _REPEATED
+    return {**_REPEATED, **said}
 
 
 def read_answer(body: bytes, *, created: int, asked: bytes) -> bytes | None:

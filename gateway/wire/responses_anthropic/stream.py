@@ -98,8 +98,9 @@ class ResponseTranslator:
         delta, found = event.delta or Delta(), self._open.get(event.index)
         if found is None:
             return b""
-        if delta.signature:
-            found.block.signature += delta.signature
+        if isinstance(delta.signature, str):
+            begun = found.block.signature
+            found.block.signature = (begun if isinstance(begun, str) else "") + delta.signature
         piece = delta.text or delta.thinking or delta.partial_json
         return self._piece(found, piece) if piece else b""
 

@@ -129,6 +129,16 @@ def test_a_tool_whose_input_came_at_once_keeps_it():
     assert assembled(stream)["tool_calls"][0]["arguments"] == '{"city":"Rome"}'
 
 
+@pytest.mark.parametrize("signature", [None, 5, ""], ids=repr)
+def test_a_signature_that_is_none_is_passed_over(signature):
+    stream = translated(
+        start(), begin(0, type="thinking", thinking="Hm.", signature=signature),
+        delta(0, type="signature_delta", signature=signature), stop_block(), end(), STOP,
+    )  # fmt: skip
+
+    assert assembled(stream)["thinking_blocks"] == [{"type": "thinking", "thinking": "Hm."}]
+
+
 def test_thoughts_become_reasoning_and_go_along_signed():
     stream = translated(
         start(), begin(0, type="thinking", thinking="", signature=""),

@@ -42,6 +42,14 @@ def test_a_message_that_is_sent_back_is_what_claude_said(blocks):
     assert sent_back(message_of(*blocks)) == list(blocks)
 
 
+@pytest.mark.parametrize("signature", [None, 5, {}, ""], ids=repr)
+def test_a_thought_that_nobody_signed_is_told_all_the_same(signature):
+    message = message_of({"type": "thinking", "thinking": "Hm.", "signature": signature}, TEXT | {"data": {"x": 1}})
+
+    assert message["reasoning_content"] == "Hm."
+    assert message["thinking_blocks"] == [{"type": "thinking", "thinking": "Hm."}]
+
+
 def test_the_order_is_told_only_where_it_is_needed():
     assert message_of(THOUGHT, TEXT, HIDDEN, TOOL)["thinking_blocks"] == [THOUGHT, HIDDEN | {"after": 1}]
 

@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 
 from gateway.wire.responses_anthropic.request import write_request
@@ -106,6 +107,16 @@ def test_what_was_asked_is_repeated():
 @pytest.mark.parametrize("asked", [b"", b"[]", b"{", b'{"tools":null}'])
 def test_what_cannot_be_repeated_is_left_alone(asked):
     assert json.loads(read_answer(answer(TEXT), created=1, asked=asked))["tools"] == []
+
+
+@pytest.mark.parametrize("depth", [100, 800, 900, 950, 1000, 5000])
+def test_what_is_nested_too_deeply_is_not_repeated(depth):
+    asked = b'{"user":"u","metadata":{"a":' + b"[" * depth + b"]" * depth + b"}}"
+
+    response = msgspec.json.decode(read_answer(answer(TEXT), created=1, asked=asked), type=dict[str, msgspec.Raw])
+
+    assert bytes(response["output"]).startswith(b"[{")
+    assert (bytes(response["metadata"]) == b"{}") is (bytes(response["user"]) == b"null")
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b'{"content":5}', b'{"content":[{"type":5}]}', b"\xff"])

@@ -120,6 +120,16 @@ def test_thoughts_become_reasoning_with_a_summary():
     assert hidden["summary"] == []
 
 
+@pytest.mark.parametrize("signature", [None, 5, ""], ids=repr)
+def test_a_thought_that_nobody_signed_is_told_all_the_same(signature):
+    stream = translated(
+        start(), begin(0, type="thinking", thinking="Hm.", signature=signature),
+        delta(0, type="signature_delta", signature=signature), stop_block(), end(), STOP,
+    )  # fmt: skip
+
+    assert events(stream)[-1]["response"]["output"][0]["encrypted_content"] is None
+
+
 def test_a_refusal_is_told_as_one():
     refusal = event("message_delta", delta={"stop_reason": "refusal", "stop_details": {"explanation": "No."}}, usage={})
 
