@@ -2,14 +2,13 @@
 
 import asyncio
 import os
-import uuid
 from collections.abc import AsyncIterator, Iterator
 
-import asyncpg
 import hypothesis
 import pytest
 
 from tests.databases import chosen_source, running_server, sibling_url
+from tests.emptied import Databases, create_database, drop_database
 
 hypothesis.settings.register_profile("same", derandomize=True, database=None, deadline=None)
 """The same examples each time, whatever the machine's speed; nothing is written into the checkout."""
@@ -32,44 +31,34 @@ def postgres_server_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 async def template_database(postgres_server_url: str) -> AsyncIterator[str]:
-    """The name of a migrated database that nobody connects to: copies of it take some 30 ms."""
+    """The name of a migrated database that nobody connects to."""
     from gateway.store.migrate import upgrade  # noqa: PLC0415  # unit tests need no SQL library
 
-    name = await _create(postgres_server_url)
+    name = await create_database(postgres_server_url)
     await asyncio.to_thread(upgrade, sibling_url(postgres_server_url, name))
     yield name
-    await _drop(postgres_server_url, name)
+    await drop_database(postgres_server_url, name)
+
+
+@pytest.fixture(scope="session")
+async def databases(postgres_server_url: str, template_database: str) -> AsyncIterator[Databases]:
+    """Migrated databases: for fixtures that live longer than a test."""
+    databases = Databases(postgres_server_url, template_database)
+    yield databases
+    await databases.close()
 
 
 @pytest.fixture
-async def database_url(postgres_server_url: str, template_database: str) -> AsyncIterator[str]:
-    """A fresh, migrated database of this test alone."""
-    name = await _create(postgres_server_url, template=template_database)
-    yield sibling_url(postgres_server_url, name)
-    await _drop(postgres_server_url, name)
+async def database_url(databases: Databases) -> AsyncIterator[str]:
+    """A migrated database, as good as new, of this test alone."""
+    url = await databases.take()
+    yield url
+    await databases.give_back(url)
 
 
 @pytest.fixture
 async def empty_database_url(postgres_server_url: str) -> AsyncIterator[str]:
     """A fresh database with nothing in it."""
-    name = await _create(postgres_server_url)
+    name = await create_database(postgres_server_url)
     yield sibling_url(postgres_server_url, name)
-    await _drop(postgres_server_url, name)
-
-
-async def _create(server_url: str, *, template: str = "template0") -> str:
-    name = f"gw_test_{uuid.uuid4().hex[:16]}"
-    await _execute(server_url, f"CREATE DATABASE {name} TEMPLATE {template} ENCODING 'UTF8'")
-    return name
-
-
-async def _drop(server_url: str, name: str) -> None:
-    await _execute(server_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-
-
-async def _execute(server_url: str, statement: str) -> None:
-    connection = await asyncpg.connect(server_url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
+    await drop_database(postgres_server_url, name)

@@ -6,9 +6,8 @@ from typing import NamedTuple
 import pytest
 
 from gateway.sandbox.server import Sandbox
-from tests.conftest import _create, _drop
-from tests.databases import sibling_url
 from tests.e2e.owners import World, running_world
+from tests.emptied import Databases
 from tests.fakes.claude_fixture import api, claude, client
 from tests.fakes.gateway_fixture import Gateway, Registry, connected, running_gateway
 from tests.fakes.sandbox_fixture import running_sandbox, sandbox
@@ -51,10 +50,9 @@ class Shared(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-async def shared_app(postgres_server_url: str, template_database: str) -> AsyncIterator[Shared]:
+async def shared_app(databases: Databases) -> AsyncIterator[Shared]:
     """What `pair` gives, once for a module whose tests leave the tables alone."""
-    name = await _create(postgres_server_url, template=template_database)
-    url = sibling_url(postgres_server_url, name)
+    url = await databases.take()
     async with running_sandbox() as upstream, connected(url) as registry:
         await registry.add_provider("openai", upstream.url)
         async with running_gateway(url) as gateway:
@@ -62,7 +60,7 @@ async def shared_app(postgres_server_url: str, template_database: str) -> AsyncI
             await registry.add_account("sk-b", tier=1)
             await gateway.serves(accounts=2)
             yield Shared(gateway, upstream)
-    await _drop(postgres_server_url, name)
+    await databases.give_back(url)
 
 
 @pytest.fixture

@@ -8,9 +8,8 @@ import pytest
 
 from gateway.sandbox.config import Behaviour
 from gateway.sandbox.faults import Fault
-from tests.conftest import _create, _drop
-from tests.databases import sibling_url
 from tests.e2e.conftest import Shared
+from tests.emptied import Databases
 from tests.fakes.gateway_fixture import connected, running_gateway
 from tests.fakes.sandbox_fixture import running_sandbox
 
@@ -20,10 +19,9 @@ BROKEN_CHUNK = 'data: {"choices": [{"delta": {"content": "x"\n\n'
 
 
 @pytest.fixture(scope="module")
-async def faulty_app(postgres_server_url: str, template_database: str) -> AsyncIterator[Shared]:
+async def faulty_app(databases: Databases) -> AsyncIterator[Shared]:
     """`sk-a`, then `sk-b`, both with gpt-4; `sk-c` with gpt-4o, which gpt-4 falls back to. Limits are short."""
-    name = await _create(postgres_server_url, template=template_database)
-    url = sibling_url(postgres_server_url, name)
+    url = await databases.take()
     async with running_sandbox() as upstream, connected(url) as registry:
         await registry.add_provider("openai", upstream.url, settings=LIMITS)
         await registry.add_route("gpt-4", fallbacks=["gpt-4o"])
@@ -33,7 +31,7 @@ async def faulty_app(postgres_server_url: str, template_database: str) -> AsyncI
             await registry.add_account("sk-c", tier=2, supported_models=["gpt-4o"])
             await gateway.serves(accounts=3)
             yield Shared(gateway, upstream)
-    await _drop(postgres_server_url, name)
+    await databases.give_back(url)
 
 
 @pytest.fixture

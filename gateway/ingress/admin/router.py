@@ -1,5 +1,7 @@
 """The admin API as one router: `/api/v1`."""
 
+from typing import Any, Self
+
 from litestar import Router
 from litestar.datastructures import ResponseHeader
 from litestar.di import Provide
@@ -17,9 +19,19 @@ from gateway.ingress.admin.routes import RoutesController
 from gateway.ingress.admin.row_problems import ProblemsController
 
 
+class _OneAppsRouter(Router):
+    """Made for one application, which may have it as it is.
+
+    Litestar copies a router that it is given, for others may be given the same one: 50 ms of each worker's start.
+    """
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
+        return self
+
+
 def admin_router(deps: AdminDeps) -> Router:
-    """Every operation behind the guard, every error a problem body."""
-    return Router(
+    """Every operation behind the guard, every error a problem body. Give it to one application alone."""
+    return _OneAppsRouter(
         path="/api/v1",
         route_handlers=[
             ProvidersController,
