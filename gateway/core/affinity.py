@@ -41,8 +41,8 @@ UNREADABLE_KINDS: Final = MADE_BY_HAND | {ITEMS, ENCRYPTED, AUDIO, MODELS, "uplo
 """Objects that no `GET` reads: one that is unknown here cannot be looked for."""
 UNLISTED_KINDS: Final = UNREADABLE_KINDS | {RESPONSES, "conversations", "threads"}
 """Objects that no list shows."""
-PASSING_KINDS: Final = UNLISTED_KINDS - MADE_BY_HAND - {MODELS, "conversations", "threads"} | {CHATS}
-"""Made by the million, and gone upstream within a month: their rows go, too."""
+PASSING_KINDS: Final = UNLISTED_KINDS - {MODELS, "conversations", "threads"} | {CHATS}
+"""Made by the million, and gone upstream within a month, or found again by asking: their rows go, too."""
 
 
 class Reference(msgspec.Struct, frozen=True):

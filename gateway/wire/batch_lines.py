@@ -4,6 +4,7 @@ Rules of this file: one line is held at a time, of a bounded length; what cannot
 tells the caller line by line. Of a line only the bytes of its model are ever changed.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
@@ -13,6 +14,7 @@ from gateway.core.affinity import ENCRYPTED, Reference
 from gateway.core.errors import InvalidCall
 from gateway.core.ids import ModelName
 from gateway.wire.lenient import decode_leniently
+from gateway.wire.members import only_model
 from gateway.wire.places import UNREADABLE, Names, renamed_at
 from gateway.wire.references import FINE_TUNED, MEMBERS, NAMED_ONCE, read_references
 
@@ -22,7 +24,10 @@ MAX_MODELS: Final = 100
 """OpenAI takes one a file."""
 MAX_REFERENCES: Final = 10_000
 PLACE: Final = ("body", "model")
-_NEEDLES: Final = (*[f'"{name}"'.encode() for name in (*MEMBERS, ENCRYPTED)], f'"{FINE_TUNED}'.encode(), b"\\u00")
+_NOBODY: Final = ModelName("")
+_NEEDLE: Final = re.compile(b'"(?:(?:%b)"|%b)' % ("|".join((*MEMBERS, ENCRYPTED, "id")).encode(), FINE_TUNED.encode()))
+_ESCAPE: Final = b"\\u00"
+"""What may hide a name from that search."""
 
 
 class _Body(msgspec.Struct, gc=False):
@@ -98,7 +103,7 @@ class BatchLines:
             return True
         try:
             model, whole = _read_line(line)
-            if whole is None and any(needle in line for needle in _NEEDLES):
+            if whole is None and (_NEEDLE.search(line) is not None or _ESCAPE in line):
                 whole = decode_leniently(line)
         except UNREADABLE:
             return False
@@ -147,11 +152,18 @@ class LineRenamer:
 
     def _ended(self) -> bytes:
         line = self._held.take()
+        if not line:
+            return line
         try:
-            is_named = bool(line) and _read_line(line)[0] in self._names
-            return renamed_at(line, (PLACE,), self._names) if is_named else line
+            name = self._names.get(_read_line(line)[0] or _NOBODY)
+            if name is None:
+                return line
+            span = only_model(line)
+            if span is None:
+                return renamed_at(line, (PLACE,), self._names)
         except UNREADABLE:
             return line
+        return line[: span[0]] + msgspec.json.encode(name) + line[span[1] :]
 
 
 def _read_line(line: bytes) -> tuple[ModelName | None, Any]:

@@ -17,15 +17,12 @@ from gateway.core.errors import InvalidCall
 from gateway.core.ids import ModelName
 from gateway.wire.acting import acts
 from gateway.wire.lenient import decode_leniently
-from gateway.wire.members import read_members
+from gateway.wire.members import only_model, read_members
 from gateway.wire.multipart import Form
 from gateway.wire.places import Place, form_fields, models_at
 from gateway.wire.refusals import kind_of, missing_model, two_models, wrong_type
 
-_MODEL_KEY: Final = re.compile(rb'"model"')
-_MODEL_MEMBER: Final = re.compile(rb'"model"[ \t\n\r]*+:[ \t\n\r]*+("(?:[^"\\]++|\\.)*+")')
 _ESCAPED_LETTER: Final = re.compile(rb"\\u00")
-"""Any ASCII letter can be written so, in keys too: `"\\u006dodel"`."""
 _PROMPT_MEMBER: Final = re.compile(rb'"(?:messages|prompt|input|instructions)"[ \t\n\r]*+:')
 _PREFIX_BYTES: Final = 1024
 """Of a prompt: about the 256 tokens by whose hash OpenAI itself routes to its caches."""
@@ -170,14 +167,10 @@ def replace_model(body: bytes, old: ModelName | None, new: ModelName) -> bytes:
     `old` is what `read_envelope` said. Every `model` member of the outermost object is replaced, and nothing else.
     """
     value = msgspec.json.encode(new)
-    if old is not None and _ESCAPED_LETTER.search(body) is None:
-        # The outermost object has a model, and its key can only be written plainly: one such key in all is that one.
-        found = _MODEL_KEY.finditer(body)
-        place = next(found).start()
-        member = _MODEL_MEMBER.match(body, place)
-        if member is not None and next(found, None) is None:
-            start, end = member.span(1)
-            return body if body[start:end] == value else body[:start] + value + body[end:]
+    span = None if old is None else only_model(body)
+    if span is not None:
+        start, end = span
+        return body if body[start:end] == value else body[:start] + value + body[end:]
     return _replace_members(body, "model", value)
 
 

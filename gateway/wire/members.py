@@ -17,6 +17,12 @@ _BRACKET: Final = re.compile(rb'(?:[^"{}\[\]]++|' + _STRING + rb")*+([{}\[\]])")
 """The next bracket that is not in a string."""
 
 
+_MODEL_KEY: Final = re.compile(rb'"model"')
+_MODEL_MEMBER: Final = re.compile(rb'"model"[ \t\n\r]*+:[ \t\n\r]*+(' + _STRING + rb")")
+_ESCAPED_LETTER: Final = re.compile(rb"\\u00")
+"""Any ASCII letter can be written so, in keys too: `"\\u006dodel"`."""
+
+
 class Member(NamedTuple):
     """Offsets of one member. `key` is its text, decoded."""
 
@@ -37,6 +43,20 @@ def read_members(body: bytes) -> list[Member]:
         at = _end_of_value(body, start)
         members.append(Member(_key_text(match[1]), match.start(1), start, at))
     return members
+
+
+def only_model(body: bytes) -> tuple[int, int] | None:
+    """Where the text of the member `model` stands, quotes and all, in JSON that has such a member in a known place.
+
+    None: there may be others, and only a closer look tells them apart. Else its key can only be written plainly, and
+    one such key in all is that one.
+    """
+    if _ESCAPED_LETTER.search(body) is not None:
+        return None
+    found = _MODEL_KEY.finditer(body)
+    first = next(found, None)
+    member = None if first is None or next(found, None) is not None else _MODEL_MEMBER.match(body, first.start())
+    return None if member is None else member.span(1)
 
 
 def without_member(body: bytes, members: list[Member], place: int) -> bytes:

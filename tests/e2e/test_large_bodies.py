@@ -16,6 +16,7 @@ import pytest
 from tests.databases import temporary_state
 from tests.e2e.raw import raw
 from tests.e2e.service import Service, running
+from tests.fakes.gateway_fixture import connected
 
 BLOCK = bytes(range(256)) * 4096
 BLOCKS = 48
@@ -103,6 +104,28 @@ class Growth:
         return int(found[1])
 
 
+def lines(model: str) -> bytes:
+    """A megabyte of a batch's requests."""
+    return b'{"custom_id":"1","body":{"model":"%b","input":"%b"}}\n' % (model.encode(), b"x" * 960) * 1024
+
+
+async def test_memory_stays_flat_while_a_batchs_lines_get_other_names(home, database_url):
+    expected = hashlib.sha256(HEAD + lines("gpt-4o-mini") * BLOCKS + TAIL).hexdigest()
+    async with upstream() as provider, connected(database_url) as registry:
+        await registry.add_route("fast", upstream_model="gpt-4o-mini")
+        variables = {"OPENAI_API_KEY": "sk-a", "OPENAI_BASE_URL": provider.url, "DATABASE_URL": database_url}
+        with running(home, app="", GATEWAY_SERVER__WORKERS="1", **variables) as service:
+            port = (await asyncio.to_thread(service.event, "service.started"))["port"]
+            for _ in range(2):  # what only the first call makes is made then
+                growth = Growth(service)
+                async with raw(port) as client:
+                    await upload(client, lines("fast"))
+                    assert (await client.answer())[0] == 200
+
+            assert growth.now() < GROWTH_MB
+            assert expected == provider.digests[-1] == provider.digests[-2]
+
+
 async def test_memory_stays_flat_whatever_passes(home, database_url):
     expected = hashlib.sha256(HEAD + BLOCK * BLOCKS + TAIL).hexdigest()
     async with upstream() as provider:
@@ -128,14 +151,14 @@ async def test_memory_stays_flat_whatever_passes(home, database_url):
             assert not any((home / "spool").iterdir())
 
 
-async def upload(client) -> None:
-    length = len(HEAD) + SIZE + len(TAIL)
+async def upload(client, block: bytes = BLOCK) -> None:
+    length = len(HEAD) + len(block) * BLOCKS + len(TAIL)
     await client.send(
         b"POST /v1/files HTTP/1.1\r\nhost: x\r\ncontent-type: multipart/form-data; boundary=XX\r\n"
         b"content-length: %d\r\n\r\n" % length + HEAD
     )
     for _ in range(BLOCKS):
-        await client.send(BLOCK)
+        await client.send(block)
     await client.send(TAIL)
 
 

@@ -134,3 +134,9 @@ def test_a_line_that_names_two_where_one_stands_is_refused(line: bytes) -> None:
         read(line)
 
     assert refused.value.code == "duplicate_member"
+
+
+def test_an_item_that_is_referred_to_is_read() -> None:
+    items = [{"type": "item_reference", "id": "msg_1"}, {"id": "rs_1"}]
+
+    assert [id_ for id_, _ in read(line(model="gpt-4", input=items))[1]] == ["rs_1", "msg_1"]
