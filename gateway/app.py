@@ -18,7 +18,7 @@ from litestar.types import Guard
 
 from gateway import __version__
 from gateway.background import Background, every
-from gateway.core.ids import ProviderId
+from gateway.core.ids import Instant, ProviderId
 from gateway.core.organizations import Organization
 from gateway.core.snapshot import Account, Snapshot
 from gateway.declared_settings import overlaid
@@ -261,6 +261,7 @@ class Service:
 
     async def drain(self, deadline_s: float) -> None:
         """No new calls; those that run may end. Called by the worker before the server closes."""
+        self.waiting.close(Instant(self.clock.now() + deadline_s))
         await self.gate.drain(deadline_s)
 
     # -- handlers --------------------------------------------------------------------------------------------------

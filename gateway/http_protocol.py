@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from gateway.core.errors import InvalidCall, ShuttingDown
+from gateway.core.errors import DRAINING, InvalidCall, ShuttingDown
 from gateway.ingress.asgi import AT_ONCE, Scope
 from gateway.providers.base import Headers
 from gateway.wire.errors import write_error
@@ -35,7 +35,7 @@ NO_HTTP = write_error(InvalidCall("What came is not HTTP/1.1, or breaks its rule
 TOO_SLOW = write_error(
     InvalidCall("The request did not arrive in time: send it anew.", code="request_timeout", status=408)
 )
-STOPPING = write_error(ShuttingDown("The gateway is shutting down. Retry at once: another one serves."))
+STOPPING = write_error(ShuttingDown(DRAINING))
 
 _STOPPING = b"503 Service Unavailable\r\nretry-after: 1"
 _UPGRADE = re.compile(rb"(?i)\r\nupgrade:[ \t]*h2c[ \t]*(?=\r\n)")

@@ -24,7 +24,7 @@ GatewayError
 hold a credential or another tenant's name.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 
 class GatewayError(Exception):
@@ -133,6 +133,9 @@ class NoAccountAvailable(CallFailed):
     status = 503
     type = "service_unavailable_error"
     code = "no_account_available"
+
+
+DRAINING: Final = "The gateway is shutting down. Retry at once: another one serves."
 
 
 class ShuttingDown(CallFailed):

@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.core.affinity import Bound, serving_all, upstream_names
 from gateway.core.call import BodyKind, Call, Endpoint, ModelUse, Schema
-from gateway.core.errors import CallRefused, GatewayError, ModelNotFound, NotAllowed, ShuttingDown
+from gateway.core.errors import DRAINING, CallRefused, GatewayError, ModelNotFound, NotAllowed, ShuttingDown
 from gateway.core.ids import CallId, ModelName, ProviderId
 from gateway.core.outcome import OutcomeKind
 from gateway.core.routing import provider_for, targets_for
@@ -124,7 +124,7 @@ class Exchange:
         self._schema = endpoint.schema
         key = plane.callers.caller_of(self._headers, plane.board.snapshot, plane.clock)
         if plane.gate.is_draining:
-            raise ShuttingDown("The gateway is shutting down. Retry at once: another one serves.", retry_after_s=1.0)
+            raise ShuttingDown(DRAINING, retry_after_s=1.0)
         own_key = self._own_key = own_key_in(self._headers) if plane.own_keys.are_taken else None
         if endpoint.is_own and own_key is None:
             return self._own(endpoint, key)
@@ -358,7 +358,7 @@ class Exchange:
 
     async def _cut_short(self) -> None:
         """The drain ran out of time: the caller learns why, in the form that its answer still allows."""
-        error = ShuttingDown("The gateway is shutting down. Retry at once: another one serves.", retry_after_s=1.0)
+        error = ShuttingDown(DRAINING, retry_after_s=1.0)
         if self._coming is None:
             await self._send_error(error)
             return

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gateway.core.call import Call, Endpoint
-from gateway.core.errors import EndpointNotFound, GatewayError, InvalidCall, NotAllowed, ShuttingDown
+from gateway.core.errors import DRAINING, EndpointNotFound, GatewayError, InvalidCall, NotAllowed, ShuttingDown
 from gateway.core.ids import CallId, ProviderId
 from gateway.core.outcome import OutcomeKind
 from gateway.core.snapshot import ClientKey
@@ -45,7 +45,6 @@ PATIENCE_S = 8.0
 """How long an upgrade waits for an account unless it says so itself: clients give up a handshake after 10 s."""
 KEY_PARAMETERS = frozenset({"api-key", "authorization"})
 """Of the query: Azure's browsers have no subprotocol for a key."""
-DRAINING = "The gateway is shutting down. Retry at once: another one serves."
 
 
 class SocketPlane(msgspec.Struct, frozen=True, kw_only=True):

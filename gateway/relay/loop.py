@@ -12,7 +12,15 @@ from random import Random
 
 from gateway.core.attempts import ACCOUNT_FAULTS, UPSTREAM_FAULTS, Plan, Resting, Step, Stop, Try, Wait, next_step
 from gateway.core.blast_radius import Refusals
-from gateway.core.errors import AllRateLimited, NoAccountAvailable, OutcomeUnknown, UpstreamTimedOut
+from gateway.core.errors import (
+    DRAINING,
+    AllOverloaded,
+    AllRateLimited,
+    NoAccountAvailable,
+    OutcomeUnknown,
+    ShuttingDown,
+    UpstreamTimedOut,
+)
 from gateway.core.ids import FOREVER, Instant
 from gateway.core.outcome import Outcome, OutcomeKind
 from gateway.core.retry_budget import may_retry
@@ -31,6 +39,9 @@ from gateway.relay.spooled import held_bytes
 from gateway.relay.view import View
 from gateway.relay.waiting import Ticket, Waiting
 from gateway.wire.envelope import prompt_prefix
+
+WAITABLE = (AllRateLimited, AllOverloaded)
+"""Errors of calls that more patience would have saved."""
 
 
 class _Run:
@@ -129,14 +140,18 @@ class Relay:
             return Stop(
                 NoAccountAvailable("No account is configured for this model. Tell the operator of this gateway.")
             )
-        return next_step(
+        wait_until = min(run.wait_until, self._waiting.closes_at)
+        step = next_step(
             plan,
             has_candidate=has_candidate,
             resting=resting,
             now=now,
-            wait_until=run.wait_until,
+            wait_until=wait_until,
             may_retry=plan.last is None or may_retry(self._retries, self._board.in_flight_calls + self._owed),
         )
+        if isinstance(step, Stop) and isinstance(step.error, WAITABLE) and wait_until < run.wait_until:
+            return Stop(ShuttingDown(DRAINING, retry_after_s=1.0))
+        return step
 
     def _choose(self, view: View, found: Sequence[Member], job: Job) -> int:
         pool = job.pool
@@ -205,7 +220,9 @@ class Relay:
             run.ticket = self._waiting.join(job.pool.key, held_bytes(job.body), is_first=run.plan.last is not None)
         if run.ticket is None:
             raise AllRateLimited("Too many calls wait for an account already. Retry shortly.", retry_after_s=1.0)
-        await run.ticket.wait(until if self._waiting.is_head(run.ticket) else run.wait_until)
+        if not self._waiting.is_head(run.ticket):
+            until = min(run.wait_until, self._waiting.closes_at)
+        await run.ticket.wait(until)
         job.progress.waited_s += self._clock.now() - began
         run.plan = run.plan.recovered()
 

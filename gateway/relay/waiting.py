@@ -7,7 +7,7 @@ stampede. A ticket keeps its place while its call goes back and forth between lo
 import asyncio
 from collections import deque
 
-from gateway.core.ids import Instant
+from gateway.core.ids import FOREVER, Instant
 from gateway.relay.ports import Clock
 
 PoolKey = tuple[str, ...]
@@ -52,6 +52,15 @@ class Waiting:
         self._lines: dict[PoolKey, deque[Ticket]] = {}
         self.calls = 0
         self.bytes = 0
+        self.closes_at = FOREVER
+        """Nobody waits longer: the worker ends then."""
+
+    def close(self, at: Instant) -> None:
+        """All look again: who has no hope of a turn by then goes at once, and is served elsewhere."""
+        self.closes_at = at
+        for line in self._lines.values():
+            for ticket in line:
+                ticket.ring()
 
     def is_busy(self, key: PoolKey) -> bool:
         """Somebody waits there: who comes now stands behind them."""

@@ -8,8 +8,10 @@ import pytest
 from gateway.core.errors import (
     AllRateLimited,
     ModelNotFound,
+    ShuttingDown,
     UpstreamFailed,
 )
+from gateway.core.ids import Instant
 from gateway.core.outcome import Fault, FaultKind, Outcome, OutcomeKind
 from tests.fakes.relay_kit import (
     ANSWER,
@@ -95,6 +97,34 @@ async def test_call_that_an_old_credential_failed_is_answered_by_the_new_one():
     assert (answer.status, kit.upstream.keys) == (200, ["sk-a", "sk-new"])
     assert kit.clock.now() == 1000.0
     kit.assert_idle()
+
+
+async def test_worker_that_ends_lets_go_at_once_of_calls_that_it_could_not_serve_any_more():
+    kit = RelayKit("a")
+    kit.observe("a", Outcome(OutcomeKind.RATE_LIMITED, 429, retry_after_s=100.0))
+    calls = [kit.start(max_wait_s=300.0) for _ in range(3)]
+    await kit.clock.settle()
+
+    kit.waiting.close(Instant(1030.0))
+
+    for call in calls:
+        with pytest.raises(ShuttingDown):
+            await kit.finished(call)
+    assert kit.clock.now() == 1000.0
+    kit.assert_idle()
+
+
+async def test_worker_that_ends_still_serves_calls_whose_turn_comes_in_time():
+    kit = RelayKit("a")
+    kit.upstream.on("sk-a", OK)
+    kit.observe("a", Outcome(OutcomeKind.RATE_LIMITED, 429, retry_after_s=20.0))
+    call = kit.start(max_wait_s=300.0)
+    await kit.clock.settle()
+
+    kit.waiting.close(Instant(1030.0))
+
+    assert (await kit.finished(call)).status == 200
+    assert kit.clock.now() == 1021.0
 
 
 async def test_model_that_is_withdrawn_ends_the_calls_that_wait_for_it():
