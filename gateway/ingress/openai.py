@@ -25,7 +25,7 @@ from gateway.ingress.plane import JSON, PREFIX, UNKNOWN, DataPlane, end_of, own_
 from gateway.ingress.upload import json_in, read_upload, spooled_form
 from gateway.providers.base import Headers
 from gateway.relay.answer import Answer, ComingBody
-from gateway.relay.batch_file import read_batch, renamed_batch
+from gateway.relay.batch_file import check_upload, read_batch, renamed_batch
 from gateway.relay.job import Body, Job, charged, fitted, renamed, renamed_places
 from gateway.relay.metering import CLIENT_GONE, Progress
 from gateway.relay.own_keys import OwnKey
@@ -160,6 +160,8 @@ class Exchange:
         batch: BatchLines | None = None,
     ) -> Job:
         """The job of a call that has to do with stateful objects: it goes where these are."""
+        if call.endpoint.creates == "upload" and key is not None:
+            check_upload(envelope.fields)
         others, models = named.others, named.models if batch is None else batch.models
         for model in models:
             check_model(key, model)

@@ -4,15 +4,30 @@ Where a route or a provider calls a model otherwise, the lines are given the oth
 long the file is then, it is read once more before.
 """
 
+from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Final
 
+from gateway.core.errors import InvalidCall
 from gateway.relay.spooled import SpooledBody
 from gateway.wire.batch_lines import BatchLines, LineRenamer, RenamedLines
 from gateway.wire.multipart import Part
 from gateway.wire.places import Names
 
 PURPOSE: Final = "batch"
+
+
+def check_upload(fields: Mapping[str, object]) -> None:
+    """Raises InvalidCall for an upload in parts that is to be a batch. `fields` is what begins it.
+
+    Nobody can look into its lines: parts are cut anywhere, and put in order at the end.
+    """
+    if str(fields.get("purpose")).strip().lower() == PURPOSE:
+        raise InvalidCall(
+            "A batch's file is not taken in parts, for its lines are read here first. Send it whole: POST /v1/files.",
+            param="purpose",
+            code="invalid_batch_file",
+        )
 
 
 async def read_batch(body: SpooledBody) -> BatchLines | None:

@@ -80,7 +80,8 @@ FINE_TUNED: Final = "ft:"
 CHECKPOINT: Final = "fine_tuned_model_checkpoint"
 
 _NAMES: Final = frozenset({*MEMBERS, "model", ENCRYPTED})
-NAMED_ONCE: Final = Keys({*_NAMES, "id", "type"})
+NAMED_ONCE: Final = Keys({*_NAMES, "id", "type", "purpose"})
+"""And what says which kind of object an id is of, or a file is to be."""
 _NESTED: Final = (dict, list)
 _ESCAPE: Final = b"\\u00"
 _ESCAPED_LETTER: Final = re.compile(rb"\\u00[4-7]")
