@@ -61,3 +61,21 @@ VALUES = st.recursive(
 @given(st.dictionaries(st.sampled_from(["file_id", "input"]), VALUES))
 def test_no_body_that_an_encoder_wrote_is_refused(value: dict[str, object]) -> None:
     check(msgspec.json.encode(value))
+
+
+def test_numbers_and_texts_that_a_stricter_decoder_refuses_hide_nothing() -> None:
+    body = b'{"seed": ' + b"1" * 5_000 + b', "input": "\\ud800", "file_id": "a", "file_id": "b"}'
+
+    with pytest.raises(InvalidCall):
+        KEYS.check(body, {"seed": 1, "input": "", "file_id": "b"})
+
+
+def test_what_is_too_deep_to_be_looked_at_is_refused() -> None:
+    with pytest.raises(InvalidCall) as refused:
+        KEYS.check(b'{"x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", {})
+
+    assert refused.value.code == "invalid_json"
+
+
+def test_what_is_no_json_is_the_decoders_to_judge() -> None:
+    KEYS.check(b"{", {})
