@@ -59,11 +59,11 @@ class OpenAICompatible(msgspec.Struct, frozen=True):
     stream_usage: StreamUsage
     validation: Validation
     charges_answers: bool = True
-    differences: Differences = Differences()
+    differences: Differences | None = None
 
     def translation_for(self, endpoint: Endpoint) -> Translation | None:
         """Raises InvalidCall for what is not OpenAI's."""
-        if self.differences.translated is not None:
+        if self.differences is not None and self.differences.translated is not None:
             return self.differences.translated(endpoint)
         if endpoint.schema is not Schema.OPENAI:
             raise InvalidCall(
@@ -76,6 +76,8 @@ class OpenAICompatible(msgspec.Struct, frozen=True):
 
     def destination_of(self, provider: Provider, credential: Credential) -> Destination:
         """Raises `ValueError`, which holds no secret, for what no header can carry."""
+        if self.differences is None:
+            return self._destination(provider, credential)
         presented, placed = self.differences.presented, self.differences.placed
         common = self._destination(provider, credential if presented is None else presented(credential))
         return common if placed is None else placed(common, provider, credential)
@@ -111,16 +113,16 @@ class OpenAICompatible(msgspec.Struct, frozen=True):
         body: bytes | BodySource,
         limits: Limits,
     ) -> UpstreamRequest:
-        asked, aimed = self.differences.asked, self.differences.aimed
-        if asked is not None:
-            call, headers = asked(call, headers, destination)
-        target = _target(call, destination)
+        if self.differences is None:
+            target = _target(call, destination)
+        else:
+            call, headers, target = _aimed(self.differences, call, headers, destination, model)
         is_json = call.endpoint.body is BodyKind.JSON and isinstance(body, bytes)  # else a form, whose type is its own
         names = destination.names | _OURS if is_json else destination.names
         return UpstreamRequest(
             method=call.endpoint.method.encode(),
             origin=destination.origin,
-            target=target if aimed is None else aimed(target, destination, model),
+            target=target,
             headers=(
                 *[header for header in headers if header[0] not in names],
                 *(_JSON if is_json and b"content-type" not in destination.names else ()),
@@ -142,6 +144,16 @@ def read_base_url(base_url: str) -> tuple[Origin, bytes]:
     url = urlsplit(base_url)
     origin = Origin(url.scheme, url.hostname or "", url.port or _PORTS[url.scheme])
     return origin, url.path.rstrip("/").encode()
+
+
+def _aimed(
+    differences: Differences, call: Call, headers: Headers, destination: Destination, model: ModelName | None
+) -> tuple[Call, Headers, bytes]:
+    """The call and the caller's headers as they go there, and the target."""
+    if differences.asked is not None:
+        call, headers = differences.asked(call, headers, destination)
+    target = _target(call, destination)
+    return call, headers, target if differences.aimed is None else differences.aimed(target, destination, model)
 
 
 def _target(call: Call, destination: Destination) -> bytes:
