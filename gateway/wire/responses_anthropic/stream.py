@@ -21,6 +21,9 @@ from gateway.wire.responses_anthropic import response as written
 from gateway.wire.responses_anthropic.response import Head, Item, head_of
 from gateway.wire.sse import KEEP_ALIVE
 
+MAX_CHARACTERS: Final = 16 * 1024 * 1024
+"""Of an answer: a longer one, which no model gives, breaks the stream, so that memory stays bounded."""
+
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -42,8 +45,8 @@ class ResponseTranslator:
     """Translates one stream. `feed` what came, `finish` at its clean end."""
 
     __slots__ = (
-        "_asked", "_created", "_explanation", "_head", "_number", "_open", "_output", "_reader", "_stop_reason",
-        "_usage",
+        "_asked", "_created", "_explanation", "_head", "_held", "_number", "_open", "_output", "_reader",
+        "_stop_reason", "_usage",
     )  # fmt: skip
 
     def __init__(self, *, created: int, asked: bytes) -> None:
@@ -52,6 +55,8 @@ class ResponseTranslator:
         self._asked = asked
         self._head = head_of("", "", created=created, asked=b"{}")
         self._number = 0
+        self._held = 0
+        """Characters of all pieces."""
         self._output: list[Item] = []
         """Items that have ended."""
         self._open: dict[int, _Open] = {}
@@ -147,6 +152,10 @@ class ResponseTranslator:
     # -- pieces --------------------------------------------------------------------------------------------------
 
     def _piece(self, found: _Open, piece: str) -> bytes:
+        self._held += len(piece)
+        if self._held > MAX_CHARACTERS:
+            self._reader.is_broken = True
+            return b""
         found.pieces.append(piece)
         if found.block.type == "text":
             return self._of_text("response.output_text.delta", found, delta=piece, logprobs=[])

@@ -137,6 +137,16 @@ def test_an_end_that_was_told_must_be_the_same(second):
     assert spliced(WHOLE[:-1], second) is None
 
 
+def test_comments_and_errors_pass_by():
+    sent = Sent(ToldMessage())
+    sent.add(b"".join((*HEAD, b": hello\n\n", text("one"))))
+    splicer = sent.splicer()
+    failed = event("error", error={"type": "api_error", "message": "no"})
+
+    assert splicer.feed(b"".join((*HEAD, b": hello\n\n", text("on")))) == b""
+    assert splicer.renumbered(failed) == failed
+
+
 def test_what_comes_behind_the_text_may_be_a_tool():
     tool = begin(1, type="tool_use", id="toolu_1", name="f", input={})
 

@@ -147,6 +147,12 @@ def test_items_that_are_sent_back_are_what_claude_said(blocks):
     assert sent_back(told(*blocks)["output"]) == {"role": "assistant", "content": list(blocks)}
 
 
+def test_a_refusal_that_is_sent_back_is_a_text():
+    refusal = told(stop_reason="refusal", stop_details={"explanation": "No."})["output"]
+
+    assert sent_back(refusal)["content"] == [{"type": "text", "text": "No."}]
+
+
 @pytest.mark.parametrize(
     "sealed", [None, 5, "gAAAAAB", "claude.", "claude.!", "claude.eyJ9", "claude.WzFd", "claude.e30=", "claude.é"]
 )

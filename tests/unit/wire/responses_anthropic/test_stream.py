@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.wire.endpoints import find
+from gateway.wire.responses_anthropic import stream as responses_stream
 from gateway.wire.responses_anthropic.reader import ResponseReader
 from gateway.wire.responses_anthropic.response import read_answer
 from gateway.wire.responses_anthropic.stream import ResponseTranslator
@@ -205,6 +206,15 @@ def test_an_event_that_was_lost_breaks_the_stream():
     reader, _, _ = read(start(), BEGIN_TEXT, b'event: content_block_delta\ndata: {"delta":{\n\n')
 
     assert reader.is_broken
+
+
+def test_an_answer_without_end_breaks_the_stream(monkeypatch):
+    monkeypatch.setattr(responses_stream, "MAX_CHARACTERS", 10)
+
+    reader, sent, added = read(start(), BEGIN_TEXT, text("12345678"), text("90"), text("x"), stop_block(), end(), STOP)
+
+    assert (reader.is_broken, added) == (True, None)
+    assert b"completed" not in sent
 
 
 def test_the_last_event_may_lack_its_blank_line():
