@@ -33,8 +33,12 @@ _VERSION_HEADER: Final = b"anthropic-version"
 _BETA_HEADER: Final = b"anthropic-beta"
 _WORKSPACE_HEADER: Final = b"anthropic-workspace-id"
 _CHAT: Final = "chat.completions"
-_RESPONSE: Final = "responses.create"
-_MESSAGES: Final = "/messages"
+_PATHS: Final = {
+    _CHAT: "/messages",
+    "responses.create": "/messages",
+    "responses.input_tokens": "/messages/count_tokens",
+}
+"""Endpoints of OpenAI's that are translated → where they go."""
 _SERVED: Final = ("models.", "files.", "skills.", "other")
 """Names of endpoints, or how they begin, that both APIs have at the same paths."""
 _ALL_MODELS: Final = b"limit=1000"
@@ -70,10 +74,10 @@ class AnthropicDestination(Destination, frozen=True):
 def _translated(endpoint: Endpoint) -> Translation | None:
     if endpoint.name == _CHAT:
         return _TRANSLATION
-    if endpoint.name == _RESPONSE:
-        from gateway.providers.anthropic_responses import RESPONSES  # noqa: PLC0415  # most workers never need it
+    if endpoint.name in _PATHS:
+        from gateway.providers.anthropic_responses import TRANSLATIONS  # noqa: PLC0415  # most workers never need it
 
-        return RESPONSES
+        return TRANSLATIONS[endpoint.name]
     if endpoint.schema is Schema.ANTHROPIC or endpoint.name.startswith(_SERVED):
         return None
     raise InvalidCall(
@@ -113,8 +117,9 @@ def _placed(common: Destination, provider: Provider, credential: Credential) -> 
 def _asked(call: Call, headers: Headers, destination: Destination) -> tuple[Call, Headers]:
     if isinstance(destination, AnthropicDestination):
         headers = _with_version(headers, destination)
-    if call.endpoint.name in {_CHAT, _RESPONSE}:
-        call = msgspec.structs.replace(call, path=_MESSAGES, query=b"")
+    path = _PATHS.get(call.endpoint.name)
+    if path is not None:
+        call = msgspec.structs.replace(call, path=path, query=b"")
     elif call.endpoint.name == "models.list" and not call.query:
         call = msgspec.structs.replace(call, query=_ALL_MODELS)  # else it lists twenty
     return call, headers

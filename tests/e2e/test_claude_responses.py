@@ -49,6 +49,17 @@ async def test_a_response_reaches_claude(client, claude, api: AnthropicApi):
     assert (told["endpoint"], told["input_tokens"], told["output_tokens"]) == ("responses.create", 35, 9)
 
 
+async def test_its_input_is_counted(client, api: AnthropicApi):
+    counted = await client.responses.input_tokens.count(
+        model=MODEL, instructions="Be brief.", input="hi there", tools=[TOOL], reasoning={"effort": "low"}
+    )
+
+    assert (counted.input_tokens, counted.object) == (14, "response.input_tokens")
+    (seen,) = api.seen
+    assert seen.target == "/v1/messages/count_tokens"
+    assert seen.body.keys() == {"model", "messages", "system", "tools", "thinking", "output_config"}
+
+
 async def test_an_image_reaches_claude(client, api: AnthropicApi):
     image = {"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo=", "detail": "auto"}
     words = {"type": "input_text", "text": "what is it?"}

@@ -108,9 +108,10 @@ def test_limits_are_read_by_anthropics_names_or_the_rows():
 
 
 def test_chat_completions_and_responses_are_translated():
-    for path in ("/chat/completions", "/responses"):
+    targets = {"/chat/completions": "", "/responses": "", "/responses/input_tokens": "/count_tokens"}
+    for path, below in targets.items():
         assert ANTHROPIC.translation_for(find("POST", path)) is not None
-        assert prepare(call(path)).target == b"/v1/messages"
+        assert prepare(call(path)).target == b"/v1/messages" + below.encode()
     for method, path in (("POST", "/messages"), ("GET", "/models"), ("POST", "/files")):
         assert ANTHROPIC.translation_for(find(method, path)) is None
 
