@@ -18,7 +18,7 @@ from gateway.relay.answer import Answer
 from gateway.relay.board import Board
 from gateway.relay.known_ids import KnownIds
 from gateway.relay.metering import Progress
-from gateway.relay.watched import WatchedBody
+from gateway.relay.watched import WatchedBody, Work
 from gateway.wire.objects import LOCATED, Seen, read_objects
 from gateway.wire.references import kind_of_path
 from gateway.wire.sse import EventSplitter, read_event
@@ -123,10 +123,12 @@ class _StreamLearning:
         self._events = 0
         self._saved: asyncio.Event | None = None
 
-    async def look(self, piece: bytes) -> None:
-        if self._splitter is not None and self._look(piece) and self._saved is not None:
-            await self._learning.wait_for(self._saved)
-            self._saved = None
+    def look(self, piece: bytes) -> Work | None:
+        """What must be done before the piece goes on."""
+        if self._splitter is None or not self._look(piece) or self._saved is None:
+            return None
+        saved, self._saved = self._saved, None
+        return self._learning.wait_for(saved)
 
     def _look(self, piece: bytes) -> bool:
         """Whether what was learned must be stored before the piece goes on: the stream's end is in it, or past it."""

@@ -7,6 +7,7 @@ Rules of this file: answers go on as they came; the claim comes before the answe
 finds it counted; of a file that did not come whole nothing is counted.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -19,7 +20,7 @@ from gateway.relay.answer import Answer, ComingBody
 from gateway.relay.learning import LAST_EVENTS, MAX_EVENT_BYTES, is_events
 from gateway.relay.metering import Progress
 from gateway.relay.owed import Owed
-from gateway.relay.watched import WatchedBody
+from gateway.relay.watched import WatchedBody, Work, uninterrupted
 from gateway.wire.late_usage import LateObject, LinesUsage, read_late_object
 from gateway.wire.sse import EventSplitter, read_event
 
@@ -45,7 +46,7 @@ class Settling:
         if answer.coming is None:
             found = read_late_object(answer.body)
             if found is not None:
-                await self.seen(found, call, progress)
+                await uninterrupted(self.seen([found], call, progress))
             return answer
         path = None if bound is None else bound.path
         if is_events(answer):
@@ -56,17 +57,18 @@ class Settling:
             return answer
         return msgspec.structs.replace(answer, coming=WatchedBody(answer.coming, look))
 
-    async def seen(self, found: LateObject, call: Call, progress: Progress) -> None:
-        """What to do about an object that is on its way to the caller."""
+    async def seen(self, objects: Sequence[LateObject], call: Call, progress: Progress) -> None:
+        """What to do about objects that are on their way to the caller."""
         is_new = call.endpoint.creates is not None
-        if not found.is_over:
-            if is_new and progress.usage in _UNTOLD:
-                await self._owed.note(OwedUsage(found.id, call.model or found.model, call.key_id))
-        elif not is_new:
-            await self._over(found, progress)
-        elif call.is_stream:
-            is_owed = await self._owed.claim(found.id) is not None
-            progress.settle(found.usage if is_owed else None, None)  # else somebody who read it was quicker
+        for found in objects:
+            if not found.is_over:
+                if is_new and progress.usage in _UNTOLD:
+                    await self._owed.note(OwedUsage(found.id, call.model or found.model, call.key_id))
+            elif not is_new:
+                await self._over(found, progress)
+            elif call.is_stream:
+                is_owed = await self._owed.claim(found.id) is not None
+                progress.settle(found.usage if is_owed else None, None)  # else somebody who read it was quicker
 
     async def _over(self, found: LateObject, progress: Progress) -> None:
         owed = await self._owed.claim(found.id)
@@ -78,10 +80,8 @@ class Settling:
         else:
             await self._owed.note(msgspec.structs.replace(owed, id=found.output_file_id))
 
-    async def read(self, file_id: str, usage: Usage | None, progress: Progress) -> None:
+    async def read(self, file_id: str, usage: Usage, progress: Progress) -> None:
         """A batch's output passed as a whole."""
-        if usage is None:
-            return
         owed = await self._owed.claim(file_id)
         if owed is not None:
             progress.settle(usage, owed)
@@ -96,17 +96,16 @@ class _Stream:
         self._progress = progress
         self._splitter: EventSplitter | None = EventSplitter()
 
-    async def look(self, piece: bytes) -> None:
-        splitter = self._splitter
+    def look(self, piece: bytes) -> Work | None:
+        splitter, shown = self._splitter, []
         for event in splitter.feed(piece) if splitter is not None and piece else ():
-            if not any(name in event[:200] for name in _MARKS):
-                continue
-            data = read_event(event).data
-            found = read_late_object(data) if data else None
-            if found is not None:
-                await self._settling.seen(found, self._call, self._progress)
+            if any(name in event[:200] for name in _MARKS):
+                data = read_event(event).data
+                found = read_late_object(data) if data else None
+                shown += [found] if found is not None else []
         if splitter is not None and len(splitter.rest) > MAX_EVENT_BYTES:
             self._splitter = None  # no event of ours is so long
+        return self._settling.seen(shown, self._call, self._progress) if shown else None
 
 
 class _Download:
@@ -119,9 +118,10 @@ class _Download:
         self._progress = progress
         self._lines = LinesUsage()
 
-    async def look(self, piece: bytes) -> None:
+    def look(self, piece: bytes) -> Work | None:
         if piece:
             self._lines.feed(piece)
-        elif not self._coming.is_cut:
-            self._lines.finish()
-            await self._settling.read(self._file_id, self._lines.usage, self._progress)
+            return None
+        self._lines.finish()
+        usage = None if self._coming.is_cut else self._lines.usage
+        return None if usage is None else self._settling.read(self._file_id, usage, self._progress)

@@ -1,15 +1,22 @@
 """A body on its way that somebody looks at as it passes."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from gateway.core.errors import GatewayError
 from gateway.relay.answer import ComingBody
 
+Work = Coroutine[Any, Any, None]
+
 
 class WatchedBody:
-    """Fits `answer.ComingBody`: another one's. Each piece waits for whoever looks; b"" is the end."""
+    """Fits `answer.ComingBody`: another one's. Whoever looks may ask for time before the piece goes on; b"" is the end.
 
-    def __init__(self, coming: ComingBody, look: Callable[[bytes], Awaitable[None]]) -> None:
+    A caller that has all bytes may hang up before the end: what was begun is done all the same.
+    """
+
+    def __init__(self, coming: ComingBody, look: Callable[[bytes], Work | None]) -> None:
         self._coming = coming
         self._look = look
 
@@ -27,7 +34,9 @@ class WatchedBody:
 
     async def next_piece(self) -> bytes:
         piece = await self._coming.next_piece()
-        await self._look(piece)
+        work = self._look(piece)
+        if work is not None:
+            await uninterrupted(work)
         return piece
 
     def last_words(self, error: GatewayError) -> bytes:
@@ -35,3 +44,13 @@ class WatchedBody:
 
     async def close(self) -> None:
         await self._coming.close()
+
+
+async def uninterrupted(work: Work) -> None:
+    """Does `work`, which never takes long, to its end: whoever cancels waits so long."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise

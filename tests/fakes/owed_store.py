@@ -1,5 +1,7 @@
 """`MemoryOwed`: the table `owed_usage` in memory. Fits `relay.owed.OwedStore`, as tests/integration/store verifies."""
 
+import asyncio
+
 from gateway.core.owed_usage import OwedUsage
 
 
@@ -8,6 +10,8 @@ class MemoryOwed:
         self.rows: dict[str, OwedUsage] = {}
         self.is_away = False
         self.asked = 0
+        self.held: asyncio.Event | None = None
+        """Claims wait for it."""
 
     async def note(self, owed: OwedUsage) -> bool:
         if not self.is_away:
@@ -16,6 +20,8 @@ class MemoryOwed:
 
     async def claim(self, id_: str) -> OwedUsage | bool | None:
         self.asked += 1
+        if self.held is not None:
+            await self.held.wait()
         return None if self.is_away else self.rows.pop(id_, False)
 
     async def has(self, id_: str) -> bool | None:

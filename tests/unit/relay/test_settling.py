@@ -194,6 +194,30 @@ async def test_a_part_of_the_output_counts_nothing(reply: Reply) -> None:
     assert (counts(record), list(scene.world.owed.rows)) == ((0, 0), ["file-o"])
 
 
+async def test_a_caller_that_has_all_and_hangs_up_changes_nothing() -> None:
+    scene = Scene()
+    world = scene.world
+    world.owed.rows["file-o"] = OwedUsage("file-o")
+    world.owed.held = asyncio.Event()
+    world.kit.upstream.on("sk-a", LINES)
+    answer = await world.served(world.call("/files/file-o/content", "GET"))
+    assert answer.coming is not None
+    await world.kit.finished(answer.coming.next_piece())
+
+    end = asyncio.create_task(answer.coming.next_piece())
+    while world.owed.asked < 2:
+        await world.settled()
+    end.cancel()
+    await world.settled()
+    assert not end.done()
+    world.owed.held.set()
+    await asyncio.wait({end})
+    await answer.coming.close()
+
+    assert end.cancelled()
+    assert counts(world.kit.meter.calls[-1]) == (6, 3)
+
+
 # -- the table away ----------------------------------------------------------------------------------------------
 
 
