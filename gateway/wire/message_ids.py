@@ -9,19 +9,25 @@ from typing import Any, Final
 
 from gateway.core.affinity import FILES, LONGEST_ID, Reference
 from gateway.core.ids import ModelName
+from gateway.wire.refusals import check_references
 
 CONTAINERS: Final = "containers"
+MEMBERS: Final[Mapping[str, str]] = {"file_id": FILES, "container": CONTAINERS, "skill_id": "skills"}
+"""Member → kind. Its value is an id, or an object with an `id`."""
 NEEDLES: Final = (b'"file_id"', b'"container"', b"code_execution", b'"skills"')
 """Without one of them a message names nothing, and its answer makes nothing known."""
-_IN_CALLS: Final = frozenset({"messages", "content", "source", "requests", "params", "system"})
+_IN_CALLS: Final = frozenset({"messages", "content", "source", "requests", "params", "system", "container", "skills"})
 _IN_ANSWERS: Final = frozenset({"content", "content_block", "message", "delta"})
 """Members that may hold objects with ids."""
-_MOST: Final = 1_000
+_VENDORS: Final = "anthropic"
+"""Type of a skill that everybody has."""
 
 
 def read_message_references(fields: Mapping[str, Any]) -> list[Reference]:
-    """What a decoded body names, each once."""
-    return [Reference(id_, kind, param, is_soft=True) for id_, (kind, param) in _ids_in(fields, _IN_CALLS).items()]
+    """What a decoded body names, each once. Raises InvalidCall for more than we look up."""
+    found = _ids_in(fields, _IN_CALLS)
+    check_references(len(found))
+    return [Reference(id_, kind, param, is_soft=True) for id_, (kind, param) in found.items()]
 
 
 def read_batch_models(fields: Mapping[str, Any]) -> tuple[ModelName, ...]:
@@ -45,17 +51,17 @@ def _ids_in(value: Mapping[str, Any], looked_into: frozenset[str]) -> dict[str, 
     """Id → its kind and its place."""
     found: dict[str, tuple[str, str]] = {}
     left: list[tuple[Any, str]] = [(value, "")]
-    while left and len(found) < _MOST:
+    while left:
         held, path = left.pop()
         if isinstance(held, list):
             left += [(one, f"{path}[{place}]") for place, one in enumerate(held) if isinstance(one, dict | list)]
             continue
         prefix = f"{path}." if path else ""
         for name, member in held.items():
-            if name in {"file_id", "container"}:
+            if name in MEMBERS and not (name == "skill_id" and held.get("type") == _VENDORS):
                 id_ = member.get("id") if isinstance(member, dict) else member
                 if isinstance(id_, str) and 0 < len(id_) <= LONGEST_ID:
-                    found.setdefault(id_, (FILES if name == "file_id" else CONTAINERS, prefix + name))
-            elif name in looked_into and isinstance(member, dict | list):
+                    found.setdefault(id_, (MEMBERS[name], prefix + name))
+            if name in looked_into and isinstance(member, dict | list):
                 left.append((member, prefix + name))
     return found

@@ -23,14 +23,6 @@ def model_in(query: bytes) -> ModelName | None:
     return ModelName(models.pop()) if models else None
 
 
-def value_in(query: bytes, prefix: bytes) -> str | None:
-    """The first value of a parameter, decoded; `prefix` is its name with the `=`."""
-    for part in query.split(b"&") if prefix in query else ():
-        if part.startswith(prefix):
-            return unquote_plus(part[len(prefix) :].decode("latin-1"))
-    return None
-
-
 def has_flag(query: bytes, name: bytes) -> bool:
     """Whether `name=true` is a parameter."""
     return name in query and any(part == name + b"=true" for part in query.split(b"&"))

@@ -27,7 +27,6 @@ from gateway.core.affinity import (
     encrypted_id,
 )
 from gateway.core.call import Call, Endpoint, ModelUse, Schema, StreamKind
-from gateway.core.errors import InvalidCall
 from gateway.core.ids import ModelName
 from gateway.wire.duplicates import Keys
 from gateway.wire.endpoints import path_values
@@ -35,6 +34,7 @@ from gateway.wire.envelope import peek_fields
 from gateway.wire.message_ids import NEEDLES, read_batch_models, read_message_references
 from gateway.wire.multipart import Form
 from gateway.wire.paths import has_hidden_ends
+from gateway.wire.refusals import check_references
 
 MEMBERS: Final[Mapping[str, str]] = {
     "file_id": FILES,
@@ -86,8 +86,6 @@ _NESTED: Final = (dict, list)
 _ESCAPE: Final = b"\\u00"
 _ESCAPED_LETTER: Final = re.compile(rb"\\u00[4-7]")
 """An ASCII letter or underscore, written so that no search finds the name it is in."""
-MOST: Final = 10_000
-"""References of one call. A long conversation sent whole has hundreds: its reasoning."""
 _DIVIDERS: Final = re.compile(r"[/\\;?#&=,%]+")
 """What some server may take for the end of an id in a path."""
 _IN_BRACKETS: Final = re.compile(r"\[([a-z_]+)\]")
@@ -163,7 +161,7 @@ def read_references(fields: Mapping[str, Any]) -> list[Reference]:
         for name, member in value.items():
             if name in _NAMES:
                 _note_member(name, member, _written((path, name)), found)
-                check_count(len(found))
+                check_references(len(found))
             if isinstance(member, _NESTED) and name not in OPAQUE_MEMBERS:
                 left.append((member, (path, name)))
     return list(found.values())
@@ -180,9 +178,11 @@ def read_form_references(form: Iterable[tuple[str, str]]) -> list[Reference]:
         elif last in QUERY_MEMBERS or last == "model":
             _note_member(last, value, field, found)
         if value.startswith("{"):
-            for one in read_references(peek_fields(value.encode())):
+            fields = peek_fields(value.encode())
+            NAMED_ONCE.check(value.encode(), fields)
+            for one in read_references(fields):
                 found.setdefault(one.id, msgspec.structs.replace(one, param=f"{field}.{one.param}"))
-        check_count(len(found))
+        check_references(len(found))
     return list(found.values())
 
 
@@ -226,18 +226,12 @@ def lower_path_references(endpoint: Endpoint, path: str) -> list[Reference]:
 def unknown_path_references(path: str) -> list[Reference]:
     """Of a path that no row has, or that hides the end of an id: any segment may be one."""
     segments = [segment.strip() for segment in _DIVIDERS.split(unquote(path)) if segment]
-    check_count(len(segments))
+    check_references(len(segments))
     return [
         Reference(segment, "/".join(segments[: min(place, 8)]), is_soft=True)
         for place, segment in enumerate(segments)
         if place > 0 and 0 < len(segment) <= LONGEST_ID
     ]
-
-
-def check_count(count: int) -> None:
-    """Raises InvalidCall for more ids than one call may name."""
-    if count > MOST:
-        raise InvalidCall(f"The call names more than {MOST} objects.", code="too_many_references")
 
 
 def _message_may_refer(body: bytes) -> bool:

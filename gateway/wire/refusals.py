@@ -33,6 +33,16 @@ def missing(param: str) -> InvalidCall:
     return InvalidCall(f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter")
 
 
+MOST_REFERENCES: Final = 10_000
+"""Of one call. A long conversation sent whole has hundreds: its reasoning."""
+
+
+def check_references(count: int) -> None:
+    """Raises InvalidCall for more ids than one call may name: none is passed over."""
+    if count > MOST_REFERENCES:
+        raise InvalidCall(f"The call names more than {MOST_REFERENCES} objects.", code="too_many_references")
+
+
 def two_models(where: str) -> InvalidCall:
     """`where`: "form"."""
     return InvalidCall(f"The {where} names two models: name one.", param="model", code="invalid_value")

@@ -2,11 +2,13 @@ import pytest
 
 from gateway.core.affinity import LONGEST_ID, Reference
 from gateway.core.call import Call
+from gateway.core.errors import InvalidCall
 from gateway.core.ids import CallId, ModelName
 from gateway.wire.endpoints import find
 from gateway.wire.message_ids import read_batch_models, read_message_ids, read_message_references
 from gateway.wire.objects import read_objects
 from gateway.wire.references import may_refer, references_of
+from gateway.wire.refusals import MOST_REFERENCES
 
 MESSAGES = find("POST", "/messages")
 DOCUMENT = {"type": "document", "source": {"type": "file", "file_id": "file_1"}}
@@ -31,6 +33,21 @@ def test_files_and_containers_are_named_where_they_stand():
         Reference("file_2", "files", "messages[0].content[1].file_id", is_soft=True),
         Reference("file_1", "files", "messages[0].content[0].content[0].source.file_id", is_soft=True),
     ]
+
+
+def test_skills_of_ones_own_are_named():
+    skills = [{"type": "custom", "skill_id": "skill_1"}, {"type": "anthropic", "skill_id": "pptx"}]
+
+    assert read_message_references({"container": {"skills": skills}}) == [
+        Reference("skill_1", "skills", "container.skills[0].skill_id", is_soft=True)
+    ]
+
+
+def test_no_id_is_passed_over_for_being_one_too_many():
+    with pytest.raises(InvalidCall) as refused:
+        read_message_references(turns(*({"file_id": f"file_{number}"} for number in range(MOST_REFERENCES + 1))))
+
+    assert refused.value.code == "too_many_references"
 
 
 def test_calls_of_a_batch_name_what_they_would_name_alone():

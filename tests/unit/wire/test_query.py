@@ -1,7 +1,7 @@
 import pytest
 
 from gateway.core.errors import InvalidCall
-from gateway.wire.query import first_of, has_flag, model_in, replace_model, value_in, without
+from gateway.wire.query import first_of, has_flag, model_in, replace_model, without
 
 
 @pytest.mark.parametrize(
@@ -36,14 +36,6 @@ def test_a_replaced_model_leaves_all_else():
 def test_a_flag_is_a_whole_parameter():
     assert has_flag(b"a=1&stream=true", b"stream")
     assert not has_flag(b"stream=false&upstream=true", b"stream")
-
-
-@pytest.mark.parametrize(
-    ("query", "value"),
-    [(b"call_id=rtc_1", "rtc_1"), (b"a=b&call_id=rtc%201&call_id=2", "rtc 1"), (b"xcall_id=1", None), (b"", None)],
-)
-def test_a_parameters_value_is_decoded(query, value):
-    assert value_in(query, b"call_id=") == value
 
 
 NAMES = frozenset({"api-key", "authorization"})

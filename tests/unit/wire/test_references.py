@@ -9,7 +9,6 @@ from gateway.core.errors import InvalidCall
 from gateway.core.ids import CallId, ModelName
 from gateway.wire.endpoints import ENDPOINTS, find, other
 from gateway.wire.references import (
-    MOST,
     kind_of_path,
     may_refer,
     path_reference,
@@ -19,6 +18,7 @@ from gateway.wire.references import (
     references_of,
     unknown_path_references,
 )
+from gateway.wire.refusals import MOST_REFERENCES
 
 CHAT = find("POST", "/chat/completions")
 RESPONSES = find("POST", "/responses")
@@ -138,10 +138,10 @@ def test_an_id_is_named_once_where_it_stands_first() -> None:
 
 def test_no_id_is_passed_over_for_being_one_too_many() -> None:
     """Behind a thousand of one's own, somebody else's would have gone unseen."""
-    assert len(found({"file_ids": [f"file-{number}" for number in range(MOST)]})) == MOST
+    assert len(found({"file_ids": [f"file-{number}" for number in range(MOST_REFERENCES)]})) == MOST_REFERENCES
     for body in (
-        {"file_ids": [f"file-{number}" for number in range(MOST + 1)]},
-        {"input": [{"file_id": f"file-{number}"} for number in range(MOST + 1)]},
+        {"file_ids": [f"file-{number}" for number in range(MOST_REFERENCES + 1)]},
+        {"input": [{"file_id": f"file-{number}"} for number in range(MOST_REFERENCES + 1)]},
     ):
         with pytest.raises(InvalidCall) as refused:
             read_references(body)
