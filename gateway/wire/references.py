@@ -154,7 +154,7 @@ def read_references(fields: Mapping[str, Any]) -> list[Reference]:
     while left:
         value, path = left.pop()
         if isinstance(value, list):
-            left += [(one, (path, place)) for place, one in enumerate(value) if isinstance(one, _NESTED)]
+            left += [(one, (path, place)) for place, one in enumerate(value) if isinstance(one, _NESTED) and one]
             continue
         if "id" in value:
             _note_typed(value, path, found)
