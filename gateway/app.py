@@ -61,6 +61,7 @@ from gateway.relay.checks import Checks
 from gateway.relay.clock import SystemClock
 from gateway.relay.credentials import Credentials
 from gateway.relay.gate import Gate
+from gateway.relay.headrooms import NEWS_S
 from gateway.relay.id_search import IdSearch
 from gateway.relay.known_ids import KnownIds
 from gateway.relay.learning import Learning
@@ -180,8 +181,8 @@ class Service:
                 self.board.hear_parks(parks)
             case RecoveriesHeard(scopes):
                 self.board.hear_recoveries(scopes)
-            case UsesHeard(process, scopes):
-                self.board.headrooms.hear_uses(process, scopes, self.clock.now())
+            case UsesHeard(process, uses):
+                self.board.headrooms.hear_uses(process, uses, self.clock.now())
             case OrganizationsHeard(memberships):
                 self.board.pools.hear_organizations(memberships)
             case Resynced():
@@ -231,6 +232,7 @@ class Service:
         background.start("parks", lambda: every(1.0, self.park_upkeep.read_again, clock))
         background.start("gauges", lambda: every(1.0, gauges.show, clock))
         background.start("uses", lambda: every(1.0, self._announce_uses, clock))
+        background.start("uses.news", lambda: every(NEWS_S, self._announce_news, clock))
         background.start("tidy", lambda: every(10.0, self._tidy, clock))
         background.start("memory", lambda: every(10.0, Memory().give_back, clock))
         background.start("tokens", lambda: every(1.0, self._refresh_tokens, clock))
@@ -254,6 +256,11 @@ class Service:
 
     async def _announce_uses(self) -> None:
         self.announcer.announce_uses(self.board.headrooms.near(self.clock.now()))
+
+    async def _announce_news(self) -> None:
+        now = self.clock.now()
+        self.board.pools.note_lines(self.waiting.lines, now)
+        self.announcer.announce_uses(self.board.headrooms.news(now))
 
     async def _tidy(self) -> None:
         self.board.tidy()

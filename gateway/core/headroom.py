@@ -12,13 +12,17 @@ Rules of this file:
 Mutable, as it changes with every call: one per scope and process. Time comes in as `now`.
 """
 
+from typing import NamedTuple
+
 import msgspec
 
 from gateway.core.hints import DIMENSIONS, Quota, RateLimits
 from gateway.core.ids import Instant
 from gateway.core.level import SLIDING, Level
+from gateway.core.outcome import Scope, ScopeKind
 from gateway.core.pace import Pace
 from gateway.core.strangers import Strangers
+from gateway.core.uses import Reading, Totals, Use
 
 ROOMY = 0.5
 """With more than half of every limit left…"""
@@ -29,12 +33,20 @@ OUTPUT = "output_tokens"
 _CHARGED_TOKENS = frozenset({"tokens", "project_tokens"})
 SHARER_S = 3.0
 """Another process that used the scope so lately shares its rate…"""
+NOWHERE = Scope(ScopeKind.HOLDER_MODEL, "")
+TOLD_S = 1.0
+"""While nobody else uses it a scope that is near its limit is told of so often."""
+HUNGRY_S = 0.25
+"""Calls that waited so lately still wait, as far as others should know."""
 PERIODS, LONGEST_SHARER_S = 1.5, 100.0
 """…of windows, within so many periods; never longer than 100 s."""
 
 
 class Sent(msgspec.Struct, frozen=True, gc=False):
-    """A call's place in the order of sending: the scope's totals, the call itself included."""
+    """A call's place in the order of sending: the scope's totals, the call itself included.
+
+    What other processes told of is in them as well.
+    """
 
     at: Instant
     requests: int
@@ -42,18 +54,56 @@ class Sent(msgspec.Struct, frozen=True, gc=False):
     freed: tuple[float, ...] = ()
     """What every sliding window of the scope had given back by then."""
     produced: int = 0
+    charged: int = 0
+    """Tokens of this call alone."""
+
+
+class _Other(NamedTuple):
+    """What another process told of itself, and when."""
+
+    at: Instant
+    sent: Totals
 
 
 class Headroom:
     """All that is known of a scope's limits, and what this process has sent on it. Unknown = everything fits."""
 
     __slots__ = (
-        "_answers", "_charged", "_freed", "_levels", "_names", "_order", "_others", "_own_name", "_pace", "_place",
-        "_produced", "_quiet_until", "_refusals", "_refused_at", "_requests", "_strangers", "_tokens", "is_awaited",
-        "learn_from", "offset", "token_limit", "used_at",
+        "_answers",
+        "_charged",
+        "_freed",
+        "_heard",
+        "_levels",
+        "_names",
+        "_near",
+        "_order",
+        "_others",
+        "_own_name",
+        "_pace",
+        "_place",
+        "_produced",
+        "_quiet_until",
+        "_refusals",
+        "_refused",
+        "_refused_at",
+        "_requests",
+        "_strangers",
+        "_tokens",
+        "_told",
+        "_told_at",
+        "is_awaited",
+        "learn_from",
+        "offset",
+        "scope",
+        "token_limit",
+        "used_at",
+        "wanted_at",
     )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, scope: Scope = NOWHERE, near: "set[Headroom] | None" = None) -> None:
+        """`near`: where it is put when an answer tells that it is near its limit."""
+        self.scope = scope
+        self._near: set[Headroom] = set() if near is None else near
         self.learn_from = Instant(float("-inf"))
         """Headers of an answer before this moment need not be read."""
         self.offset = 0
@@ -82,7 +132,16 @@ class Headroom:
         self._requests = 0
         self._tokens = 0
         self._order = 0
-        self._others: dict[str, Instant] = {}
+        self._heard = Totals()
+        """Of these, what other processes sent."""
+        self._refused = Totals()
+        """What was sent here and not admitted: no window holds it."""
+        self._others: dict[str, _Other] = {}
+        self._told = (Totals(), 0, False)
+        """What was sent here when the others were told last, the newest answer's place, and whether some waited."""
+        self._told_at = Instant(float("-inf"))
+        self.wanted_at = Instant(float("-inf"))
+        """When calls last waited for room in it."""
         self._strangers: Strangers | None = None
         """None until something was refused."""
         self._refusals = 0
@@ -114,7 +173,7 @@ class Headroom:
         if self._pace is not None:
             self._pace.take(now)
         freed = tuple([level.freed for level, _ in self._levels]) if self._freed else ()
-        return Sent(now, self._requests, self._tokens, freed, self._produced)
+        return Sent(now, self._requests, self._tokens, freed, self._produced, tokens)
 
     def produce(self, tokens: int, now: Instant) -> None:
         """An answer of so many tokens has ended."""
@@ -127,6 +186,7 @@ class Headroom:
     def learn(self, limits: RateLimits, sent: Sent, now: Instant, *, is_success: bool) -> bool:
         """What the headers of an answer tell. False: it is older than what is known, and changes nothing."""
         if not is_success:
+            self._refused = self._refused.plus(Totals(1, sent.charged))
             for level, _ in self._charged:
                 level.untake(sent.at)
         if sent.requests <= self._order:
@@ -146,6 +206,8 @@ class Headroom:
             is_roomy &= level.left > ROOMY * level.limit
         if is_roomy:
             self.learn_from = Instant(now + ROOMY_S)
+        else:
+            self._near.add(self)
         return True
 
     def _note_verdict(self, sent: Sent, now: Instant, *, is_success: bool) -> None:
@@ -221,10 +283,9 @@ class Headroom:
             sharers = max(sharers, 1 + self._strangers.counted(now))
         for level, is_tokens in self._levels:
             needed = tokens if is_tokens else 1
-            if level.left >= needed and sharers == 1:
-                level.sharers = 1
+            if level.left >= needed and sharers == 1 and level.shares is None:
                 continue  # the usual case: what was left at the last change is still there, and more
-            level.divide(sharers, (self._place + self.offset) % sharers)
+            self._divide(level, sharers, now)
             wait_s = level.wait_s(needed, now)
             longest = max(longest, wait_s)
         if self._pace is not None:
@@ -242,15 +303,55 @@ class Headroom:
 
     # -- other processes -----------------------------------------------------------------------------------------
 
-    def heard(self, process: str, now: Instant, *, own: str = "") -> None:
+    def heard(self, process: str, use: Use, now: Instant, *, own: str = "") -> None:
         """Another process uses the scope, and is near its limit. `own`: this process' name among them."""
-        self._others[process] = now
+        before = self._others.get(process)
+        self._others[process] = _Other(now, use.sent)
         self._own_name = own
         self._place = sum(name < own for name in self._others)
+        more = Totals() if before is None else use.sent.since(before.sent)
+        self._requests += more.requests
+        self._tokens += more.tokens
+        self._produced += more.produced
+        self._heard = self._heard.plus(more)
+        sharers = self.sharers(now)
+        for level, is_tokens in self._levels:
+            self._divide(level, sharers, now)
+            amount = more.tokens if is_tokens else more.requests
+            if level is self._names.get(OUTPUT):
+                amount = more.produced
+            level.hear(process, amount, now, age_s=use.age_s, is_hungry=use.is_hungry)
+        for reading in use.readings:
+            self._hear_reading(reading, now, is_new=before is None)
+
+    def _hear_reading(self, reading: Reading, now: Instant, *, is_new: bool) -> None:
+        level = self._names.get(reading.dimension)
+        if level is not None and level.limit == reading.limit:
+            level.hear_reading(reading, now)
+            if is_new:  # what it sent before nobody knows
+                level.cap(reading.remaining, now)
+
+    def use(self, now: Instant, *, is_news: bool = False) -> Use | None:
+        """What the others should hear of it. `is_news`: None where they have heard it already."""
+        sent = Totals(self._requests, self._tokens, self._produced).since(self._heard.plus(self._refused))
+        news = (sent, self._order, now - self.wanted_at < HUNGRY_S)
+        if is_news and (news == self._told if self._others else now - self._told_at < TOLD_S):
+            return None
+        readings: tuple[Reading, ...] = ()
+        if self._order != self._told[1]:
+            some = [level.reading(name, now) for name, level in self._names.items()]
+            readings = tuple([reading for reading in some if reading is not None])
+        self._told, self._told_at = news, now
+        age_s = round(max(0.0, now - self.used_at), 3) if sent.requests else 0.0
+        return Use(self.scope, sent, age_s, is_hungry=news[2], readings=readings)
+
+    def _divide(self, level: Level, sharers: int, now: Instant) -> None:
+        place = (self._place + self.offset) % sharers
+        level.divide(sharers, place, is_hungry=now - self.wanted_at < HUNGRY_S)
 
     def is_near(self, now: Instant) -> bool:
         """In use, and not roomy: who else uses the scope should know of it."""
-        if now - self.used_at > self._remembered_s():
+        if now - max(self.used_at, self.wanted_at) > self._remembered_s():
             return False
         is_paced = self._pace is not None and self._pace.rate > 0
         return is_paced or any(level.is_near(ROOMY) for level, _ in self._levels)
@@ -258,9 +359,13 @@ class Headroom:
     def sharers(self, now: Instant) -> int:
         """How many processes share the scope now, this one included."""
         if self._others:
-            lasts_s, before = self._remembered_s(), len(self._others)
-            self._others = {name: at for name, at in self._others.items() if now - at < lasts_s}
-            if len(self._others) != before:
+            lasts_s = self._remembered_s()
+            gone = [name for name, other in self._others.items() if now - other.at >= lasts_s]
+            for name in gone:
+                del self._others[name]
+                for level, _ in self._levels:
+                    level.leave(name)
+            if gone:
                 self._place = sum(name < self._own_name for name in self._others)
         return 1 + len(self._others)
 

@@ -16,6 +16,8 @@ from enum import IntEnum
 
 from gateway.core.hints import Quota
 from gateway.core.ids import Instant
+from gateway.core.shares import HEARD_S, SOON, Fill, Shares, Window
+from gateway.core.uses import Reading
 
 GUARD_S = 0.01
 """We know when a call was sent, not when it was admitted: what a window frees is used so much later."""
@@ -31,6 +33,11 @@ TOLERANCE = 0.02
 """Ends and resets within 0.05 s and a fiftieth of the reset are the same."""
 INFINITE = float("inf")
 MOST_MISSES = 16.0
+BURST_S = 0.05
+"""Calls that are sent within this time are admitted in any order."""
+LATE_S = 0.1
+"""What another process heard comes here so much later."""
+LONGEST_SPAN_S = 10.0
 SLOTS = 256
 """A sliding window remembers what was sent in so many slots of its period."""
 
@@ -54,8 +61,9 @@ class Level:
     """Starts unknown: `limit` is that of the first answer."""
 
     __slots__ = (
-        "_at", "_began", "_end", "_high", "_is_guess", "_log", "_longest_s", "_low", "_mine", "_mine_at", "_misses",
-        "_opened", "_own", "_period_s", "_told_at", "freed", "kind", "left", "limit", "place", "rate", "sharers",
+        "_at", "_began", "_burst_at", "_end", "_high", "_is_guess", "_is_heard", "_log", "_longest_s", "_low",
+        "_misses", "_opened", "_own", "_period_s", "_reading", "_told_at", "freed", "kind", "left", "limit", "rate",
+        "shares",
     )  # fmt: skip
 
     def __init__(self, limit: float, now: Instant) -> None:
@@ -63,17 +71,15 @@ class Level:
         self.left = limit
         """At the last change."""
         self.kind = BUCKET
-        self.sharers = 1
-        """Processes that use the limit: it is divided among them."""
-        self.place = 0
-        """This one's among them: the first ones have one call more where the limit cannot be divided evenly."""
-        self._mine = 0.0
-        """What is left of this process' part of a bucket, at `_mine_at`."""
-        self._mine_at: float = now
+        self.shares: Shares | None = None
+        """With other processes that use the limit; None: there are none."""
         self.freed = 0.0
         """All that a sliding window ever gave back: whoever learns counts what it did while the answer was coming."""
         self._at: float = now
         self._told_at: float = now
+        """Of what was taken by then an answer told, and what nobody knows of is given back a period later."""
+        self._burst_at = float("-inf")
+        """Calls sent so soon after this may have overtaken each other."""
         self._began = float("-inf")
         self._opened = 0.0
         """Sent since `_began`."""
@@ -81,6 +87,8 @@ class Level:
         """What this process sent, and when, as long as a sliding window holds it."""
         self._own = 0.0
         """The sum of it."""
+        self._reading: tuple[float, float, Instant, bool] | None = None
+        """What the newest answer told: remaining, reset, when its call was sent, whether it was admitted."""
         self._forget_pace()
 
     def _forget_pace(self) -> None:
@@ -90,6 +98,8 @@ class Level:
         self._end = float("-inf")
         self._is_guess = False
         """No answer told of `_end` yet."""
+        self._is_heard = False
+        """The window was opened by another process: its end is about right."""
         self.kind = BUCKET
         self.rate = 0.0
         """Units a second over a long time; 0.0 = unknown."""
@@ -106,8 +116,10 @@ class Level:
         """What is left now."""
         if self.kind is BUCKET:
             passed_s = now - self._at
-            left = self.left + self.rate / self.sharers * passed_s if passed_s > 0 else self.left
-            return min(self.limit, left)
+            if passed_s <= 0:
+                return min(self.limit, self.left)
+            rate = self.rate if self.shares is None else self.rate * self.shares.known
+            return min(self.limit, self.left + rate * passed_s)
         if self.kind is SLIDING:
             self._expire(now)
             return self.left
@@ -122,16 +134,23 @@ class Level:
         """So much is sent now."""
         left = self.level(now) - amount
         if self.kind is FIXED and now >= self._end + GUARD_S - SOONEST_S:
-            self._began, self._end, self._opened = now, now + self._longest_s, 0.0
-            self._is_guess = True
+            self._open(now)
         self._opened += amount
-        if self.sharers > 1:
-            self._mine, self._mine_at = max(self._mine_at_most(now) - amount, -self.limit), now
+        if self.shares is not None:
+            self.shares.take(amount, self._fill(now), now)
         # Never more than once the limit below zero: calls that ended without an answer must not hold a scope for ever.
         self.left = max(-self.limit, left)
         self._at = max(self._at, now)
         if self._misses[SLIDING] <= self._misses[BUCKET] + 1:
             self._remember(amount, now)
+
+    def _open(self, now: float) -> None:
+        """A fixed window begins."""
+        self.left = self.limit
+        self._began, self._end, self._opened = now, now + self._longest_s, 0.0
+        self._is_guess, self._is_heard = True, False
+        if self.shares is not None:
+            self.shares.open_window()
 
     def untake(self, sent_at: Instant) -> None:
         """The call that was sent then was refused: a window will not give it back."""
@@ -150,27 +169,36 @@ class Level:
         if quota.limit is not None and quota.limit != self.limit:
             self.limit = quota.limit
             self._forget_pace()
-        if quota.remaining is None or sent_at < self._began:
+        if quota.remaining is None:
             return
         reset_s = quota.reset_s or 0.0
+        self._reading = (quota.remaining, reset_s, sent_at, is_success)
+        if sent_at < self._began:
+            return
         if reset_s >= SHORTEST_RESET_S and quota.remaining < self.limit:
             self._judge(self.limit - quota.remaining, reset_s, sent_at, is_success=is_success)
         self._longest_s = max(self._longest_s, reset_s)
         self._end = max(self._end, sent_at + min(reset_s, SHORTEST_RESET_S))
         self.rate = self._rate()
         given_back = self.freed - freed if self.kind is SLIDING else 0.0
+        before = self.left + self.rate * max(0.0, sent_at - self._at)
         self.left = min(self.limit, max(quota.remaining - since + given_back, -self.limit))
-        if self.kind is SLIDING:
+        if self.kind is BUCKET:
+            if sent_at - self._burst_at < BURST_S:
+                self.left = min(self.left, before)  # calls overtake each other on their way
+            else:
+                self._burst_at = sent_at
+        elif self.kind is SLIDING:
             # What the upstream had freed already, and we within GUARD_S after, would count twice.
-            self.left = min(self.left, self.limit - self._own)
-        elif self.kind is FIXED and self._began > float("-inf"):
-            self.left = min(self.left, self.limit - self._opened)  # calls overtake each other on their way
+            self.left = min(self.left, self._unused)
+        elif self._began > float("-inf"):
+            self.left = min(self.left, self.limit - self._opened)
         self._at = self._told_at = sent_at
 
     def wait_s(self, needed: float, now: Instant) -> float:
         """Seconds until so much fits."""
-        if self.sharers > 1:
-            return self._wait_for_part_s(min(needed, max(self.part, 1.0)), now)
+        if self.shares is not None:
+            return self._wait_for_part_s(min(needed, max(self.shares.part(self.limit), 1.0)), self.shares, now)
         missing = min(needed, self.limit) - self.level(now) - 1e-9  # more than the limit fits when it is full
         if missing <= 0:
             return 0.0
@@ -184,12 +212,6 @@ class Level:
     # -- with other processes ------------------------------------------------------------------------------------
 
     @property
-    def part(self) -> float:
-        """Of the limit, this process': all parts together are the limit."""
-        whole, rest = divmod(self.limit, self.sharers)
-        return whole + (self.place < rest)
-
-    @property
     def window_s(self) -> float:
         """How long a window holds what was taken; 0.0 for a bucket."""
         if self.kind is BUCKET:
@@ -201,48 +223,111 @@ class Level:
         if self.left <= roomy * self.limit:
             return True
         own = self._opened if self.kind is FIXED else self._own if self.kind is SLIDING else 0.0
-        return self.sharers > 1 and own >= (1 - roomy) ** 2 * self.part
+        return self.shares is not None and own >= (1 - roomy) ** 2 * self.shares.part(self.limit)
 
-    def divide(self, sharers: int, place: int) -> None:
-        """So many processes use the limit from now on."""
-        if sharers != self.sharers or place != self.place:
-            self.sharers, self.place = sharers, place
-            self._mine = min(self._mine if self._mine_at > self._at else self.left / sharers, self.part)
+    def divide(self, sharers: int, place: int, *, is_hungry: bool) -> None:
+        """So many processes use the limit from now on. `is_hungry`: calls wait here for room in it."""
+        if sharers == 1:
+            self.shares = None
+            return
+        if self.shares is None:
+            self.shares = Shares()
+        self.shares.count, self.shares.place, self.shares.is_hungry = sharers, place, is_hungry
 
-    def _mine_at_most(self, now: Instant) -> float:
-        grown = self._mine + self.rate / self.sharers * max(0.0, now - self._mine_at)
-        return min(max(self.limit / self.sharers, 1.0), grown)
+    def hear(self, process: str, amount: float, now: Instant, *, age_s: float, is_hungry: bool) -> None:
+        """Another process, one of `divide`, has taken so much since it was heard last, the last of it `age_s` ago."""
+        if self.shares is None:
+            return
+        other = self.shares.hear(process, is_hungry=is_hungry)
+        if not amount:
+            return
+        at = now - min(age_s, HEARD_S)
+        if self.kind is FIXED and at >= self._end + GUARD_S:
+            self._open(at)
+            self._is_heard = True
+        level = self.level(now)
+        # A bucket from which others take is never below zero: what they took was there.
+        lowest = min(level, 0.0) if self.kind is BUCKET else -self.limit
+        self.left, self._at = max(level - amount, lowest), max(self._at, now)
+        other.take(amount, at, self._span_s)
 
-    def _wait_for_part_s(self, needed: float, now: Instant) -> float:
-        """Its own part is each process' own; of what others leave it takes as much as cannot be theirs."""
-        level = self.level(now) - needed + 1e-9
+    def reading(self, dimension: str, now: Instant) -> Reading | None:
+        """What the newest answer told."""
+        if self._reading is None:
+            return None
+        remaining, reset_s, sent_at, is_success = self._reading
+        return Reading(dimension, self.limit, remaining, round(reset_s, 3), round(now - sent_at, 3), is_success)
+
+    def hear_reading(self, reading: Reading, now: Instant) -> None:
+        """What an answer told another process: how the limit frees is learned from it as from an own one."""
+        at = Instant(now - reading.age_s)
+        if self.kind is FIXED:
+            if at >= self._end + GUARD_S:
+                self._open(at)
+            if at >= self._began:
+                self.left = min(self.left, reading.remaining)
+        if reading.reset_s >= SHORTEST_RESET_S and reading.remaining < self.limit and at >= self._began:
+            self._judge(
+                self.limit - reading.remaining, reading.reset_s, at, is_success=reading.is_success, late_s=LATE_S
+            )
+            self._longest_s = max(self._longest_s, reading.reset_s)
+            self.rate = self._rate()
+
+    def cap(self, left: float, now: Instant) -> None:
+        """No more is left, another process says."""
+        if left < self.level(now) and (self.kind is not FIXED or now < self._end):
+            self.left, self._at, self._told_at = left, max(self._at, now), now
+
+    def leave(self, process: str) -> None:
+        """That one uses it no more."""
+        if self.shares is not None:
+            self.shares.others.pop(process, None)
+
+    @property
+    def _span_s(self) -> float:
+        """How long what others take is remembered."""
         if self.kind is BUCKET:
-            return self._wait_for_bucket_s(needed, level, now)
-        others = self.limit - self.part
-        if self.kind is SLIDING:
-            over = self._own + needed - self.part - 1e-9
-            if level >= 0 and (over <= 0 or level >= others / 2 + self.sharers):
-                return 0.0
-            return max(self._slid(max(over, 1e-9), now), self._slid(-level, now) if level < 0 else 0.0)
-        over_s = max(0.0, self._end + GUARD_S - now)
-        if over_s <= SOONEST_S or (level >= 0 and self._opened + needed <= self.part + 1e-9):
-            return 0.0
-        # What others had not taken so late in the window they will hardly take any more.
-        late = max(0.0, self._end - self._told_at) / self._longest_s if self._longest_s else 1.0
-        return 0.0 if level >= others * late + self.sharers - 1 else over_s
+            return min(max(self.limit / self.rate, 1.0), LONGEST_SPAN_S) if self.rate else LONGEST_SPAN_S
+        return self.window_s
 
-    def _wait_for_bucket_s(self, needed: float, level: float, now: Instant) -> float:
-        mine, rate = self._mine_at_most(now) - needed + 1e-9, self.rate / self.sharers
-        if level >= self.sharers or (level >= 0 and mine >= 0):
+    def _wait_for_part_s(self, needed: float, shares: Shares, now: Instant) -> float:
+        """Its own part is each process' own; of what others leave it takes what they will hardly take themselves."""
+        if self.kind is BUCKET:
+            return shares.wait_in_bucket_s(needed, self._fill(now), now)
+        left = self.level(now) - needed + 1e-9
+        soon_s = max(self.window_s * SOON, HEARD_S / 2)
+        if self.kind is FIXED:
+            return self._wait_for_part_of_fixed_s(needed, left, shares, now, soon_s)
+        own = self._own + needed - 1e-9
+        if left < 0:
+            return self._slid(-left, now)
+        if shares.fits_in_slide(own, Window(self.limit, left, min(1.0, HEARD_S / self._period_s))):
             return 0.0
-        return max(-level, -mine) / rate if rate else 0.0
+        return min(soon_s, self._slid(max(own - shares.part(self.limit), 1e-9), now))
+
+    def _wait_for_part_of_fixed_s(
+        self, needed: float, left: float, shares: Shares, now: Instant, soon_s: float
+    ) -> float:
+        over_s = max(0.0, self._end + GUARD_S - now)
+        is_over = over_s <= SOONEST_S
+        if is_over:
+            shares.open_window()
+        shares.expire(now - self._longest_s)
+        own = (0.0 if is_over else self._opened) + needed - 1e-9
+        to_come = 1.0 if is_over or not self._longest_s else over_s / self._longest_s
+        if left >= 0 and shares.fits_in_window(own, Window(self.limit, left, to_come)):
+            return 0.0
+        return soon_s if is_over else over_s if left < 0 else min(over_s, soon_s)
+
+    def _fill(self, now: Instant) -> Fill:
+        return Fill(self.level(now), self.limit, self.rate, self._span_s)
 
     def _slid(self, missing: float, now: Instant) -> float:
         for at, amount in self._log:
             missing -= amount
             if missing <= 0:
                 return max(0.0, at + self._period_s + GUARD_S - now)
-        return self._period_s / 8  # others took it, nobody knows when
+        return self._period_s / 8  # others took it, and will have it back some time
 
     def _remember(self, amount: float, now: Instant) -> None:
         log = self._log
@@ -261,26 +346,37 @@ class Level:
             self.left = min(self.limit, self.left + amount)
             self.freed += amount
             self._own -= amount
-        if not log and now >= self._at + self._period_s:
-            self.left = self.limit
+        if self.shares is not None:
+            amount = self.shares.expire(now - lasts_s)
+            self.left = min(self.limit, self.left + amount)
+            self.freed += amount
+        if now >= self._told_at + lasts_s:
+            self.left = max(self.left, self._unused)
 
-    def _judge(self, used: float, reset_s: float, at: Instant, *, is_success: bool) -> None:
+    @property
+    def _unused(self) -> float:
+        """Of a sliding window, by all that is known of what was taken."""
+        return self.limit - self._own - (0.0 if self.shares is None else self.shares.total)
+
+    def _judge(self, used: float, reset_s: float, at: Instant, *, is_success: bool, late_s: float = 0.0) -> None:
         """Which ways of freeing this answer fits."""
         slack_s = 0.001 + reset_s * RESET_SLACK
         low, high = (used - 1) / (reset_s + slack_s), used / (reset_s - slack_s)
-        tolerance_s = TOLERANCE_S + TOLERANCE * reset_s
+        tolerance_s = TOLERANCE_S + TOLERANCE * reset_s + late_s
         is_same_end = abs(at + reset_s - self._end) <= tolerance_s
         fits = (
             low <= self._high and high >= self._low,
             not is_success or not self._period_s or abs(reset_s - self._period_s) <= tolerance_s,
-            at >= self._end - tolerance_s or is_same_end,
+            self._is_heard or at >= self._end - tolerance_s or is_same_end,
         )
         self._low, self._high = (max(low, self._low), min(high, self._high)) if fits[0] else (low, high)
         if not fits[1] or not self._period_s:
             self._period_s = reset_s
-        if self._is_guess or not is_same_end:
-            self._end, self._is_guess = at + reset_s, False
-        else:
+        elif is_success and self.kind is SLIDING:
+            self._period_s = max(self._period_s, reset_s)  # a refusal's, where that came first, is shorter
+        if self._is_guess or self._is_heard or not is_same_end:
+            self._end, self._is_guess, self._is_heard = at + reset_s, False, late_s > 0
+        elif not late_s:
             # It was admitted a little after it was sent, so the window ends a little later: who knows best says latest.
             self._end = max(self._end, at + reset_s)
         if any(fits) and not all(fits):

@@ -16,6 +16,7 @@ from gateway.core.ids import AccountId
 from gateway.core.organizations import Membership
 from gateway.core.outcome import Scope
 from gateway.core.parks import Park
+from gateway.core.uses import Use
 from gateway.notify.connection import Backoff
 from gateway.notify.messages import write_messages
 from gateway.telemetry.events import Event
@@ -76,8 +77,8 @@ class PgAnnouncer:
         self._max_held = max_held
         self._held: dict[Scope, Park | None] = {}
         """None: the scope serves again. Oldest first."""
-        self._uses: set[Scope] = set()
-        """Said once and forgotten: they are said again as long as they are true."""
+        self._uses: dict[Scope, Use] = {}
+        """Said once and forgotten: what is told next holds all that was told before."""
         self._memberships: dict[AccountId, Membership] = {}
         """Of at most `core.organizations.MAX_ACCOUNTS` accounts."""
         self._news = asyncio.Event()
@@ -91,9 +92,9 @@ class PgAnnouncer:
     def announce_recovery(self, scope: Scope) -> None:
         self._hold(scope, None)
 
-    def announce_uses(self, scopes: Iterable[Scope]) -> None:
-        """This process uses these now, near their limits."""
-        self._uses = set(islice(scopes, MAX_USES))
+    def announce_uses(self, uses: Iterable[Use]) -> None:
+        """This process uses these scopes now, near their limits."""
+        self._uses |= {use.scope: use for use in islice(uses, MAX_USES - len(self._uses))}
         if self._uses:
             self._news.set()
 
@@ -148,10 +149,10 @@ class PgAnnouncer:
     async def _send(self, batch: dict[Scope, Park | None]) -> bool:
         parks = [park for park in batch.values() if park is not None]
         recovered = [scope for scope, park in batch.items() if park is None]
-        uses, self._uses = self._uses, set()
+        uses, self._uses = self._uses, {}
         lasting = [park for park in parks if park.is_rejected or park.until_at - park.since_at >= SAVED_FROM]
         if not await self._channel.send(
-            write_messages(self._sender, parks=parks, recoveries=recovered, uses=tuple(uses))
+            write_messages(self._sender, parks=parks, recoveries=recovered, uses=tuple(uses.values()))
         ):
             return False
         if (lasting or recovered) and not await self._table.keep(lasting, recovered):

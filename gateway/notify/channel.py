@@ -22,6 +22,7 @@ class PgChannel:
         try:
             if self._connection is None or self._connection.is_closed():
                 self._connection = await connect(self._dsn, name="gateway announcer")
+                await self._connection.execute("SET synchronous_commit TO off")  # news need not outlive a crash
             await self._connection.executemany(
                 "SELECT pg_notify($1, $2)", [(self._name, payload) for payload in payloads]
             )

@@ -14,6 +14,7 @@ import msgspec
 from gateway.core.organizations import Membership
 from gateway.core.outcome import Scope
 from gateway.core.parks import Park
+from gateway.core.uses import Use
 from gateway.notify.connection import CONNECTION_ERRORS, Backoff, connect
 from gateway.notify.messages import read_message
 from gateway.telemetry.events import Event
@@ -47,10 +48,10 @@ class RecoveriesHeard(msgspec.Struct, frozen=True):
 
 
 class UsesHeard(msgspec.Struct, frozen=True):
-    """Another process uses these, near their limits."""
+    """Another process uses these scopes, near their limits."""
 
     process: str
-    scopes: tuple[Scope, ...]
+    uses: tuple[Use, ...]
 
 
 class OrganizationsHeard(msgspec.Struct, frozen=True):

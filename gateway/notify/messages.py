@@ -1,7 +1,7 @@
 """What processes tell each other about health, as the payload of a NOTIFY: versioned JSON below 8,000 bytes.
 
     {"v":1,"from":"<sender>","parks":[[kind, holder, what, reason, strikes, since, until, probe, rejected, mark], …],
-     "recoveries":[[kind, holder, what], …], "uses":[[kind, holder, what], …],
+     "recoveries":[[kind, holder, what], …], "uses":[[kind, holder, what, sent, age, hungry, readings], …],
      "organizations":[[account id, organisation, shared], …]}
 
 Times are ISO 8601 UTC. Releases overlap while they are rolled out: a message of another version, or with a reason that
@@ -18,6 +18,7 @@ from gateway.core.ids import AccountId
 from gateway.core.organizations import Membership
 from gateway.core.outcome import OutcomeKind, Scope, ScopeKind
 from gateway.core.parks import Park
+from gateway.core.uses import Reading, Totals, Use
 
 T = TypeVar("T")
 
@@ -32,8 +33,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     sender: str
     parks: tuple[Park, ...] = ()
     recoveries: tuple[Scope, ...] = ()
-    uses: tuple[Scope, ...] = ()
-    """Scopes that the sender uses now, near their limits: they share their rate with it."""
+    uses: tuple[Use, ...] = ()
+    """Of scopes near their limits: who uses them as well shares their rate with the sender."""
     organizations: tuple[Membership, ...] = ()
     """Organisations that answers named, and whether their accounts share their limits."""
 
@@ -42,6 +43,16 @@ class _Scope(msgspec.Struct, frozen=True, array_like=True):
     kind: ScopeKind
     holder: str
     what: str
+
+
+class _Use(msgspec.Struct, frozen=True, array_like=True):
+    kind: ScopeKind
+    holder: str
+    what: str
+    sent: Totals = Totals()
+    age_s: float = 0.0
+    is_hungry: bool = False
+    readings: tuple[Reading, ...] = ()
 
 
 class _Park(msgspec.Struct, frozen=True, array_like=True):
@@ -72,7 +83,7 @@ class _Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     sender: str = msgspec.field(name="from")
     parks: tuple[_Park, ...] = ()
     recoveries: tuple[_Scope, ...] = ()
-    uses: tuple[_Scope, ...] = ()
+    uses: tuple[_Use, ...] = ()
     organizations: tuple[_Membership, ...] = ()
 
 
@@ -81,7 +92,7 @@ def write_messages(
     *,
     parks: Sequence[Park] = (),
     recoveries: Sequence[Scope] = (),
-    uses: Sequence[Scope] = (),
+    uses: Sequence[Use] = (),
     organizations: Sequence[Membership] = (),
 ) -> list[str]:
     """As few payloads as fit. A single scope that does not fit on its own (a name of kilobytes) is left out."""
@@ -93,7 +104,7 @@ def write_messages(
             _encoded(sender, organizations=some)
             for some in _split([_wire_membership(one) for one in organizations], empty)
         ),
-        *(_encoded(sender, uses=some) for some in _split([_wire_scope(scope) for scope in uses], empty)),
+        *(_encoded(sender, uses=some) for some in _split([_wire_use(use) for use in uses], empty)),
     ]
 
 
@@ -109,7 +120,10 @@ def read_message(payload: str) -> Message | None:
         sender=read.sender,
         parks=tuple(_core_park(park) for park in read.parks),
         recoveries=tuple(Scope(scope.kind, scope.holder, scope.what) for scope in read.recoveries),
-        uses=tuple(Scope(scope.kind, scope.holder, scope.what) for scope in read.uses),
+        uses=tuple(
+            Use(Scope(use.kind, use.holder, use.what), use.sent, use.age_s, use.is_hungry, use.readings)
+            for use in read.uses
+        ),
         organizations=tuple(Membership(one.account_id, one.organization, one.is_shared) for one in read.organizations),
     )
 
@@ -136,7 +150,7 @@ def _encoded(
     *,
     parks: tuple[_Park, ...] = (),
     recoveries: tuple[_Scope, ...] = (),
-    uses: tuple[_Scope, ...] = (),
+    uses: tuple[_Use, ...] = (),
     organizations: tuple[_Membership, ...] = (),
 ) -> str:
     return msgspec.json.encode(_Payload(VERSION, sender, parks, recoveries, uses, organizations)).decode()
@@ -144,6 +158,11 @@ def _encoded(
 
 def _wire_membership(one: Membership) -> _Membership:
     return _Membership(one.account_id, one.organization, one.is_shared)
+
+
+def _wire_use(use: Use) -> _Use:
+    scope = use.scope
+    return _Use(scope.kind, scope.holder, scope.what, use.sent, use.age_s, use.is_hungry, use.readings)
 
 
 def _wire_park(park: Park) -> _Park:

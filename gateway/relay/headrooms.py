@@ -4,7 +4,7 @@ Rules of this file: nothing is learned of a scope that a call did not charge; a 
 since this runs for every answer.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from zlib import crc32
 
 from gateway.core.call import Usage
@@ -13,6 +13,7 @@ from gateway.core.hints import OPENAI_NAMES, RateLimits, read_rate_limits
 from gateway.core.ids import Instant
 from gateway.core.outcome import LimitSpan, Outcome, Scope, ScopeKind
 from gateway.core.snapshot import Account
+from gateway.core.uses import Use
 from gateway.providers.base import Headers
 from gateway.relay.affiliations import RECENT_S
 from gateway.relay.headroom_views import seen_scope
@@ -23,6 +24,10 @@ from gateway.telemetry.headroom_book import SeenScope
 MAX_HEADROOMS = 50_000
 """Beyond this many those that have been idle are dropped."""
 IDLE_S = 900.0
+NEWS_S = 0.05
+"""How often the others hear what has changed in scopes that they use too…"""
+MAX_NEWS = 100
+"""…and of how many at a time: two messages of 8,000 bytes."""
 
 
 class Headrooms:
@@ -32,9 +37,16 @@ class Headrooms:
         """`process`: this one's name, by which the others know it."""
         self.process = process
         self._by_scope: dict[Scope, Headroom] = {}
+        self._near: set[Headroom] = set()
+        """Those of which an answer told so of late."""
+        self._shared: dict[Scope, Headroom] = {}
+        """Those that other processes use, too. Who was told of last comes last."""
 
-    def of(self, scopes: Iterable[Scope]) -> tuple[Headroom, ...]:
-        return tuple([self._by_scope.setdefault(scope, Headroom()) for scope in scopes])
+    def of(self, scopes: Sequence[Scope]) -> tuple[Headroom, ...]:
+        for scope in scopes:
+            if scope not in self._by_scope:
+                self._by_scope[scope] = Headroom(scope, self._near)
+        return tuple([self._by_scope[scope] for scope in scopes])
 
     def seen(self, now: Instant, *, since: Instant) -> list[SeenScope]:
         """Those that were used since then, and those of which nothing is known (any more): for the others to see."""
@@ -59,6 +71,7 @@ class Headrooms:
                 shared = Scope(scope.kind, holder, scope.what)
                 if shared not in self._by_scope or self._by_scope[shared].used_at < headroom.used_at:
                     self._by_scope[shared] = headroom
+                    headroom.scope = shared
                     headroom.forget_strangers()
 
     def forget(self, holders: Collection[str]) -> None:
@@ -69,17 +82,32 @@ class Headrooms:
             if scope.holder in holders:
                 headroom.forget()
 
-    def hear_uses(self, process: str, scopes: Iterable[Scope], now: Instant) -> None:
+    def hear_uses(self, process: str, uses: Iterable[Use], now: Instant) -> None:
         """Another process uses these, near their limits: from now on they are shared with it."""
-        for scope in scopes:
-            headroom = self._by_scope.get(scope)
+        for use in uses:
+            headroom = self._by_scope.get(use.scope)
             if headroom is not None:
-                headroom.offset = crc32(f"{scope.holder} {scope.what}".encode())
-                headroom.heard(process, now, own=self.process)
+                headroom.offset = crc32(f"{use.scope.holder} {use.scope.what}".encode())
+                headroom.heard(process, use, now, own=self.process)
+                self._shared[use.scope] = headroom
 
-    def near(self, now: Instant) -> list[Scope]:
-        """Scopes that this process uses, near their limits: what the others should hear."""
-        return [scope for scope, headroom in self._by_scope.items() if headroom.is_near(now)]
+    def near(self, now: Instant) -> list[Use]:
+        """Scopes that this process uses, near their limits: what the others should hear now and then."""
+        self._shared = {scope: headroom for scope, headroom in self._shared.items() if headroom.sharers(now) > 1}
+        near = [headroom for headroom in self._by_scope.values() if headroom.is_near(now)]
+        return [use for headroom in near if (use := headroom.use(now)) is not None]
+
+    def news(self, now: Instant) -> list[Use]:
+        """What has changed in those that others use too, or that came near their limits: to be heard at once."""
+        some: list[Use] = []
+        for headroom in [*self._shared.values(), *self._near.difference(self._shared.values())]:
+            use = headroom.use(now, is_news=True)
+            if use is not None and len(some) < MAX_NEWS:
+                some.append(use)
+                if use.scope in self._shared:
+                    self._shared[use.scope] = self._shared.pop(use.scope)  # next time it is the others' turn
+        self._near.clear()
+        return some
 
     @property
     def is_crowded(self) -> bool:

@@ -88,6 +88,14 @@ class Pools:
             self._pools[key] = pool
         return pool
 
+    def note_lines(self, keys: Iterable[tuple[str, ...]], now: Instant) -> None:
+        """Calls wait for these pools: the other processes should know of it."""
+        for key in keys:
+            pool = self._pools.get(key)
+            for member in () if pool is None else pool.members:
+                for headroom in member.headrooms:
+                    headroom.wanted_at = now
+
     def refreshed(self, job: Job) -> Job:
         """The job with the pool as it is now: accounts may have come or gone since, or a limit's name been learned.
 

@@ -62,6 +62,11 @@ class Waiting:
             for ticket in line:
                 ticket.ring()
 
+    @property
+    def lines(self) -> tuple[PoolKey, ...]:
+        """Where somebody waits."""
+        return tuple(self._lines)
+
     def is_busy(self, key: PoolKey) -> bool:
         """Somebody waits there: who comes now stands behind them."""
         return key in self._lines

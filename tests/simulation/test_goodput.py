@@ -93,7 +93,7 @@ def test_accounts_of_one_organisation_that_nobody_grouped_share_its_limit_too(lo
 
     result = world.run(rate=load * 2 * EACH, capacity=2 * EACH, seconds=200)
 
-    assert result.served >= (0.99 if processes == 1 else 0.98) * min(result.offered, result.capacity)
+    assert result.served >= 0.99 * min(result.offered, result.capacity)
     assert result.waste <= MOST_WASTE
 
 
@@ -142,7 +142,7 @@ def test_without_headers_nobody_is_refused_while_there_is_room(algorithm, seed):
 
 
 @pytest.mark.parametrize("processes", [2, 3, 4, 8])
-@pytest.mark.parametrize("algorithm", [Algorithm.BUCKET, Algorithm.SLIDING])
+@pytest.mark.parametrize("algorithm", list(Algorithm))
 def test_processes_that_hear_of_each_other_share_the_limits(processes, algorithm):
     world = World(rules(algorithm), processes=processes)
     world.tell_uses()
@@ -153,20 +153,21 @@ def test_processes_that_hear_of_each_other_share_the_limits(processes, algorithm
     assert result.waste <= MOST_WASTE
 
 
-@pytest.mark.parametrize(("processes", "most_waste"), [(2, MOST_WASTE), (3, 0.06), (4, 0.06), (8, MOST_WASTE)])
-def test_processes_share_fixed_windows_whose_beginnings_they_must_guess(processes, most_waste):
-    world = World(rules(Algorithm.FIXED), processes=processes)
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+def test_two_processes_serve_a_load_that_is_just_the_capacity(algorithm):
+    world = World(rules(algorithm), processes=2)
     world.tell_uses()
 
-    result = world.run(rate=1.5 * 8 * EACH, capacity=8 * EACH, seconds=100)
+    result = world.run(rate=8 * EACH, capacity=8 * EACH, seconds=100)
 
-    assert result.goodput >= 0.97
-    assert result.waste <= most_waste
+    assert result.served >= 0.99 * min(result.offered, result.capacity)
+    assert result.waste <= MOST_WASTE
 
 
+@pytest.mark.parametrize("processes", [2, 4])
 @pytest.mark.parametrize("algorithm", list(Algorithm))
-def test_processes_refuse_nobody_while_there_is_room(algorithm):
-    world = World(rules(algorithm), processes=3)
+def test_processes_refuse_nobody_while_there_is_room(algorithm, processes):
+    world = World(rules(algorithm), processes=processes)
     world.tell_uses()
 
     result = world.run(rate=0.9 * 8 * EACH, capacity=8 * EACH, seconds=100)
@@ -175,11 +176,25 @@ def test_processes_refuse_nobody_while_there_is_room(algorithm):
     assert result.waste <= MOST_WASTE
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "most_waste"),
+    [(Algorithm.BUCKET, MOST_WASTE), (Algorithm.FIXED, MOST_WASTE), (Algorithm.SLIDING, 0.03)],
+)
+def test_a_process_with_most_of_the_calls_takes_what_the_other_leaves(algorithm, most_waste):
+    world = World(rules(algorithm), processes=2, favoured=3)
+    world.tell_uses()
+
+    result = world.run(rate=0.9 * 8 * EACH, capacity=8 * EACH, seconds=100)
+
+    assert result.refused == 0
+    assert result.waste <= most_waste
+
+
 @pytest.mark.parametrize("processes", [2, 3])
 def test_processes_that_do_not_hear_of_each_other_find_out_and_hold_back(processes):
     result = World(rules(), processes=processes).run(rate=0.9 * 8 * EACH, capacity=8 * EACH, seconds=100)
     overloaded = World(rules(), processes=processes).run(rate=1.5 * 8 * EACH, capacity=8 * EACH, seconds=150)
 
     assert result.refused == 0
-    assert overloaded.goodput >= 0.88
+    assert overloaded.goodput >= 0.9
     assert overloaded.waste <= 0.2

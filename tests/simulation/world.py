@@ -16,12 +16,14 @@ import msgspec
 from gateway.core.attempts import Plan
 from gateway.core.call import Call
 from gateway.core.ids import FOREVER, CallId, Instant, ModelName
-from gateway.core.outcome import Outcome, OutcomeKind
+from gateway.core.outcome import Outcome, OutcomeKind, Scope
+from gateway.core.parks import Park
 from gateway.core.selection import choose
 from gateway.core.snapshot import SelectionStrategy
+from gateway.core.uses import Use
 from gateway.providers.catalog import KINDS
 from gateway.relay.board import Board
-from gateway.relay.headrooms import note_head
+from gateway.relay.headrooms import NEWS_S, note_head
 from gateway.relay.lease import Lease
 from gateway.relay.picking import pick, refill_of
 from gateway.relay.pool import resting_of
@@ -64,12 +66,36 @@ class Process:
         self.world = world
         self.name = name
         self.rng = Random(f"{name}{world.seed}")
-        self.board = Board(clock=world.clock, rng=self.rng, kinds=KINDS)
+        self.board = Board(clock=world.clock, rng=self.rng, kinds=KINDS, announcer=self)
         self.board.headrooms.process = name
         self.board.replace_snapshot(snapshot_of(*world.accounts))
         self.line: deque[tuple[float, int]] = deque()
         """(arrived, tokens)."""
         self.looks_at = FOREVER
+
+    def announce(self, park: Park) -> None:
+        self.world.tell(self, lambda other: other.board.hear_parks([park]))
+
+    def announce_recovery(self, scope: Scope) -> None:
+        self.world.tell(self, lambda other: other.board.hear_recoveries([scope]))
+
+    def tell_news(self) -> None:
+        now = self.world.clock.now()
+        if self.line:
+            self.board.pools.note_lines([self.board.pools.pool_for(self.world.call).key], now)
+        self._tell_uses(self.board.headrooms.news(now))
+        self.world.later(now + NEWS_S, self.tell_news)
+
+    def tell_near(self) -> None:
+        now = self.world.clock.now()
+        self._tell_uses(self.board.headrooms.near(now))
+        self.world.later(now + 1.0, self.tell_near)
+
+    def _tell_uses(self, uses: list[Use]) -> None:
+        if uses:
+            self.world.tell(
+                self, lambda other: other.board.headrooms.hear_uses(self.name, uses, self.world.clock.now())
+            )
 
     def arrive(self, tokens: int) -> None:
         now = self.world.clock.now()
@@ -145,9 +171,10 @@ class World:
     def __init__(
         self, rules: tuple[LimitRule, ...], *, accounts: int = 8, orgs: int | None = None, grouped: bool = True,
         processes: int = 1, tells: bool = True, delays_to_s: float | None = 0.001, latency_s: float = 0.3,
-        seed: int = 1, names_organizations: bool = False, one_name: str | None = None,
+        seed: int = 1, names_organizations: bool = False, one_name: str | None = None, favoured: int = 1,
     ) -> None:  # fmt: skip
-        """`one_name`: answers name this organisation, whichever it is.
+        """`one_name`: answers name this organisation, whichever it is. `favoured`: so many times as many calls come to
+        the first process as to each other.
 
         `delays_to_s`: refusals name their delay, rounded up to this; None: they name none.
         """
@@ -163,10 +190,12 @@ class World:
         ]
         self.call = Call(id=CallId("r"), endpoint=CHAT, model=ModelName(MODEL))
         self.processes = [Process(self, f"p{i}") for i in range(processes)]
+        self.doors = [*self.processes, *self.processes[:1] * (favoured - 1)]
+        """Where calls come in, one as often as another."""
         self.events: list[tuple[float, int, Callable[[], None]]] = []
         self.order = itertools.count()
         self.result = Result()
-        self.is_counting = False
+        self.is_counting = self.is_talking = False
 
     def later(self, at: float, what: Callable[[], None]) -> None:
         heapq.heappush(self.events, (at, next(self.order), what))
@@ -226,18 +255,25 @@ class World:
         return self.result
 
     def tell_uses(self) -> None:
-        """Each second every process hears what the others use near its limit."""
-        now = self.clock.now()
-        for process, other in itertools.permutations(self.processes, 2):
-            other.board.headrooms.hear_uses(process.name, process.board.headrooms.near(now), now)
-        self.later(now + 1.0, self.tell_uses)
+        """From now on processes hear each other, as `app.py` has it."""
+        self.is_talking = True
+        for process in self.processes:
+            self.later(self.clock.now() + self.rng.uniform(0, NEWS_S), process.tell_news)
+            self.later(self.clock.now() + self.rng.uniform(0, 1.0), process.tell_near)
+
+    def tell(self, sender: Process, hear: Callable[[Process], object]) -> None:
+        """The other processes hear it some milliseconds later."""
+        if self.is_talking:
+            for other in self.processes:
+                if other is not sender:
+                    self.later(self.clock.now() + self.rng.uniform(0.006, 0.012), lambda other=other: hear(other))
 
     def _begin(self) -> None:
         self.is_counting = True
 
     def _arrive(self, rate: float, end: float, tokens: int) -> None:
         self.result.offered += self.is_counting
-        self.rng.choice(self.processes).arrive(tokens)
+        self.rng.choice(self.doors).arrive(tokens)
         at = self.clock.now() + self.rng.expovariate(rate)
         if at < end:
             self.later(at, lambda: self._arrive(rate, end, tokens))

@@ -11,6 +11,7 @@ from gateway.core.headroom import SHARER_S, Headroom
 from gateway.core.hints import Quota, RateLimits
 from gateway.core.ids import Instant
 from gateway.core.level import SOONEST_S, Freeing
+from gateway.core.uses import Reading, Totals, Use
 from gateway.sandbox.config import Algorithm
 from gateway.sandbox.limiter import make_meter
 
@@ -194,14 +195,95 @@ def test_without_headers_the_pace_is_learned(limit):
 def test_processes_that_share_a_scope_share_what_is_left_and_what_comes():
     headroom = Headroom()
     headroom.learn(told(remaining=3), sent_once(headroom), Instant(0.0), is_success=True)
-    headroom.heard("other", Instant(0.0))
+    headroom.heard("other", Use(headroom.scope, is_hungry=True), Instant(0.0))
 
     assert headroom.sharers(Instant(0.0)) == 2
-    assert headroom.wait_s(1, Instant(0.0)) == 0.0
+    assert headroom.wait_s(1, Instant(0.0)) == 0.0  # one for each, and one that is left
     sent_once(headroom)
-    sent_once(headroom)
-    assert headroom.wait_s(1, Instant(0.0)) == pytest.approx(3.2, rel=0.1)  # half a call too many, at half of the rate
+    assert headroom.wait_s(1, Instant(0.0)) > 0
     assert headroom.sharers(Instant(SHARER_S)) == 1
+
+
+def test_what_another_process_sent_is_missing_here_as_well():
+    headroom = Headroom()
+    headroom.learn(told(limit=10, remaining=8, reset_s=20.0), sent_once(headroom), Instant(0.0), is_success=True)
+    headroom.heard("other", Use(headroom.scope, Totals(100, 1000)), Instant(0.0))
+
+    headroom.heard("other", Use(headroom.scope, Totals(105, 1050)), Instant(0.0))
+
+    assert headroom.level_of("requests").level(Instant(0.0)) == 3
+    assert headroom.use(Instant(0.0)).sent == Totals(1, 1)  # its own, and nothing of what it heard
+
+
+def test_who_is_heard_of_first_says_how_much_is_left():
+    headroom = Headroom()
+    headroom.learn(told(limit=10, remaining=8, reset_s=2.0), sent_once(headroom), Instant(0.0), is_success=True)
+    reading = Reading("requests", 10, 2, 8.0, 0.1, is_success=True)
+
+    headroom.heard("other", Use(headroom.scope, Totals(100, 1000), readings=(reading,)), Instant(0.0))
+
+    assert headroom.level_of("requests").level(Instant(0.0)) == 2
+
+
+def test_what_another_process_was_refused_is_given_back():
+    headroom = Headroom()
+    headroom.learn(told(limit=10, remaining=8), sent_once(headroom), Instant(0.0), is_success=True)
+    headroom.heard("other", Use(headroom.scope, Totals(100, 1000)), Instant(0.0))
+
+    headroom.heard("other", Use(headroom.scope, Totals(103, 1030)), Instant(0.0))
+    headroom.heard("other", Use(headroom.scope, Totals(102, 1020)), Instant(0.0))
+
+    assert headroom.level_of("requests").level(Instant(0.0)) == 6
+
+
+def test_what_was_refused_here_is_not_told():
+    headroom = Headroom()
+    headroom.learn(told(limit=10, remaining=8), sent_once(headroom, tokens=7), Instant(0.0), is_success=True)
+
+    headroom.learn(told(limit=10, remaining=0), sent_once(headroom, tokens=9), Instant(0.0), is_success=False)
+
+    assert headroom.use(Instant(0.0)).sent == Totals(1, 7)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "kind"),
+    [(Algorithm.BUCKET, Freeing.BUCKET), (Algorithm.FIXED, Freeing.FIXED), (Algorithm.SLIDING, Freeing.SLIDING)],
+)
+def test_how_a_limit_frees_is_learned_from_answers_that_others_got(algorithm, kind):
+    upstream, other = Upstream(algorithm), Headroom()
+    other.learn(told(limit=10, remaining=9, reset_s=0.0), sent_once(other, now=99.0), Instant(99.0), is_success=True)
+
+    rng = Random(3)
+    for _ in range(60):
+        upstream.now += rng.expovariate(2.5)
+        if upstream.wait_s() <= 0:
+            upstream.send()
+            other.heard("busy", upstream.headroom.use(Instant(upstream.now)), Instant(upstream.now))
+
+    assert other.level_of("requests").kind is kind
+    assert other.refill(1) == pytest.approx(2.5, rel=0.1)
+
+
+def test_news_are_told_once():
+    headroom = Headroom()
+    sent_once(headroom)
+    headroom.heard("other", Use(headroom.scope), Instant(0.0))
+
+    assert headroom.use(Instant(0.0), is_news=True).sent.requests == 1
+    assert headroom.use(Instant(0.1), is_news=True) is None
+    headroom.wanted_at = Instant(0.2)
+    assert headroom.use(Instant(0.2), is_news=True).is_hungry
+    assert not headroom.use(Instant(1.0), is_news=True).is_hungry
+
+
+def test_while_nobody_else_is_there_it_is_told_now_and_then():
+    headroom = Headroom()
+    sent_once(headroom)
+
+    assert headroom.use(Instant(0.0), is_news=True) is not None
+    sent_once(headroom)
+    assert headroom.use(Instant(0.5), is_news=True) is None
+    assert headroom.use(Instant(1.1), is_news=True) is not None
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.floats(0, 10), st.floats(0, 5), st.booleans()), max_size=60))

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from gateway.core.outcome import OutcomeKind, Scope, ScopeKind
 from gateway.core.parks import Park
+from gateway.core.uses import Reading, Totals, Use
 from gateway.notify.messages import read_message, write_messages
 
 AT = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
@@ -109,10 +110,21 @@ def test_a_field_of_a_later_release_is_ignored() -> None:
 
 
 def test_uses_are_read_as_they_were_written():
-    scopes = (Scope(ScopeKind.HOLDER_MODEL, "a", "gpt-4"), Scope(ScopeKind.HOLDER_MODEL, "group:p:g", "gpt-5"))
+    readings = (Reading("requests", 10.0, 3.0, 1.5, 0.25, is_success=True),)
+    uses = (
+        Use(Scope(ScopeKind.HOLDER_MODEL, "a", "gpt-4"), Totals(7, 700, 70), 0.01, is_hungry=True, readings=readings),
+        Use(Scope(ScopeKind.HOLDER_MODEL, "group:p:g", "gpt-5")),
+    )
 
-    (payload,) = write_messages("me", uses=scopes)
+    (payload,) = write_messages("me", uses=uses)
     message = read_message(payload)
 
     assert message is not None
-    assert (message.sender, message.uses, message.parks) == ("me", scopes, ())
+    assert (message.sender, message.uses, message.parks) == ("me", uses, ())
+
+
+def test_uses_of_a_release_that_told_scopes_alone_are_read():
+    message = read_message('{"v":1,"from":"old","uses":[["holder_model","a","gpt-4"]]}')
+
+    assert message is not None
+    assert message.uses == (Use(Scope(ScopeKind.HOLDER_MODEL, "a", "gpt-4")),)

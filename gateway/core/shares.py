@@ -1,0 +1,213 @@
+"""How processes divide one limit: what each has a right to, and what it may take of what others leave.
+
+Rules of this file:
+- every process tells the others some times a second what it sent; until then nobody knows, so that two may take the
+  same last call. Each therefore has a part of its own, and all parts together are the limit;
+- who has callers waiting (*hungry*) may also take what the others will hardly use: what they take at most is known
+  from what they took of late.
+
+Mutable; one per level. Amounts are calls or tokens.
+"""
+
+from collections import deque
+from typing import NamedTuple
+
+HEARD_S = 0.15
+"""What another sent is known so much later, at most, while both are well."""
+SLOTS = 256
+"""A period's takings are remembered in so many pieces."""
+ROUNDING = 1e-9
+HALF = 0.5
+"""Less than half a call of another's is none."""
+
+
+STEADY = 0.25
+"""A bucket's level comes back to where processes keep it in about so much of the time in which it fills."""
+SOON = 1 / 32
+"""After so much of that time, or of a window's, others may have left more: it is worth another look."""
+
+
+class Fill(NamedTuple):
+    """A bucket now."""
+
+    level: float
+    limit: float
+    rate: float
+    span_s: float
+    """In which it fills, or so."""
+
+
+class Window(NamedTuple):
+    """A window, once the call in question was sent."""
+
+    limit: float
+    left: float
+    to_come: float
+    """The share of it that is still ahead; of a sliding one, in which others may take what nobody has heard of."""
+
+
+class Other:
+    """Another process."""
+
+    __slots__ = ("_log", "is_hungry", "opened", "total")
+
+    def __init__(self) -> None:
+        self.is_hungry = True
+        """Its callers wait for room, as far as we know."""
+        self.opened = 0.0
+        """Taken since the window began."""
+        self.total = 0.0
+        """Taken within the last period."""
+        self._log: deque[tuple[float, float]] = deque()
+
+    def take(self, amount: float, now: float, period_s: float) -> None:
+        """Less than nothing: some of what it took was refused."""
+        self.opened += amount
+        self.total += amount
+        if self._log and now - self._log[-1][0] < period_s / SLOTS:
+            self._log[-1] = (now, self._log[-1][1] + amount)
+        else:
+            self._log.append((now, amount))
+
+    def expire(self, before: float) -> float:
+        """Forgets what was taken until then; how much that was."""
+        gone = 0.0
+        while self._log and self._log[0][0] <= before:
+            gone += self._log.popleft()[1]
+        self.total = self.total - gone if self._log else 0.0
+        return gone
+
+    @property
+    def oldest(self) -> tuple[float, float] | None:
+        """When it took what is forgotten next, and how much."""
+        return self._log[0] if self._log else None
+
+
+class Shares:
+    """Starts alone."""
+
+    __slots__ = ("_mine", "_mine_at", "count", "is_hungry", "others", "place")
+
+    def __init__(self) -> None:
+        self.count = 1
+        """Processes that use the limit, this one included."""
+        self.is_hungry = False
+        """Calls wait here."""
+        self.place = 0
+        """This one's among them: the first ones have one call more where the limit cannot be divided evenly."""
+        self._mine = 0.0
+        """What is left of this process' part of a bucket, at `_mine_at`."""
+        self._mine_at = 0.0
+        self.others: dict[str, Other] = {}
+        """Those that told what they take; others are taken to be hungry, and to take their part."""
+
+    def hear(self, name: str, *, is_hungry: bool) -> Other:
+        other = self.others.setdefault(name, Other())
+        other.is_hungry = is_hungry
+        return other
+
+    def open_window(self) -> None:
+        """All begin anew."""
+        for other in self.others.values():
+            other.opened = 0.0
+
+    def expire(self, before: float) -> float:
+        return sum([other.expire(before) for other in self.others.values()])
+
+    @property
+    def total(self) -> float:
+        return sum([other.total for other in self.others.values()])
+
+    @property
+    def silent(self) -> int:
+        """Processes of which nothing but their being is known."""
+        return max(0, self.count - 1 - len(self.others))
+
+    @property
+    def known(self) -> float:
+        """The share of all processes of which it is known what they take."""
+        return 1 - self.silent / self.count
+
+    @property
+    def hungry(self) -> int:
+        """Who wants all that it can get, this process included: whoever asks does."""
+        return 1 + self.silent + sum([other.is_hungry for other in self.others.values()])
+
+    def part(self, limit: float) -> float:
+        """Of the limit, this process': all parts together are the limit."""
+        whole, rest = divmod(limit, self.count)
+        return whole + (self.place < rest)
+
+    def fits_in_window(self, own: float, window: Window) -> bool:
+        """Whether this process may have sent `own` in a fixed window."""
+        part = self.part(window.limit)
+        if own <= part:
+            return True
+        kept, claimed, theirs = 0.0, 0.0, (window.limit - part) / (self.count - 1)
+        for other in self.others.values():
+            unused = max(0.0, theirs - other.opened)
+            if other.is_hungry:
+                claimed += unused
+            else:
+                expected = min(unused, other.total * window.to_come)
+                kept += other.opened + expected
+                claimed += expected
+        return self._may_borrow(own, kept, claimed + self.silent * theirs * window.to_come, window)
+
+    def fits_in_slide(self, own: float, window: Window) -> bool:
+        """The same of a sliding window: `own` is what this process sent within the last period."""
+        part = self.part(window.limit)
+        if own <= part:
+            return True
+        kept, claimed, theirs = 0.0, 0.0, (window.limit - part) / (self.count - 1)
+        for other in self.others.values():
+            unused = max(0.0, theirs - other.total)
+            if other.is_hungry:
+                claimed += unused
+            else:
+                kept += other.total
+                claimed += min(unused, other.total * window.to_come)
+        return self._may_borrow(own, kept, claimed + self.silent * theirs / 2, window)
+
+    def _may_borrow(self, own: float, kept: float, claimed: float, window: Window) -> bool:
+        """Beyond its part. Who has no callers waiting leaves the last one: another process may take it just now."""
+        least = claimed - HALF if self.is_hungry else max(claimed, 1.0)
+        return own <= self._fair(window.limit - kept) and window.left >= least
+
+    def _fair(self, whole: float) -> float:
+        """This process' part of what those who are hungry may share."""
+        each, rest = divmod(whole, self.hungry)
+        return each + (self.place % self.hungry < rest)
+
+    # -- of a bucket ---------------------------------------------------------------------------------------------
+
+    def take(self, amount: float, fill: Fill, now: float) -> None:
+        """So much is sent now."""
+        self._mine, self._mine_at = max(self._grown(amount, fill, now) - amount, -amount), now
+
+    def wait_in_bucket_s(self, needed: float, fill: Fill, now: float) -> float:
+        """Seconds until so much fits: into what all keep for each other, or into this process' part."""
+        left = fill.level - needed + ROUNDING
+        if left >= self._kept(needed, fill):
+            return 0.0
+        mine = self._grown(needed, fill, now) - needed + ROUNDING
+        if (left >= 0 and mine >= 0) or not fill.rate:
+            return 0.0
+        growth, soon_s = self._growth(needed, fill, now), max(fill.span_s * SOON, HEARD_S / 2)
+        return max(-left / fill.rate, min(soon_s, -mine / growth) if growth > 0 else soon_s)
+
+    def _kept(self, unit: float, fill: Fill) -> float:
+        """Where processes keep the level: so much is taken at once at most, before they hear of each other."""
+        return min(unit * self.count, fill.limit / 2)
+
+    def _grown(self, unit: float, fill: Fill, now: float) -> float:
+        grown = self._mine + self._growth(unit, fill, now) * max(0.0, now - self._mine_at)
+        return min(max(fill.level / self.count, unit), grown)
+
+    def _growth(self, unit: float, fill: Fill, now: float) -> float:
+        """How fast this process' part grows: more while the level is above where it is to be, less below."""
+        self.expire(now - fill.span_s)
+        satisfied = sum([other.total for other in self.others.values() if not other.is_hungry])
+        rate = max(fill.rate / self.count, (fill.rate - satisfied / fill.span_s) / self.hungry)
+        over = fill.level - self._kept(unit, fill)
+        return max(0.0, rate + over / (self.count * fill.span_s * STEADY))
