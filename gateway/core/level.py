@@ -61,9 +61,9 @@ class Level:
     """Starts unknown: `limit` is that of the first answer."""
 
     __slots__ = (
-        "_at", "_began", "_burst_at", "_end", "_high", "_is_guess", "_is_heard", "_log", "_longest_s", "_low",
-        "_misses", "_opened", "_own", "_period_s", "_reading", "_told_at", "freed", "kind", "left", "limit", "rate",
-        "shares",
+        "_at", "_began", "_burst", "_burst_at", "_end", "_high", "_is_guess", "_is_heard", "_log", "_longest_s",
+        "_low", "_misses", "_opened", "_own", "_period_s", "_reading", "_told_at", "freed", "kind", "left", "limit",
+        "rate", "shares",
     )  # fmt: skip
 
     def __init__(self, limit: float, now: Instant) -> None:
@@ -80,6 +80,8 @@ class Level:
         """Of what was taken by then an answer told, and what nobody knows of is given back a period later."""
         self._burst_at = float("-inf")
         """Calls sent so soon after this may have overtaken each other."""
+        self._burst = 0.0
+        """What had been sent by then."""
         self._began = float("-inf")
         self._opened = 0.0
         """Sent since `_began`."""
@@ -184,10 +186,11 @@ class Level:
         before = self.left + self.rate * max(0.0, sent_at - self._at)
         self.left = min(self.limit, max(quota.remaining - since + given_back, -self.limit))
         if self.kind is BUCKET:
-            if sent_at - self._burst_at < BURST_S:
+            sent = self._opened - since
+            if sent_at - self._burst_at >= BURST_S:
+                self._burst_at, self._burst = sent_at, sent
+            elif self.left - before <= sent - self._burst:
                 self.left = min(self.left, before)  # calls overtake each other on their way
-            else:
-                self._burst_at = sent_at
         elif self.kind is SLIDING:
             # What the upstream had freed already, and we within GUARD_S after, would count twice.
             self.left = min(self.left, self._unused)
