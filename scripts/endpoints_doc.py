@@ -59,7 +59,8 @@ def rendered() -> str:
 def _line(row: Endpoint) -> str:
     path = row.path.replace("...}", "}")
     stream = "–" if row.stream is StreamKind.NONE else "read"
-    cells = (f"`{row.name}`", f"`{row.method} {path}`", BODIES[row.body], MODELS[row.model], stream, _answer(row))
+    model = f"if given (`{'.'.join(row.model_places[0])}` …)" if row.model_places else MODELS[row.model]
+    cells = (f"`{row.name}`", f"`{row.method} {path}`", BODIES[row.body], model, stream, _answer(row))
     return f"| {' | '.join(cells)} |\n"
 
 

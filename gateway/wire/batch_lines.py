@@ -13,13 +13,13 @@ import msgspec
 from gateway.core.affinity import ENCRYPTED, Reference
 from gateway.core.errors import InvalidCall
 from gateway.core.ids import ModelName
+from gateway.wire import jsonl
+from gateway.wire.jsonl import HeldLine, LineSplitter
 from gateway.wire.lenient import decode_leniently
 from gateway.wire.members import only_model
 from gateway.wire.places import UNREADABLE, Names, renamed_at
 from gateway.wire.references import FINE_TUNED, MEMBERS, NAMED_ONCE, read_references
 
-MAX_LINE_BYTES: Final = 32 * 1024 * 1024
-"""Of a JSON body of ours, and so of a line. A longer one is not looked into."""
 MAX_MODELS: Final = 100
 """OpenAI takes one a file."""
 MAX_REFERENCES: Final = 10_000
@@ -45,7 +45,7 @@ class BatchLines:
     """Fed the file piece by piece, cut anywhere; then `finish`."""
 
     def __init__(self) -> None:
-        self._held = HeldLine()
+        self._splitter = LineSplitter()
         self._models: dict[ModelName, None] = {}
         self._references: dict[str, Reference] = {}
         self.lines = 0
@@ -65,15 +65,12 @@ class BatchLines:
 
     def feed(self, piece: bytes) -> None:
         """Raises InvalidCall for a line that says one thing twice."""
-        *lines, rest = piece.split(b"\n")
-        for line in lines:
-            self._held.add(line)
-            self._end_line()
-        self._held.add(rest)
+        for line in self._splitter.feed(piece):
+            self._end_line(line)
 
     def finish(self) -> None:
         """The last line needs no line end."""
-        self._end_line()
+        self._end_line(self._splitter.finish())
 
     def check(self, *, is_owned: bool) -> None:
         """Raises InvalidCall for a file that names more than can be looked after.
@@ -85,16 +82,13 @@ class BatchLines:
                 f"The file names more than {MAX_MODELS} models, or more than {MAX_REFERENCES} objects. Divide it."
             )
         if is_owned and self.unread is not None:
-            raise _refused(
-                f"Line {self.unread + 1} of the file is no JSON object, or longer than {MAX_LINE_BYTES >> 20} MiB."
-            )
+            longest = jsonl.MAX_LINE_BYTES >> 20
+            raise _refused(f"Line {self.unread + 1} of the file is no JSON object, or longer than {longest} MiB.")
 
-    def _end_line(self) -> None:
-        is_long = self._held.is_long
-        line = self._held.take()
-        if is_long or line.strip():
+    def _end_line(self, line: bytes | None) -> None:
+        if line is None or line.strip():
             self.lines += 1
-            if is_long or not self._read(line):
+            if line is None or not self._read(line):
                 self.unread = self.lines - 1 if self.unread is None else self.unread
 
     def _read(self, line: bytes) -> bool:
@@ -178,35 +172,6 @@ def _read_line(line: bytes) -> tuple[ModelName | None, Any]:
         body = whole.get("body") if isinstance(whole, dict) else None
         model = body.get("model") if isinstance(body, dict) else None
     return ModelName(model) if isinstance(model, str) and model.strip() else None, whole
-
-
-class HeldLine:
-    """One line on its way, up to `MAX_LINE_BYTES`."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._bytes = 0
-        self.is_long = False
-
-    def add(self, part: bytes) -> bytes:
-        """What is not held: of a line that is too long all that came of it."""
-        if self.is_long:
-            return part
-        self._parts.append(part)
-        self._bytes += len(part)
-        self.is_long = self._bytes > MAX_LINE_BYTES
-        return self._taken() if self.is_long else b""
-
-    def take(self) -> bytes:
-        """The line, which is over; empty when it was too long."""
-        self.is_long = False
-        return self._taken()
-
-    def _taken(self) -> bytes:
-        line = b"".join(self._parts)
-        self._parts.clear()
-        self._bytes = 0
-        return line
 
 
 def _refused(message: str) -> InvalidCall:

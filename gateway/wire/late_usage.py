@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.core.call import Usage
-from gateway.wire.batch_lines import HeldLine
+from gateway.wire.jsonl import LineSplitter
 from gateway.wire.places import UNREADABLE
 from gateway.wire.realtime import added
 from gateway.wire.usage import usage_of
@@ -74,22 +74,18 @@ class LinesUsage:
     """Fed a batch's output (JSONL) piece by piece: what all its answers used together. Holds one line at a time."""
 
     def __init__(self) -> None:
-        self._held = HeldLine()
+        self._splitter = LineSplitter()
         self.usage: Usage | None = None
 
     def feed(self, piece: bytes) -> None:
-        *lines, rest = piece.split(b"\n")
-        for line in lines:
-            self._held.add(line)
-            self._end_line()
-        self._held.add(rest)
+        for line in self._splitter.feed(piece):
+            self._add(line)
 
     def finish(self) -> None:
         """The last line needs no line end."""
-        self._end_line()
+        self._add(self._splitter.finish())
 
-    def _end_line(self) -> None:
-        line = self._held.take()
+    def _add(self, line: bytes | None) -> None:
         try:
             usage = usage_of(_decode_line(line).response.body.usage) if line else None
         except UNREADABLE:  # a request that failed, or no line of a batch

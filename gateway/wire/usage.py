@@ -5,7 +5,7 @@ Token counts have two spellings (reference §6.1): chat, completions and embeddi
 field may be absent, null or of another type: what cannot be read counts as 0.
 
 Rules of this file: what a call consumed is counted once, by the POST that made the answer; reading a stored object, or
-changing one by its id, shows the same usage again.
+changing one by its id, shows the same usage again. What comes later than its call is in `wire/late_usage`.
 """
 
 from collections.abc import Mapping

@@ -86,7 +86,7 @@ async def test_models_of_two_providers_are_refused_in_words(world: World) -> Non
 
     assert refused.value.code == "mixed_account_references"
     assert "`fast`, `theirs`" in str(refused.value)
-    assert "one file for each" in str(refused.value)
+    assert "one file, or make one call, for each model" in str(refused.value)
 
 
 async def test_deployments_name_lines_too(world: World) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import InvalidCall
-from gateway.wire import batch_lines
+from gateway.wire import batch_lines, jsonl
 from gateway.wire.batch_lines import BatchLines
 
 
@@ -69,7 +69,7 @@ def test_an_empty_file_asks_for_nothing() -> None:
 
 
 def test_a_line_too_long_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_lines, "MAX_LINE_BYTES", 500)
+    monkeypatch.setattr(jsonl, "MAX_LINE_BYTES", 500)
     file = line(model="gpt-4", input="x" * 1000) + b"\n" + line(model="gpt-4o")
 
     assert read(file, list(range(0, len(file), 100))) == (("gpt-4o",), [], 2)
@@ -84,7 +84,7 @@ def test_a_line_too_long_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_what_nobody_can_look_into_is_refused_to_owners(file: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_lines, "MAX_LINE_BYTES", 500)
+    monkeypatch.setattr(jsonl, "MAX_LINE_BYTES", 500)
     lines = BatchLines()
     lines.feed(file)
     lines.finish()

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.ids import ModelName
-from gateway.wire import batch_lines
+from gateway.wire import jsonl
 from gateway.wire.batch_lines import LineRenamer
 
 NAMES = {ModelName("fast"): ModelName("gpt-4o-mini"), ModelName("a"): ModelName('q"ö')}
@@ -73,7 +73,7 @@ def test_any_bytes_come_back(file: bytes) -> None:
 
 
 def test_a_line_too_long_goes_on_as_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_lines, "MAX_LINE_BYTES", 100)
+    monkeypatch.setattr(jsonl, "MAX_LINE_BYTES", 100)
     long = b'{"body":{"model":"fast","input":"' + b"x" * 200 + b'"}}'
 
     assert renamed(long + b"\n" + FILE[:90].partition(b"\n")[0], list(range(0, 300, 30))).startswith(long + b"\n")
