@@ -26,9 +26,11 @@ dev: $(STAMP) ## serve with one worker and debug logs
 demo: $(STAMP) ## watch the rotation at work, without an API key
 	@exec $(PY) scripts/demo.py $(ARGS)
 
-# Four at once on two cores: many tests wait for a process or a limit. Measured: 7:51 with two, 5:01 with four.
+# Four at once on two cores: many tests wait for a process or a limit. Byte code is kept whatever the environment says:
+# without it each of the processes that tests start compiles everything anew, for seconds. Who runs out of tests takes
+# half of another's, so that few share the fixtures of one module.
 test: $(STAMP) ## all tests (ARGS="tests/unit -k name" picks some)
-	@exec $(PY) -m pytest -n 4 $(if $(shell test -w . || echo closed),-p no:cacheprovider) $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= exec $(PY) -m pytest -n 4 --dist worksteal $(if $(shell test -w . || echo closed),-p no:cacheprovider) $(ARGS)
 
 test-all: ## all tests on every Python from 3.11 to 3.13 that is installed
 	@sh scripts/test_all.sh "$(VENV)"

@@ -63,8 +63,8 @@ adopt_pip_settings() {
 install_all() {
     export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
     if "$venv/bin/python" -m pip install --quiet --require-hashes -r requirements-uv.lock >"$venv/setup.log" 2>&1; then
-        if (adopt_pip_settings && "$venv/bin/python" -m uv pip install --quiet --python "$venv/bin/python" \
-            --require-hashes -r requirements.lock) >>"$venv/setup.log" 2>&1; then
+        if (adopt_pip_settings && "$venv/bin/python" -m uv pip install --quiet --compile-bytecode \
+            --python "$venv/bin/python" --require-hashes -r requirements.lock) >>"$venv/setup.log" 2>&1; then
             return
         fi
     fi

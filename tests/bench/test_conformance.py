@@ -10,17 +10,21 @@ from sdk_mock import Asked, Mock
 from sdk_results import Run, differences, grouped, lost
 from sdk_samples import sample
 
-OPERATIONS = {(each.method, each.path): each for each in operations()}
+
+@pytest.fixture(scope="module")
+def catalog():
+    """Not read at import: that would cost each process that runs tests 3 s."""
+    return {(each.method, each.path): each for each in operations()}
 
 
-def test_the_catalog_knows_calls_of_every_kind():
-    chat = OPERATIONS["POST", "/chat/completions"]
+def test_the_catalog_knows_calls_of_every_kind(catalog):
+    chat = catalog["POST", "/chat/completions"]
 
     assert (chat.answer.__name__, chat.event.__name__) == ("ChatCompletion", "ChatCompletionChunk")
-    assert OPERATIONS["GET", "/files/{file_id}/content"].is_binary
-    assert OPERATIONS["DELETE", "/files/{file_id}"].answer.__name__ == "FileDeleted"
-    assert ("GET", "/vector_stores/{vector_store_id}/files/{file_id}/content") in OPERATIONS
-    assert len(OPERATIONS) > 200
+    assert catalog["GET", "/files/{file_id}/content"].is_binary
+    assert catalog["DELETE", "/files/{file_id}"].answer.__name__ == "FileDeleted"
+    assert ("GET", "/vector_stores/{vector_store_id}/files/{file_id}/content") in catalog
+    assert len(catalog) > 200
 
 
 @pytest.mark.parametrize(
@@ -34,15 +38,15 @@ def test_the_catalog_knows_calls_of_every_kind():
     ],
     ids=["model", "page", "union", "by-an-argument", "events"],
 )
-def test_a_sample_is_one_that_its_type_accepts(method, path):
-    operation = OPERATIONS[method, path]
+def test_a_sample_is_one_that_its_type_accepts(catalog, method, path):
+    operation = catalog[method, path]
 
     for wanted in filter(None, (operation.answer, operation.event)):
         TypeAdapter(wanted).validate_python(sample(wanted))
 
 
-def test_there_is_a_sample_of_every_answer():
-    for operation in OPERATIONS.values():
+def test_there_is_a_sample_of_every_answer(catalog):
+    for operation in catalog.values():
         for wanted in (None if operation.is_binary else operation.answer, operation.event):
             assert wanted is None or sample(wanted) is not None
 
