@@ -41,6 +41,8 @@ class Headrooms:
         """Those of which an answer told so of late."""
         self._shared: dict[Scope, Headroom] = {}
         """Those that other processes use, too. Who was told of last comes last."""
+        self._forgotten: dict[Scope, Headroom] = {}
+        """Of which nothing is known any more, and who saw it has not been told."""
 
     def of(self, scopes: Sequence[Scope]) -> tuple[Headroom, ...]:
         for scope in scopes:
@@ -49,12 +51,14 @@ class Headrooms:
         return tuple([self._by_scope[scope] for scope in scopes])
 
     def seen(self, now: Instant, *, since: Instant) -> list[SeenScope]:
-        """Those that were used since then, and those of which nothing is known (any more): for the others to see."""
-        return [
-            seen_scope(scope, headroom, now)
+        """Those that were used since then, and those of which nothing is known any more: for the others to see."""
+        forgotten, self._forgotten = self._forgotten, {}
+        used = {
+            scope: headroom
             for scope, headroom in self._by_scope.items()
-            if headroom.used_at >= since or not headroom.is_told
-        ]
+            if headroom.used_at >= since and headroom.is_told
+        }
+        return [seen_scope(scope, headroom, now) for scope, headroom in (forgotten | used).items()]
 
     def of_holder(self, holder: str, now: Instant) -> list[SeenScope]:
         """What upstreams told of the holder's limits."""
@@ -81,6 +85,7 @@ class Headrooms:
         for scope, headroom in self._by_scope.items():
             if scope.holder in holders:
                 headroom.forget()
+                self._forgotten[scope] = headroom
 
     def hear_uses(self, process: str, uses: Iterable[Use], now: Instant) -> None:
         """Another process uses these, near their limits: from now on they are shared with it."""

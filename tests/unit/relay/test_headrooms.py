@@ -125,3 +125,23 @@ async def test_operator_who_clears_an_account_clears_what_was_learned_under_ever
 
 async def test_new_credential_has_limits_of_its_own():
     assert await known_after(lambda kit: kit.set_accounts(account("a", key="sk-new"))) == [False, False]
+
+
+async def test_what_was_used_is_shown_to_other_workers_and_what_was_forgotten_is_taken_back():
+    kit = RelayKit("a", "b")
+    limits = ((b"x-ratelimit-limit-requests", b"60"), (b"x-ratelimit-remaining-requests", b"59"))
+    for name in ("a", "b"):
+        kit.upstream.on(f"sk-{name}", Reply(headers=(*JSON_HEADERS, *limits), pieces=(ANSWER,)))
+    for _ in range(2):
+        await kit.answer()
+    headrooms, now = kit.board.headrooms, kit.clock.now()
+
+    first = headrooms.seen(now, since=now)
+    kit.clock.move(1.0)
+    second = headrooms.seen(kit.clock.now(), since=kit.clock.now())
+    kit.board.clear(AccountId("a"))
+    third = headrooms.seen(kit.clock.now(), since=kit.clock.now())
+
+    assert {scope.holder: scope.limits[0].left for scope in first} == {"a": 59, "b": 59}
+    assert second == []
+    assert [(scope.holder, scope.limits) for scope in third] == [("a", ())]
