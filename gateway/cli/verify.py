@@ -9,6 +9,7 @@ import click
 from gateway.cli.parks import lift_parks, parks_of
 from gateway.cli.session import Session
 from gateway.cli.show import Row, print_json, print_table
+from gateway.core.outcome import OutcomeKind
 from gateway.providers.catalog import KINDS
 from gateway.relay.asking import Asking
 from gateway.relay.checks import Checks
@@ -28,7 +29,7 @@ AT_ONCE = 8
 
 
 async def verify_accounts(session: Session, accounts: Sequence[AccountRecord]) -> list[Row]:
-    """One row an account, in order. An account that works is no longer taken for rejected."""
+    """One row an account, in order. An account that works rests no longer for a 401."""
     engine = Engines()
     clock = SystemClock()
     tokens = TokenTable(session.engine, session.cipher)
@@ -60,15 +61,16 @@ async def _check(session: Session, checks: Checks, account: AccountRecord) -> Ro
         return {**row, "is_ok": False, "outcome": "not_tried", "status": None, "models": 0, "message": str(wrong)}
     result = await checks.check(*values)
     if result.is_ok:
-        await _lift_rejection(session, account)
+        await _lift_what_401_began(session, account)
     outcome = result.outcome
     said = {"outcome": outcome.kind.value, "status": outcome.status, "models": len(result.models)}
     return {**row, "is_ok": result.is_ok, **said, "message": outcome.message}
 
 
-async def _lift_rejection(session: Session, account: AccountRecord) -> None:
+async def _lift_what_401_began(session: Session, account: AccountRecord) -> None:
     async with unit_of_work(session.engine) as connection:
-        if any(park.is_rejected for park in parks_of(account, await load_parks(connection))):
+        parks = parks_of(account, await load_parks(connection))
+        if any(park.is_rejected or park.reason is OutcomeKind.CREDENTIAL_REJECTED for park in parks):
             await lift_parks(connection, session.dsn, account)
 
 

@@ -11,6 +11,7 @@ from gateway.core.outcome import OutcomeKind
 from gateway.ingress.admin.account_views import AccountStatus, status_view
 from gateway.ingress.admin.deps import AdminDeps, AdminRequest, VerifyResult, actor_of
 from gateway.ingress.admin.operations import RowId, errors, not_found
+from gateway.relay.rests import ScopeStatus
 from gateway.store.accounts import AccountRecord, checked_values, load_account
 from gateway.store.audit import record_change
 from gateway.store.cipher import BrokenSeal, UnknownKey
@@ -31,7 +32,7 @@ class AccountHealthController(Controller):
 
     @post("/verify", summary="Try an account's credential", status_code=200, responses=errors(404))
     async def verify(self, deps: NamedDependency[AdminDeps], account_id: RowId) -> VerifyResult:
-        """Asks the upstream for its models, which costs nothing. Success lifts a rejection. A refusal is a 200 too."""
+        """Asks the upstream for its models, which is free. Success ends what a 401 began; a refusal is a 200 too."""
         record, provider = await _load(deps, account_id)
         try:
             values = checked_values(deps.cipher, deps.kinds, provider, record)
@@ -39,7 +40,7 @@ class AccountHealthController(Controller):
             return VerifyResult(is_ok=False, outcome=OutcomeKind.CREDENTIAL_REJECTED, message=f"not tried: {wrong}")
         result = await deps.verify(*values)
         account = AccountId(str(account_id))
-        if result.is_ok and any(scope.state is Phase.REJECTED for scope in deps.health.status_of(account)):
+        if result.is_ok and any(map(_is_about_credential, deps.health.status_of(account))):
             deps.health.clear(account)
         return result
 
@@ -59,6 +60,12 @@ class AccountHealthController(Controller):
             )
         deps.health.clear(AccountId(str(account_id)))
         return await status_view(deps, record)
+
+
+def _is_about_credential(scope: ScopeStatus) -> bool:
+    """It rests, or is rejected, for what a successful check disproves."""
+    is_cooling_for_it = scope.state is Phase.COOLING and scope.reason is OutcomeKind.CREDENTIAL_REJECTED
+    return is_cooling_for_it or scope.state is Phase.REJECTED
 
 
 async def _load(deps: AdminDeps, account_id: UUID) -> tuple[AccountRecord, ProviderRecord]:

@@ -1,3 +1,4 @@
+import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.core.cooldown import Phase
@@ -57,10 +58,11 @@ async def test_verify_tries_the_opened_credential_even_of_a_paused_account(admin
     assert tried.credential.secret.reveal() == KEY
 
 
-async def test_verified_account_is_no_longer_rejected_and_a_refused_one_stays(admin: Admin):
+@pytest.mark.parametrize("phase", [Phase.REJECTED, Phase.COOLING])
+async def test_verified_account_is_no_longer_rejected_and_a_refused_one_stays(admin: Admin, phase: Phase):
     await admin.add_provider()
     account = await admin.add_account(KEY)
-    admin.health.scopes[account["id"]] = [scope_status(Phase.REJECTED)]
+    admin.health.scopes[account["id"]] = [scope_status(phase, reason=OutcomeKind.CREDENTIAL_REJECTED)]
     admin.verify.result = VerifyResult(is_ok=False, outcome=OutcomeKind.CREDENTIAL_REJECTED, status=401)
     await admin.call("POST", f"/accounts/{account['id']}/verify")
     assert admin.health.cleared == []

@@ -189,6 +189,19 @@ def test_verify_lifts_a_rejection_of_an_account_that_works(served: Command):
     }
 
 
+def test_verify_ends_a_rest_that_a_401_began(served: Command):
+    ids = {row["label"]: row["id"] for row in served.json("accounts", "list")}
+    for holder in ids.values():
+        park(served, "account", holder, "", "credential_rejected")
+
+    served("providers", "verify", "openai", code=1)
+
+    assert {row["label"]: row["state"] for row in served.json("accounts", "list")} == {
+        "good": "ready",
+        "bad": "cooling",
+    }
+
+
 def test_key_is_printed_once_and_revoked_by_name(gateway: Command):
     made = gateway("keys", "add", "my-app", "--model", "gpt-4*", "--expires-at", "2040-01-31")
 
