@@ -157,7 +157,8 @@ class Attempts:
         content_type = _value(answer.headers, b"content-type")
         is_chunks = endpoint.stream in CHUNKS
         may_stream = job.call.is_stream if is_chunks else endpoint.stream is not StreamKind.NONE
-        if may_stream and content_type.startswith(EVENTS_TYPE):
+        # Some servers call a stream of chunks plain text, or nothing: official SDKs read events whatever their name.
+        if may_stream and (content_type.startswith(EVENTS_TYPE) or (is_chunks and not _is_json_type(content_type))):
             return await self._stream(answer, lease, job, first_event_by)
         if is_chunks or (_is_json_type(content_type) and not endpoint.is_download):
             return await self._whole(answer, lease, job)

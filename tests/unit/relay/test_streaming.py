@@ -6,8 +6,8 @@ from gateway.core.errors import ShuttingDown, UpstreamFailed
 from gateway.core.outcome import Fault, FaultKind, OutcomeKind
 from gateway.relay import source
 from gateway.telemetry.events import CallEnd
-from tests.fakes.relay_kit import DONE, OK, ROLE, STREAM, RelayKit, delta, event, stream
-from tests.fakes.scripted_upstream import Pause, Until
+from tests.fakes.relay_kit import DONE, OK, ROLE, STREAM, RelayKit, account, delta, event, stream
+from tests.fakes.scripted_upstream import Pause, Reply, Until
 from tests.fakes.streamed import RATE_LIMIT_EVENT, RESET, WHOLE, begun, body_of, error_at_the_end, kit_of
 
 # -- after the commit --------------------------------------------------------------------------------------------
@@ -35,6 +35,31 @@ async def test_missing_done_after_a_finished_answer_is_added():
 
     assert await body_of(kit) == WHOLE
     assert kit.meter.calls[0].outcome is OutcomeKind.OK
+
+
+@pytest.mark.parametrize("content_type", [b"text/plain; charset=utf-8", b"application/octet-stream", None])
+async def test_stream_is_read_whatever_its_server_calls_it(content_type):
+    kit = RelayKit("a")
+    headers = () if content_type is None else ((b"content-type", content_type),)
+    kit.upstream.on("sk-a", Reply(200, headers, STREAM))
+
+    answer = await kit.answer(is_stream=True)
+
+    assert await kit.streamed(answer) == WHOLE
+    assert kit.meter.calls[0].outcome is OutcomeKind.OK
+
+
+@pytest.mark.parametrize("content_type", [b"text/html", None])
+async def test_page_in_place_of_a_stream_moves_the_call_to_another_account(content_type):
+    kit = RelayKit(account("a"), account("b", tier=1))
+    headers = () if content_type is None else ((b"content-type", content_type),)
+    kit.upstream.on("sk-a", Reply(200, headers, (b"<html><body>Sign in</body></html>",)))
+    kit.upstream.on("sk-b", stream(*STREAM))
+
+    answer = await kit.answer(is_stream=True)
+
+    assert await kit.streamed(answer) == WHOLE
+    assert kit.upstream.keys == ["sk-a", "sk-b"]
 
 
 @pytest.mark.parametrize("fault", [RESET, Fault(FaultKind.STALL, "silence", is_body_sent=True)])
