@@ -150,9 +150,13 @@ class Quota(msgspec.Struct, frozen=True, gc=False):
     remaining: int | None = None
     reset_s: float | None = None
     """Seconds from the moment of admission until it is full again, or until its window ends."""
+    slack_s: float = 0.0
+    """`reset_s` may be off by so much."""
 
 
 UNKNOWN = Quota()
+WHOLE_SECOND_S = 1.0
+"""What a point in time leaves open that is told without a fraction, as Anthropic does."""
 
 
 class RateLimits(msgspec.Struct, frozen=True):
@@ -290,6 +294,8 @@ def _quota(headers: Headers, names: QuotaNames | None, wall_now: datetime | None
     limit, remaining, reset = headers.get(names.limit), headers.get(names.remaining), headers.get(names.reset)
     if limit is None and remaining is None and reset is None:
         return UNKNOWN
+    if wall_now is not None and reset is not None and b":" in reset and b"." not in reset:
+        return Quota(_count(limit), _count(remaining), _reset(reset, wall_now), WHOLE_SECOND_S)
     return Quota(_count(limit), _count(remaining), _reset(reset, wall_now))
 
 

@@ -89,7 +89,7 @@ class Level:
         """What this process sent, and when, as long as a sliding window holds it."""
         self._own = 0.0
         """The sum of it."""
-        self._reading: tuple[float, float, Instant, bool] | None = None
+        self._reading: tuple[float, float, Instant, bool, float] | None = None
         """What the newest answer told: remaining, reset, when its call was sent, whether it was admitted."""
         self._forget_pace()
 
@@ -174,11 +174,11 @@ class Level:
         if quota.remaining is None:
             return
         reset_s = quota.reset_s or 0.0
-        self._reading = (quota.remaining, reset_s, sent_at, is_success)
+        self._reading = (quota.remaining, reset_s, sent_at, is_success, quota.slack_s)
         if sent_at < self._began:
             return
         if reset_s >= SHORTEST_RESET_S and quota.remaining < self.limit:
-            self._judge(self.limit - quota.remaining, reset_s, sent_at, is_success=is_success)
+            self._judge(self.limit - quota.remaining, reset_s, sent_at, is_success=is_success, off_s=quota.slack_s)
         self._longest_s = max(self._longest_s, reset_s)
         self._end = max(self._end, sent_at + min(reset_s, SHORTEST_RESET_S))
         self.rate = self._rate()
@@ -258,8 +258,9 @@ class Level:
         """What the newest answer told."""
         if self._reading is None:
             return None
-        remaining, reset_s, sent_at, is_success = self._reading
-        return Reading(dimension, self.limit, remaining, round(reset_s, 3), round(now - sent_at, 3), is_success)
+        remaining, reset_s, sent_at, is_success, slack_s = self._reading
+        age_s = round(now - sent_at, 3)
+        return Reading(dimension, self.limit, remaining, round(reset_s, 3), age_s, is_success, slack_s)
 
     def hear_reading(self, reading: Reading, now: Instant) -> None:
         """What an answer told another process: how the limit frees is learned from it as from an own one."""
@@ -270,9 +271,8 @@ class Level:
             if at >= self._began:
                 self.left = min(self.left, reading.remaining)
         if reading.reset_s >= SHORTEST_RESET_S and reading.remaining < self.limit and at >= self._began:
-            self._judge(
-                self.limit - reading.remaining, reading.reset_s, at, is_success=reading.is_success, late_s=LATE_S
-            )
+            used = self.limit - reading.remaining
+            self._judge(used, reading.reset_s, at, is_success=reading.is_success, late_s=LATE_S, off_s=reading.slack_s)
             self._longest_s = max(self._longest_s, reading.reset_s)
             self.rate = self._rate()
 
@@ -361,11 +361,13 @@ class Level:
         """Of a sliding window, by all that is known of what was taken."""
         return self.limit - self._own - (0.0 if self.shares is None else self.shares.total)
 
-    def _judge(self, used: float, reset_s: float, at: Instant, *, is_success: bool, late_s: float = 0.0) -> None:
-        """Which ways of freeing this answer fits."""
-        slack_s = 0.001 + reset_s * RESET_SLACK
-        low, high = (used - 1) / (reset_s + slack_s), used / (reset_s - slack_s)
-        tolerance_s = TOLERANCE_S + TOLERANCE * reset_s + late_s
+    def _judge(  # what an answer told, by name
+        self, used: float, reset_s: float, at: Instant, *, is_success: bool, late_s: float = 0.0, off_s: float = 0.0
+    ) -> None:
+        """Which ways of freeing this answer fits. `off_s`: `reset_s` may be off by so much."""
+        slack_s = 0.001 + reset_s * RESET_SLACK + off_s
+        low, high = (used - 1) / (reset_s + slack_s), used / max(reset_s - slack_s, SHORTEST_RESET_S / 2)
+        tolerance_s = TOLERANCE_S + TOLERANCE * reset_s + late_s + off_s
         is_same_end = abs(at + reset_s - self._end) <= tolerance_s
         fits = (
             low <= self._high and high >= self._low,

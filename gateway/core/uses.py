@@ -33,6 +33,8 @@ class Reading(msgspec.Struct, frozen=True, array_like=True):
     age_s: float
     """Before this was said the answer's call was sent."""
     is_success: bool
+    slack_s: float = 0.0
+    """`reset_s` may be off by so much."""
 
 
 class Use(msgspec.Struct, frozen=True):

@@ -292,7 +292,17 @@ def test_reset_may_be_a_point_in_time(reset, seconds):
 
     limits = read_rate_limits(headers, wall_now=NOW, names=ANTHROPIC_NAMES)
 
-    assert limits.requests == Quota(50, None, seconds)
+    assert (limits.requests.limit, limits.requests.remaining, limits.requests.reset_s) == (50, None, seconds)
+
+
+@pytest.mark.parametrize(
+    ("reset", "slack_s"),
+    [(b"2026-03-01T12:00:20Z", 1.0), (b"2026-03-01T12:00:20.25Z", 0.0), (b"20s", 0.0), (b"20", 0.0)],
+)
+def test_a_moment_in_whole_seconds_may_be_off(reset, slack_s):
+    headers = {b"anthropic-ratelimit-requests-limit": b"50", b"anthropic-ratelimit-requests-reset": reset}
+
+    assert read_rate_limits(headers, wall_now=NOW, names=ANTHROPIC_NAMES).requests.slack_s == slack_s
 
 
 def test_point_in_time_is_unknown_without_a_clock():

@@ -1,5 +1,6 @@
 """Limits that count a prompt's tokens and an answer's apart, as Anthropic's: what headers tell, and what fits."""
 
+import math
 from datetime import UTC, datetime
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from gateway.core.headroom import Headroom
 from gateway.core.hints import ANTHROPIC_NAMES, OPENAI_NAMES, Quota, RateLimits, estimated_rest, read_rate_limits
 from gateway.core.ids import Instant
+from gateway.core.level import Freeing
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 IN_A_MINUTE = b"2026-03-01T12:01:00Z"
@@ -31,7 +33,9 @@ def test_each_dimension_is_read():
     limits = read(requests=(50, 49), input_tokens=(30_000, 29_000), output_tokens=(8_000, 0), tokens=(38_000, 29_000))
 
     assert limits == RateLimits(
-        requests=Quota(50, 49, 60.0), tokens=Quota(30_000, 29_000, 60.0), output_tokens=Quota(8_000, 0, 60.0)
+        requests=Quota(50, 49, 60.0, 1.0),
+        tokens=Quota(30_000, 29_000, 60.0, 1.0),
+        output_tokens=Quota(8_000, 0, 60.0, 1.0),
     )
 
 
@@ -41,7 +45,7 @@ def test_each_dimension_is_read():
         pytest.param((38_000, 100), Quota(), id="the-sum-of-both"),
         pytest.param((30_000, 100), Quota(), id="the-input-s"),
         pytest.param((8_000, 100), Quota(), id="the-output-s"),
-        pytest.param((10_000, 100), Quota(10_000, 100, 60.0), id="the-workspace-s"),
+        pytest.param((10_000, 100), Quota(10_000, 100, 60.0, 1.0), id="the-workspace-s"),
     ],
 )
 def test_the_tightest_limit_is_the_projects_where_it_is_none_of_the_others(tightest, project):
@@ -52,7 +56,7 @@ def test_the_tightest_limit_is_the_projects_where_it_is_none_of_the_others(tight
 
 
 def test_the_tightest_limit_alone_stands_for_the_tokens():
-    assert read(tokens=(10_000, 100)) == RateLimits(tokens=Quota(10_000, 100, 60.0))
+    assert read(tokens=(10_000, 100)) == RateLimits(tokens=Quota(10_000, 100, 60.0, 1.0))
 
 
 def test_openais_answers_have_no_such_limit():
@@ -141,3 +145,21 @@ def test_forgotten_limits_let_everything_through():
     headroom.produce(100, Instant(0.0))
 
     assert (headroom.wait_s(1, Instant(0.0)), headroom.level_of("output_tokens")) == (0.0, None)
+
+
+@pytest.mark.parametrize("off_s", [0.0, 0.3, 0.999])
+def test_a_bucket_whose_resets_are_whole_seconds_is_a_bucket(off_s):
+    headroom, left, rate = Headroom(), 8_000.0, 8_000 / 60
+    for second in range(120):
+        now = Instant(second * 0.7 + off_s)
+        left = min(8_000.0, left + 0.7 * rate)
+        full_in = float(math.ceil((8_000 - left) / rate + off_s))
+        quota = Quota(8_000, int(left), full_in, 1.0)
+        headroom.learn(RateLimits(output_tokens=quota), headroom.take(0, now), now, is_success=True)
+        spent = 0 if left < 300 else 250
+        headroom.produce(spent, now)
+        left -= spent
+
+    level = headroom.level_of("output_tokens")
+    assert level.kind is Freeing.BUCKET
+    assert level.rate == pytest.approx(rate, rel=0.1)
