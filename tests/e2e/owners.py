@@ -12,6 +12,7 @@ from gateway.core.ids import Secret
 from gateway.sandbox.server import Sandbox
 from gateway.settings import AuthMode, Settings
 from tests.fakes.gateway_fixture import Gateway, Registry, running_gateway, until
+from tests.fakes.plain_sdk import plain_sdk
 
 TOKEN = "the-token-of-the-admin"  # noqa: S105  # a test's own
 ADMIN = {"authorization": f"Bearer {TOKEN}"}
@@ -44,7 +45,7 @@ async def client_of(gateway: Gateway, owner: str) -> AsyncOpenAI:
 
 
 def sdk(gateway: Gateway, key: str = "x") -> AsyncOpenAI:
-    return AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key=key, max_retries=0)
+    return plain_sdk(gateway.url, key)
 
 
 @asynccontextmanager
@@ -71,7 +72,7 @@ async def respond(client: AsyncOpenAI, text: str = "hi", **fields: object) -> "o
 
 async def made_outside(sandbox: Sandbox, key: str) -> str:
     """A file made outside of the gateway."""
-    async with httpx2.AsyncClient(trust_env=False) as client:
+    async with httpx2.AsyncClient(trust_env=False, verify=False) as client:
         answer = await client.post(
             f"{sandbox.url}/v1/files",
             files={"file": ("a.txt", b"x")},

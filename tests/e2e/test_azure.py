@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
-from openai import AsyncOpenAI, BadRequestError
+from openai import BadRequestError
 
 from tests.fakes.certificates import signed_by_itself
 from tests.fakes.gateway_fixture import running_gateway, until
+from tests.fakes.plain_sdk import plain_sdk
 from tests.fakes.raw_server import Peer, raw_server
 from tests.fakes.token_endpoint import part, token_endpoint
 from tests.golden.test_golden import golden
@@ -72,7 +73,7 @@ async def add(registry, azure, **settings):
 
 
 def client(gateway):
-    return AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key="none", max_retries=0)
+    return plain_sdk(gateway.url)
 
 
 async def test_a_call_goes_to_its_deployment_with_the_accounts_key(database_url, registry, azure):

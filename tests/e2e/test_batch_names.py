@@ -11,6 +11,7 @@ from openai import AsyncOpenAI
 from gateway.sandbox.faults import Fault
 from gateway.sandbox.server import Sandbox
 from tests.fakes.gateway_fixture import Gateway, Registry, until
+from tests.fakes.plain_sdk import plain_sdk
 
 
 class World(NamedTuple):
@@ -34,7 +35,7 @@ async def world(gateway: Gateway, registry: Registry, sandbox: Sandbox) -> Async
     await registry.add_account("sk-b", supported_models=["slow", "fast"])
     await gateway.serves(accounts=2)
     await until(lambda: "slow" in gateway.snapshot.exact_routes, 2.0, "the routes")
-    async with AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key="x", max_retries=0) as client:
+    async with plain_sdk(gateway.url) as client:
         yield World(gateway, registry, sandbox, client)
 
 

@@ -11,6 +11,7 @@ from gateway.core.ids import Secret
 from gateway.sandbox.server import Sandbox
 from gateway.settings import AuthMode, Settings
 from tests.fakes.gateway_fixture import Gateway, Registry, running_gateway, until
+from tests.fakes.plain_sdk import plain_sdk
 
 TOKEN = "the-token-of-the-admin"  # noqa: S105  # a test's own
 ADMIN = {"authorization": f"Bearer {TOKEN}"}
@@ -42,7 +43,7 @@ async def world(database_url: str, registry: Registry, sandbox: Sandbox) -> Asyn
         for gateway in (one, two):
             await gateway.serves(accounts=1)
             await until(lambda gateway=gateway: gateway.snapshot.keys, 2.0, "the key")
-        clients = [AsyncOpenAI(base_url=f"{each.url}/v1", api_key=made["key"], max_retries=0) for each in (one, two)]
+        clients = [plain_sdk(each.url, made["key"]) for each in (one, two)]
         yield World([one, two], clients, made["id"])
         for client in clients:
             await client.close()

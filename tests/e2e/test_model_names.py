@@ -4,13 +4,13 @@ import json
 from urllib.parse import parse_qsl
 
 import httpx2
-import openai
 import pytest
 
 from gateway.sandbox.faults import Fault
 from gateway.sandbox.journal import Seen
 from gateway.sandbox.server import Sandbox
 from tests.fakes.gateway_fixture import Gateway, Registry, until
+from tests.fakes.plain_sdk import plain_sdk
 
 URLENCODED = {"content-type": "application/x-www-form-urlencoded"}
 
@@ -180,7 +180,7 @@ async def test_a_session_that_names_no_model_goes_where_it_is_sent(aliased: Gate
 
 
 async def test_the_session_of_a_call_is_json_in_a_form(aliased: Gateway, sandbox: Sandbox) -> None:
-    async with openai.AsyncOpenAI(base_url=f"{aliased.url}/v1", api_key="x", max_retries=0) as client:
+    async with plain_sdk(aliased.url) as client:
         made = await client.realtime.calls.create(
             sdp="v=0 theirs",
             session={"type": "realtime", "model": "theirs", "audio": HEARD},  # type: ignore[typeddict-item]  # any name of a model

@@ -5,13 +5,14 @@ import re
 
 import msgspec
 import pytest
-from openai import AsyncOpenAI
 
 from gateway.core.call import BodyKind, Schema
+from gateway.sandbox.faults import Fault
 from gateway.settings import LimitSettings, Settings
 from gateway.wire.endpoints import ENDPOINTS
 from tests.e2e.raw import raw
 from tests.fakes.gateway_fixture import running_gateway, until
+from tests.fakes.plain_sdk import plain_sdk
 from tests.fakes.sandbox_fixture import running_sandbox
 
 BOUNDARY = "XX"
@@ -48,7 +49,7 @@ async def any_model(database_url, registry, sandbox):
 
 @pytest.fixture
 async def client(any_model):
-    async with AsyncOpenAI(api_key="none", base_url=f"{any_model.url}/v1", max_retries=0) as client:
+    async with plain_sdk(any_model.url) as client:
         yield client
 
 
@@ -142,7 +143,7 @@ async def test_a_refused_upload_is_sent_again_to_another_account(database_url, r
             await registry.add_account("sk-a", tier=0)
             await registry.add_account("sk-b", tier=1)
             await gateway.serves(accounts=2)
-            sandbox.script("rate_limited", key="sk-a")
+            sandbox.script(Fault("rate_limited", key="sk-a", path="/v1/audio/transcriptions"))
 
             answer = await gateway.client.post(
                 "/v1/audio/transcriptions", content=body, headers={"content-type": FORM_TYPE}

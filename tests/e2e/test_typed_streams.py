@@ -3,11 +3,11 @@
 import msgspec
 import openai
 import pytest
-from openai import AsyncOpenAI
 
 from gateway.sandbox.config import Behaviour
 from gateway.sandbox.faults import Fault
 from tests.e2e.stream_faults import broken, unseen
+from tests.fakes.plain_sdk import plain_sdk
 
 RESPONSES = "/v1/responses"
 ASKED = {"model": "gpt-4", "input": "one two three", "stream": True, "store": False}
@@ -16,7 +16,7 @@ HALF_AN_EVENT = 'event: response.output_text.delta\ndata: {"type": "response.out
 
 @pytest.fixture
 async def client(shared):
-    async with AsyncOpenAI(base_url=f"{shared.gateway.url}/v1", api_key="sk-anything", max_retries=0) as client:
+    async with plain_sdk(shared.gateway.url) as client:
         yield client
 
 

@@ -7,6 +7,7 @@ from openai import AsyncOpenAI
 
 from tests.fakes.anthropic_api import AnthropicApi, anthropic_api
 from tests.fakes.gateway_fixture import Gateway, Registry, running_gateway
+from tests.fakes.plain_sdk import plain_sdk
 
 
 @pytest.fixture
@@ -29,5 +30,5 @@ async def claude(database_url: str, registry: Registry, api: AnthropicApi) -> As
 @pytest.fixture
 async def client(claude: Gateway) -> AsyncIterator[AsyncOpenAI]:
     """OpenAI's own SDK."""
-    async with AsyncOpenAI(base_url=f"{claude.url}/v1", api_key="sk-anything", max_retries=0) as client:
+    async with plain_sdk(claude.url) as client:
         yield client

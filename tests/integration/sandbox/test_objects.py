@@ -3,9 +3,10 @@
 import json
 
 import pytest
-from openai import APIStatusError, AsyncOpenAI, BadRequestError, NotFoundError
+from openai import APIStatusError, BadRequestError, NotFoundError
 
 from gateway.sandbox.config import KeyConfig, SandboxConfig
+from tests.fakes.plain_sdk import plain_sdk
 from tests.fakes.sandbox_fixture import running_sandbox
 
 KEYS = SandboxConfig(
@@ -21,7 +22,7 @@ KEYS = SandboxConfig(
 @pytest.fixture
 async def clients():
     async with running_sandbox(KEYS) as sandbox:
-        made = {key: AsyncOpenAI(api_key=key, base_url=f"{sandbox.url}/v1", max_retries=0) for key in KEYS.keys}
+        made = {key: plain_sdk(sandbox.url, key) for key in KEYS.keys}
         yield made
         for client in made.values():
             await client.close()

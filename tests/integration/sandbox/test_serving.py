@@ -9,6 +9,7 @@ from openai import AsyncOpenAI, AuthenticationError, RateLimitError
 
 from gateway.sandbox.config import Algorithm, Behaviour, KeyConfig, LimitRule, SandboxConfig
 from gateway.sandbox.server import Sandbox
+from tests.fakes.plain_sdk import plain_sdk
 from tests.fakes.sandbox_fixture import running_sandbox
 from tests.integration.sandbox.raw_client import CHAT, STREAM, ask, connect, receive, written
 
@@ -23,7 +24,7 @@ TWO_KEYS = SandboxConfig(
 
 
 def client_of(sandbox: Sandbox, key: str = "sk-a") -> AsyncOpenAI:
-    return AsyncOpenAI(api_key=key, base_url=f"{sandbox.url}/v1", max_retries=0)
+    return plain_sdk(sandbox.url, key)
 
 
 async def test_openai_sdk_reads_a_chat() -> None:
