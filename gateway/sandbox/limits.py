@@ -1,7 +1,6 @@
 """Which meters a call is charged to, what they say of it, and how that looks in headers and messages. Pure."""
 
 import math
-from functools import lru_cache
 from zlib import crc32
 
 import msgspec
@@ -65,14 +64,18 @@ class Limits:
         self._rules = rules
         self._charges_refused = charges_refused
         self._meters: dict[tuple[int, str, str, str], Dimension] = {}
-        self._rules_of = lru_cache(maxsize=4096)(self._matching)
+        self._charged: dict[tuple[str, str, str], list[Dimension]] = {}
+        """By organisation, project and model."""
 
     def admit(self, key: KeyConfig, model: str, tokens: int, now: float) -> Verdict:
         """Charges one request and `tokens` to all that match, or refuses and says by which.
 
         Refused, the call still costs a request (where `charges_refused`), and no tokens.
         """
-        dimensions = self._dimensions(key, model, now)
+        name = (key.org, key.project, model)
+        dimensions = self._charged.get(name)
+        if dimensions is None:
+            dimensions = self._charged[name] = self._dimensions(key, model, now)
         if not dimensions:
             return _UNLIMITED
         costs = [1 if dimension.what == "requests" else tokens for dimension in dimensions]
@@ -87,8 +90,9 @@ class Limits:
 
     def _dimensions(self, key: KeyConfig, model: str, now: float) -> list[Dimension]:
         found = []
-        for index in self._rules_of(key.org, model):
-            rule = self._rules[index]
+        for index, rule in enumerate(self._rules):
+            if not (matches(rule.org, key.org) and matches(rule.model, model.lower())):
+                continue
             holder = key.project if rule.is_per_project else key.org
             for what, limit in (("requests", rule.requests), ("tokens", rule.tokens)):
                 if limit is not None:
@@ -106,13 +110,6 @@ class Limits:
             meter = make_meter(rule.algorithm, limit, rule.period_s, now, ends_at=ends_at)
             dimension = self._meters[name] = Dimension(what, scope, rule.period_s, meter)
         return dimension
-
-    def _matching(self, org: str, model: str) -> tuple[int, ...]:
-        return tuple(
-            index
-            for index, rule in enumerate(self._rules)
-            if matches(rule.org, org) and matches(rule.model, model.lower())
-        )
 
 
 _UNLIMITED = Verdict(None, ())
@@ -147,12 +144,20 @@ def _readings(dimensions: list[Dimension], now: float) -> tuple[Reading, ...]:
 
 def rate_headers(readings: tuple[Reading, ...]) -> list[tuple[str, str]]:
     """`x-ratelimit-{limit,remaining,reset}-{requests,tokens}`; `reset` is the time until all is free."""
-    headers = []
+    headers: list[tuple[str, str]] = []
     for reading in readings:
-        headers.append((f"x-ratelimit-limit-{reading.what}", str(reading.limit)))
-        headers.append((f"x-ratelimit-remaining-{reading.what}", str(reading.remaining)))
-        headers.append((f"x-ratelimit-reset-{reading.what}", write_duration(reading.reset_s)))
+        limit, remaining, reset = _NAMES[reading.what]
+        headers += (
+            (limit, str(reading.limit)),
+            (remaining, str(reading.remaining)),
+            (reset, write_duration(reading.reset_s)),
+        )
     return headers
+
+
+_NAMES = {
+    what: [f"x-ratelimit-{part}-{what}" for part in ("limit", "remaining", "reset")] for what in ("requests", "tokens")
+}
 
 
 def refusal_message(refusal: Refusal, *, sends_delay: bool) -> str:

@@ -14,7 +14,7 @@ class FakeClock:
     """Sleepers wake in the order of their deadlines, each at exactly its own."""
 
     def __init__(self, now: float = 1000.0, wall: datetime = START) -> None:
-        self._now = now
+        self._now = Instant(now)
         self._wall_zero = wall - timedelta(seconds=now)
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
@@ -22,7 +22,7 @@ class FakeClock:
         """Every duration that was asked for, in order."""
 
     def now(self) -> Instant:
-        return Instant(self._now)
+        return self._now
 
     def wall_now(self) -> datetime:
         return self._wall_zero + timedelta(seconds=self._now)
@@ -40,7 +40,11 @@ class FakeClock:
 
     def move(self, seconds: float) -> None:
         """Moves time without running anything: for synchronous tests."""
-        self._now += seconds
+        self._now = Instant(self._now + seconds)
+
+    def move_to(self, instant: Instant) -> None:
+        """The same, to a moment."""
+        self._now = instant
 
     def jump_wall(self, seconds: float) -> None:
         """The wall clock is set, forward or back; monotonic time does not notice."""

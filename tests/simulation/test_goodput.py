@@ -64,7 +64,7 @@ def test_a_thousand_accounts_are_used_to_their_limits(load):
     capacity = 1000 * limit / period_s
 
     world = World(rules(requests=limit, period_s=period_s), accounts=1000)
-    result = world.run(rate=load * capacity, capacity=capacity, seconds=4.0, warm_up_s=4.0)
+    result = world.run(rate=load * capacity, capacity=capacity, seconds=26.0, warm_up_s=4.0)
 
     assert result.served >= 0.99 * min(result.offered, result.capacity)
     assert result.waste <= MOST_WASTE

@@ -36,6 +36,7 @@ from tests.fakes.relay_kit import account, snapshot_of
 MODEL = "gpt-4"
 CHAT = find("POST", "/chat/completions")
 PATIENCE_S = 10.0
+OK = Outcome(OutcomeKind.OK, 200)
 
 
 class Result(msgspec.Struct):
@@ -192,20 +193,20 @@ class World:
         self.processes = [Process(self, f"p{i}") for i in range(processes)]
         self.doors = [*self.processes, *self.processes[:1] * (favoured - 1)]
         """Where calls come in, one as often as another."""
-        self.events: list[tuple[float, int, Callable[[], None]]] = []
+        self.events: list[tuple[float, int, Callable[..., None], tuple[object, ...]]] = []
         self.order = itertools.count()
         self.result = Result()
         self.is_counting = self.is_talking = False
 
-    def later(self, at: float, what: Callable[[], None]) -> None:
-        heapq.heappush(self.events, (at, next(self.order), what))
+    def later(self, at: float, what: Callable[..., None], *facts: object) -> None:
+        heapq.heappush(self.events, (at, next(self.order), what, facts))
 
     def refuse(self) -> None:
         self.result.refused += self.is_counting
 
     def send(self, process: Process, lease: Lease) -> None:
         """The request reaches the upstream some milliseconds later, and the answer comes after its latency."""
-        self.later(self.clock.now() + self.rng.uniform(0.001, 0.004), lambda: self._admit(process, lease))
+        self.later(self.clock.now() + self.rng.uniform(0.001, 0.004), self._admit, process, lease)
 
     def _admit(self, process: Process, lease: Lease) -> None:
         now = self.clock.now()
@@ -217,14 +218,14 @@ class World:
         if self.tells:
             headers += [(name.encode(), value.encode()) for name, value in rate_headers(verdict.readings)]
         if verdict.refusal is None:
-            outcome, status = Outcome(OutcomeKind.OK, 200), 200
+            outcome, status = OK, 200
             self.result.served += self.is_counting
             after_s = self.latency_s * self.rng.uniform(0.5, 1.5)
         else:
             outcome, status = self._refused(verdict.refusal), 429
             self.result.wasted += self.is_counting
             after_s = 0.002
-        self.later(now + after_s, lambda: process.answered(lease, status, headers, outcome))
+        self.later(now + after_s, process.answered, lease, status, headers, outcome)
 
     def _refused(self, refusal: Refusal) -> Outcome:
         return Outcome(
@@ -244,13 +245,13 @@ class World:
         """`rate`: calls a second that come, at random moments; `capacity`: calls a second that the upstream allows."""
         end = self.clock.now() + warm_up_s + seconds
         self.later(self.clock.now() + warm_up_s, self._begin)
-        self.later(self.clock.now(), lambda: self._arrive(rate, end, tokens))
+        self.later(self.clock.now(), self._arrive, rate, end, tokens)
         while self.events:
-            at, _, what = heapq.heappop(self.events)
+            at, _, what, facts = heapq.heappop(self.events)
             if at > end:
                 break
-            self.clock.move(at - self.clock.now())
-            what()
+            self.clock.move_to(Instant(at))
+            what(*facts)
         self.result.capacity = capacity * seconds
         return self.result
 
@@ -276,4 +277,4 @@ class World:
         self.rng.choice(self.doors).arrive(tokens)
         at = self.clock.now() + self.rng.expovariate(rate)
         if at < end:
-            self.later(at, lambda: self._arrive(rate, end, tokens))
+            self.later(at, self._arrive, rate, end, tokens)
