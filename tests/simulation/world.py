@@ -267,7 +267,7 @@ class World:
         if self.is_talking:
             for other in self.processes:
                 if other is not sender:
-                    self.later(self.clock.now() + self.rng.uniform(0.006, 0.012), lambda other=other: hear(other))
+                    self.later(self.clock.now() + self.rng.uniform(0.006, 0.012), hear, other)
 
     def _begin(self) -> None:
         self.is_counting = True
