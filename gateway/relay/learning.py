@@ -90,11 +90,15 @@ class Learning:
         return None if progress.account_id is None else self._board.snapshot.accounts.get(progress.account_id)
 
     def _named(self, bound: Bound) -> list[Seen]:
-        """What the call named, unknown till now: it succeeded, so that is here."""
+        """The object whose path it was, unknown till now: it succeeded, so that is here.
+
+        Not what a field named, but for what nobody makes by calls: an upstream passes over a field that it does not
+        know, and an id that is yet to be made would be everybody's before.
+        """
         return [
             Seen(one.id, one.kind)
             for one in bound.unknown
-            if (not one.is_soft and one.kind != MODELS) or one.kind in MADE_BY_HAND
+            if (one is bound.path and not one.is_soft and one.kind != MODELS) or one.kind in MADE_BY_HAND
         ]
 
     def _located(self, answer: Answer, call: Call) -> list[Seen]:

@@ -59,6 +59,17 @@ async def test_an_unknown_id_that_serves_is_everybodys() -> None:
     assert found.owner is None
 
 
+async def test_an_unknown_id_that_a_field_names_is_nobodys_yet() -> None:
+    """An upstream may pass over the field, and the id be made tomorrow, by somebody else."""
+    world = World("a")
+    world.kit.upstream.on("sk-a", Reply(pieces=(b'{"id":"resp_1","object":"response"}',)))
+
+    answer = await world.served(world.call("/responses"), b'{"file_id":"file-2","previous_response_id":"resp_2"}')
+
+    assert answer.status == 200
+    assert world.known.get("file-2") is world.known.get("resp_2") is None
+
+
 async def test_an_image_teaches_nothing() -> None:
     world = World("a")
     world.kit.upstream.on("sk-a", Reply(pieces=(b'{"created":1,"data":[{"id":"file-1","object":"file"}]}',)))
