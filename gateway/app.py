@@ -72,7 +72,7 @@ from gateway.relay.stateful import StatefulRelay
 from gateway.relay.waiting import Waiting
 from gateway.relay.ways import Ways
 from gateway.settings import AuthMode, ForeignIds, Settings, WorkerContext
-from gateway.store.affinity import BATCH, IdTable
+from gateway.store.affinity import IdTable
 from gateway.store.cipher import Cipher, parse_keys
 from gateway.store.cooldowns import ParkTable
 from gateway.store.engine import make_engine
@@ -83,7 +83,7 @@ from gateway.telemetry.calls import CallRing, Calls
 from gateway.telemetry.log import configure
 from gateway.telemetry.meters import Meters
 from gateway.telemetry.metrics import Metrics
-from gateway.upkeep import CatalogUpkeep, Gauges, ParkUpkeep, ProviderChecks
+from gateway.upkeep import CatalogUpkeep, Gauges, IdUpkeep, ParkUpkeep, ProviderChecks, UsesUpkeep
 from gateway.upstream.engines import Engines
 from gateway.upstream.websocket import WebSocketEngine
 from gateway.views import Views
@@ -231,8 +231,9 @@ class Service:
         background.start("ids", self.known_ids.run)
         background.start("parks", lambda: every(1.0, self.park_upkeep.read_again, clock))
         background.start("gauges", lambda: every(1.0, gauges.show, clock))
-        background.start("uses", lambda: every(1.0, self._announce_uses, clock))
-        background.start("uses.news", lambda: every(NEWS_S, self._announce_news, clock))
+        uses = UsesUpkeep(board=self.board, waiting=self.waiting, announcer=self.announcer, clock=clock)
+        background.start("uses", lambda: every(1.0, uses.announce, clock))
+        background.start("uses.news", lambda: every(NEWS_S, uses.announce_news, clock))
         background.start("tidy", lambda: every(10.0, self._tidy, clock))
         background.start("memory", lambda: every(10.0, Memory().give_back, clock))
         background.start("tokens", lambda: every(1.0, self._refresh_tokens, clock))
@@ -243,24 +244,11 @@ class Service:
             background.start("providers.idle", lambda: every(60.0, checks.check_idle, clock))
             background.start("accounts.rejected", lambda: every(60.0, checks.check_rejected, clock))
             background.start("parks.expired", lambda: every(600.0, self.parks.delete_expired, clock))
-            background.start("ids.passed", lambda: every(60.0, self._delete_passed_ids, clock))
+            ids = IdUpkeep(ids=self.ids, owed=self.owed, clock=clock)
+            background.start("ids.passed", lambda: every(60.0, ids.delete_passed, clock))
 
     async def _refresh_tokens(self) -> None:
         await self.credentials.refresh_due(self.board.snapshot)
-
-    async def _delete_passed_ids(self) -> None:
-        """In short transactions with pauses: some thousand rows a second at most."""
-        while await self.ids.delete_passed() == BATCH:
-            await self.clock.sleep(0.5)
-        await self.owed.delete_old()
-
-    async def _announce_uses(self) -> None:
-        self.announcer.announce_uses(self.board.headrooms.near(self.clock.now()))
-
-    async def _announce_news(self) -> None:
-        now = self.clock.now()
-        self.board.pools.note_lines(self.waiting.lines, now)
-        self.announcer.announce_uses(self.board.headrooms.news(now))
 
     async def _tidy(self) -> None:
         self.board.tidy()

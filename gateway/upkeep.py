@@ -1,6 +1,6 @@
 """What a worker does beside its calls.
 
-Gauges, parks out of the table, checks of idle providers and of rejected accounts, lists of models.
+Gauges, parks out of the table, checks of idle providers and of rejected accounts, lists of models, uses, old ids.
 """
 
 import asyncio
@@ -10,14 +10,17 @@ from gateway.core.cooldown import NEVER, Phase
 from gateway.core.ids import AccountId, Instant, ProviderId
 from gateway.core.outcome import OutcomeKind
 from gateway.core.snapshot import Snapshot
+from gateway.notify.announcer import PgAnnouncer
 from gateway.notify.listener import Listener
 from gateway.relay.board import Board
 from gateway.relay.catalog import ModelCatalog
 from gateway.relay.checks import Checks
 from gateway.relay.ports import Clock
 from gateway.relay.waiting import Waiting
+from gateway.store.affinity import BATCH, IdTable
 from gateway.store.cooldowns import ParkTable
 from gateway.store.engine import StoreUnavailable
+from gateway.store.owed_usage import OwedTable
 from gateway.store.watcher import RegistryWatcher
 from gateway.telemetry.events import Event
 from gateway.telemetry.log import LogOutput, get_logger
@@ -187,3 +190,38 @@ class CatalogUpkeep:
 
     async def refresh_all(self) -> None:
         await self._catalog.refresh(self._snapshot(), only_changed=False)
+
+
+class UsesUpkeep:
+    """Tells the other processes what this one takes of limits that all share."""
+
+    def __init__(self, *, board: Board, waiting: Waiting, announcer: PgAnnouncer, clock: Clock) -> None:
+        self._board = board
+        self._waiting = waiting
+        self._announcer = announcer
+        self._clock = clock
+
+    async def announce(self) -> None:
+        """All that is near its limit."""
+        self._announcer.announce_uses(self._board.headrooms.near(self._clock.now()))
+
+    async def announce_news(self) -> None:
+        """What has changed enough to matter."""
+        now = self._clock.now()
+        self._board.pools.note_lines(self._waiting.lines, now)
+        self._announcer.announce_uses(self._board.headrooms.news(now))
+
+
+class IdUpkeep:
+    """Forgets stored ids, and what is owed for them, when their time has passed."""
+
+    def __init__(self, *, ids: IdTable, owed: OwedTable, clock: Clock) -> None:
+        self._ids = ids
+        self._owed = owed
+        self._clock = clock
+
+    async def delete_passed(self) -> None:
+        """In short transactions with pauses: some thousand rows a second at most."""
+        while await self._ids.delete_passed() == BATCH:
+            await self._clock.sleep(0.5)
+        await self._owed.delete_old()

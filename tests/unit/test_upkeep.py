@@ -1,5 +1,6 @@
 import asyncio
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -7,9 +8,12 @@ from gateway.core.ids import AccountId
 from gateway.core.organizations import Membership
 from gateway.core.outcome import OutcomeKind, Scope, ScopeKind
 from gateway.core.parks import Park
+from gateway.store.affinity import BATCH
 from gateway.store.engine import StoreUnavailable
-from gateway.upkeep import ParkUpkeep
+from gateway.upkeep import IdUpkeep, ParkUpkeep, UsesUpkeep
 from tests.fakes.relay_kit import RelayKit
+
+# -- parks -------------------------------------------------------------------------------------------------------
 
 
 class Table:
@@ -70,3 +74,40 @@ async def test_a_reading_that_failed_is_owed(kit):
     await upkeep.read_again()
 
     assert (table.reads, kit.serving()) == (2, {"b"})
+
+
+# -- ids ---------------------------------------------------------------------------------------------------------
+
+
+async def test_ids_that_passed_go_in_batches_with_pauses(kit):
+    batches, old = [BATCH, BATCH, 3], []
+
+    class Ids:
+        async def delete_passed(self):
+            return batches.pop(0)
+
+    class Owed:
+        async def delete_old(self):
+            old.append("deleted")
+
+    await kit.finished(IdUpkeep(ids=Ids(), owed=Owed(), clock=kit.clock).delete_passed())
+
+    assert (batches, old, kit.clock.slept) == ([], ["deleted"], [0.5, 0.5])
+
+
+# -- uses --------------------------------------------------------------------------------------------------------
+
+
+async def test_what_is_near_its_limit_is_told_whole_and_news_at_once(kit):
+    told = []
+    announcer = SimpleNamespace(announce_uses=told.append)
+    headrooms = SimpleNamespace(near=lambda now: ["near", now], news=lambda now: ["news", now])
+    pools = SimpleNamespace(note_lines=lambda lines, now: told.append((lines, now)))
+    board = SimpleNamespace(headrooms=headrooms, pools=pools)
+    upkeep = UsesUpkeep(board=board, waiting=SimpleNamespace(lines=["line"]), announcer=announcer, clock=kit.clock)
+    now = kit.clock.now()
+
+    await upkeep.announce()
+    await upkeep.announce_news()
+
+    assert told == [["near", now], (["line"], now), ["news", now]]
