@@ -21,6 +21,8 @@ from gateway.core.uses import Reading
 
 GUARD_S = 0.01
 """We know when a call was sent, not when it was admitted: what a window frees is used so much later."""
+LONGEST_GUARD, GUARD_CALLS = 0.02, 256
+"""At most so much of a window, once refusals have told; and so many answers bring it back."""
 SHORTEST_RESET_S = 0.02
 """Resets are rounded to milliseconds: shorter ones tell no pace."""
 SOONEST_S = 0.0005
@@ -61,9 +63,9 @@ class Level:
     """Starts unknown: `limit` is that of the first answer."""
 
     __slots__ = (
-        "_at", "_began", "_burst", "_burst_at", "_end", "_high", "_is_guess", "_is_heard", "_log", "_longest_s",
-        "_low", "_misses", "_opened", "_own", "_period_s", "_reading", "_told_at", "freed", "kind", "left", "limit",
-        "rate", "shares",
+        "_at", "_began", "_burst", "_burst_at", "_end", "_guard_s", "_high", "_is_guess", "_is_heard", "_log",
+        "_longest_s", "_low", "_misses", "_opened", "_own", "_period_s", "_reading", "_told_at", "freed", "kind",
+        "left", "limit", "rate", "shares",
     )  # fmt: skip
 
     def __init__(self, limit: float, now: Instant) -> None:
@@ -82,6 +84,8 @@ class Level:
         """Calls sent so soon after this may have overtaken each other."""
         self._burst = 0.0
         """What had been sent by then."""
+        self._guard_s = GUARD_S
+        """Longer where calls are now more, now less time on their way."""
         self._began = float("-inf")
         self._opened = 0.0
         """Sent since `_began`."""
@@ -125,7 +129,7 @@ class Level:
         if self.kind is SLIDING:
             self._expire(now)
             return self.left
-        return self.limit if now >= self._end + GUARD_S - SOONEST_S else self.left
+        return self.limit if now >= self._end + self._guard_s - SOONEST_S else self.left
 
     @property
     def told_at(self) -> float:
@@ -135,7 +139,7 @@ class Level:
     def take(self, amount: float, now: Instant) -> None:
         """So much is sent now."""
         left = self.level(now) - amount
-        if self.kind is FIXED and now >= self._end + GUARD_S - SOONEST_S:
+        if self.kind is FIXED and now >= self._end + self._guard_s - SOONEST_S:
             self._open(now)
         self._opened += amount
         if self.shares is not None:
@@ -175,6 +179,7 @@ class Level:
             return
         reset_s = quota.reset_s or 0.0
         self._reading = (quota.remaining, reset_s, sent_at, is_success, quota.slack_s)
+        self._guard(is_success=is_success)
         if sent_at < self._began:
             return
         if reset_s >= SHORTEST_RESET_S and quota.remaining < self.limit:
@@ -192,11 +197,18 @@ class Level:
             elif self.left - before <= sent - self._burst:
                 self.left = min(self.left, before)  # calls overtake each other on their way
         elif self.kind is SLIDING:
-            # What the upstream had freed already, and we within GUARD_S after, would count twice.
+            # What the upstream had freed already, and we within self._guard_s after, would count twice.
             self.left = min(self.left, self._unused)
         elif self._began > float("-inf"):
             self.left = min(self.left, self.limit - self._opened)
         self._at = self._told_at = sent_at
+
+    def _guard(self, *, is_success: bool) -> None:
+        if is_success:
+            self._guard_s -= (self._guard_s - GUARD_S) / GUARD_CALLS
+        elif self.kind is not BUCKET:
+            more_s = GUARD_S if self.shares is None else GUARD_S / 4  # others' calls are met as well
+            self._guard_s = max(GUARD_S, min(self._guard_s + more_s, self.window_s * LONGEST_GUARD))
 
     def wait_s(self, needed: float, now: Instant) -> float:
         """Seconds until so much fits."""
@@ -206,7 +218,7 @@ class Level:
         if missing <= 0:
             return 0.0
         if self.kind is FIXED:
-            return max(0.0, self._end + GUARD_S - now)
+            return max(0.0, self._end + self._guard_s - now)
         if self.kind is SLIDING:
             return self._slid(missing, now)
         rate = self.rate
@@ -245,7 +257,7 @@ class Level:
         if not amount:
             return
         at = now - min(age_s, HEARD_S)
-        if self.kind is FIXED and at >= self._end + GUARD_S:
+        if self.kind is FIXED and at >= self._end + self._guard_s:
             self._open(at)
             self._is_heard = True
         level = self.level(now)
@@ -255,7 +267,6 @@ class Level:
         other.take(amount, at, self._span_s)
 
     def reading(self, dimension: str, now: Instant) -> Reading | None:
-        """What the newest answer told."""
         if self._reading is None:
             return None
         remaining, reset_s, sent_at, is_success, slack_s = self._reading
@@ -266,7 +277,7 @@ class Level:
         """What an answer told another process: how the limit frees is learned from it as from an own one."""
         at = Instant(now - reading.age_s)
         if self.kind is FIXED:
-            if at >= self._end + GUARD_S:
+            if at >= self._end + self._guard_s:
                 self._open(at)
             if at >= self._began:
                 self.left = min(self.left, reading.remaining)
@@ -277,12 +288,10 @@ class Level:
             self.rate = self._rate()
 
     def cap(self, left: float, now: Instant) -> None:
-        """No more is left, another process says."""
         if left < self.level(now) and (self.kind is not FIXED or now < self._end):
             self.left, self._at, self._told_at = left, max(self._at, now), now
 
     def leave(self, process: str) -> None:
-        """That one uses it no more."""
         if self.shares is not None:
             self.shares.others.pop(process, None)
 
@@ -311,7 +320,7 @@ class Level:
     def _wait_for_part_of_fixed_s(
         self, needed: float, left: float, shares: Shares, now: Instant, soon_s: float
     ) -> float:
-        over_s = max(0.0, self._end + GUARD_S - now)
+        over_s = max(0.0, self._end + self._guard_s - now)
         is_over = over_s <= SOONEST_S
         if is_over:
             shares.open_window()
@@ -329,7 +338,7 @@ class Level:
         for at, amount in self._log:
             missing -= amount
             if missing <= 0:
-                return max(0.0, at + self._period_s + GUARD_S - now)
+                return max(0.0, at + self._period_s + self._guard_s - now)
         return self._period_s / 8  # others took it, and will have it back some time
 
     def _remember(self, amount: float, now: Instant) -> None:
@@ -343,7 +352,7 @@ class Level:
             log.append((now, amount))
 
     def _expire(self, now: Instant) -> None:
-        log, lasts_s = self._log, self._period_s + GUARD_S
+        log, lasts_s = self._log, self._period_s + self._guard_s
         while log and log[0][0] + lasts_s - now <= SOONEST_S:  # as `_slid` says it
             amount = log.popleft()[1]
             self.left = min(self.limit, self.left + amount)
@@ -357,8 +366,7 @@ class Level:
             self.left = max(self.left, self._unused)
 
     @property
-    def _unused(self) -> float:
-        """Of a sliding window, by all that is known of what was taken."""
+    def _unused(self) -> float:  # of a sliding window, by all that is known of what was taken
         return self.limit - self._own - (0.0 if self.shares is None else self.shares.total)
 
     def _judge(  # what an answer told, by name

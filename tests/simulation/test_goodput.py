@@ -51,6 +51,14 @@ def test_a_load_that_is_just_the_capacity_is_served():
     assert result.waste <= MOST_WASTE
 
 
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+def test_calls_that_are_now_more_now_less_time_on_their_way_meet_few_refusals(algorithm):
+    result = World(rules(algorithm), transit_s=0.03).run(rate=1.5 * 8 * EACH, capacity=8 * EACH, seconds=150)
+
+    assert result.goodput >= 0.99
+    assert result.waste <= MOST_WASTE
+
+
 def test_many_accounts_are_used_to_their_limits():
     result = World(rules(), accounts=64).run(rate=1.5 * 64 * EACH, capacity=64 * EACH, seconds=60)
 
