@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from gateway.core.hearsay import Hearsay
 from gateway.core.hints import DIMENSIONS, Quota, RateLimits
 from gateway.core.ids import Instant
 from gateway.core.level import SLIDING, Level
@@ -69,16 +70,22 @@ class Headroom:
     """All that is known of a scope's limits, and what this process has sent on it. Unknown = everything fits."""
 
     __slots__ = (
-        "_answers", "_charged", "_freed", "_heard", "_levels", "_names", "_near", "_order", "_others", "_own_name",
-        "_pace", "_place", "_produced", "_quiet_until", "_refusals", "_refused", "_refused_at", "_requests",
-        "_strangers", "_tokens", "_told", "_told_at", "is_awaited", "learn_from", "offset", "scope", "token_limit",
-        "used_at", "wanted_at",
+        "_answers", "_charged", "_freed", "_heard", "_hearsay", "_levels", "_names", "_near", "_order", "_others",
+        "_own_name", "_pace", "_place", "_produced", "_quiet_until", "_refusals", "_refused", "_refused_at",
+        "_requests", "_strangers", "_tokens", "_told", "_told_at", "is_awaited", "learn_from", "offset", "scope",
+        "token_limit", "used_at", "wanted_at",
     )  # fmt: skip
 
-    def __init__(self, scope: Scope = NOWHERE, near: "set[Headroom] | None" = None) -> None:
-        """`near`: where it is put when an answer tells that it is near its limit."""
+    def __init__(
+        self, scope: Scope = NOWHERE, near: "set[Headroom] | None" = None, hearsay: Hearsay | None = None
+    ) -> None:
+        """`near`: where it is put when an answer tells that it is near its limit.
+
+        `hearsay`: of scopes whose limits may be the same.
+        """
         self.scope = scope
         self._near: set[Headroom] = set() if near is None else near
+        self._hearsay = hearsay
         self.learn_from = Instant(float("-inf"))
         """Headers of an answer before this moment need not be read."""
         self.offset = 0
@@ -222,7 +229,7 @@ class Headroom:
         if self._pace is None:
             if self._levels:
                 return
-            self._pace = Pace(now)
+            self._pace = Pace(now, self._hearsay)
         self._pace.admit(sent.at)
 
     def refuse(self, now: Instant, sent: Sent, fits_in_s: float | None = None) -> None:
@@ -233,7 +240,7 @@ class Headroom:
         if self._levels:
             return
         if self._pace is None:
-            self._pace = Pace(sent.at)
+            self._pace = Pace(sent.at, self._hearsay)
         self._pace.refuse(now, sent.at, fits_in_s)
 
     def sent_lately(self, now: Instant, within_s: float) -> int:

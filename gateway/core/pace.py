@@ -8,6 +8,7 @@ Rules of this file: a refusal means that nothing was left. Three beliefs, the fi
 Now and then each asks for a little more, since limits rise. Before the first refusal everything fits.
 """
 
+from gateway.core.hearsay import Hearsay
 from gateway.core.ids import Instant
 from gateway.core.windows import Windows
 
@@ -30,8 +31,13 @@ BURST_S = 2.0
 """What a bucket may save up for us: halved when a call is refused that was not sent at once."""
 FEW_TIGHT = 3
 NEARLY = 0.998
-CREEP_CALLS = 2000.0
-"""A bucket's pace is 0.998 + (calls since the last refusal / 2000)² of what its delays tell."""
+INFINITE = float("inf")
+WIDEST = 1.25
+"""A bucket whose step is known between bounds is not taken to be faster by more."""
+CLIMB, CLIMBS, WIDE = 80, 1600, 0.13
+"""From its slow bound it goes to the fast one in so many calls, where it is known but for an eighth."""
+CREEP_CALLS = 350.0
+"""Then it goes on by the square of so many calls: what is believed may be wrong."""
 FEWEST_MEASURED = 5
 GROWS = 1.2
 FASTEST_GUESS = 10.0
@@ -47,8 +53,9 @@ class Pace:
         "_left", "_low", "_rate", "_refused_at", "_since", "_taken_at", "_tight", "windows",
     )  # fmt: skip
 
-    def __init__(self, now: Instant) -> None:
-        self.windows = Windows()
+    def __init__(self, now: Instant, hearsay: Hearsay | None = None) -> None:
+        """`hearsay`: what is told by scopes whose limits may be the same."""
+        self.windows = Windows(hearsay)
         self._rate = 0.0
         """Calls a second of the even steps; 0.0 = unknown."""
         self._low = 0.0
@@ -76,14 +83,27 @@ class Pace:
         self._taken_at: float = now
 
     @property
+    def _is_believed(self) -> bool:
+        """In a window or a bucket: there are no even steps."""
+        return bool(self.windows.limit or self.windows.bucket_s)
+
+    @property
     def rate(self) -> float:
         """Calls a second; 0.0 = unknown."""
         windows = self.windows
         if windows.limit:
             return windows.limit / windows.period_s
         if windows.bucket_s:
-            return (NEARLY + (self._since / CREEP_CALLS) ** 2) / windows.bucket_s
+            return self._bucket_rate()
         return self._rate
+
+    def _bucket_rate(self) -> float:
+        """From what it surely gives back to what it may, the sooner the less is known; and on beyond it."""
+        slow_s = self.windows.bucket_s
+        span = max(slow_s / max(self.windows.shortest_bucket_s, slow_s / WIDEST), 1 + 1e-9) - 1
+        calls = max(CLIMB, CLIMBS * span) if span < WIDE else FEWEST_SURE
+        beyond = max(0.0, self._since - calls) / CREEP_CALLS
+        return (NEARLY + span * self._since / calls + beyond**2) / slow_s
 
     @property
     def _most(self) -> float:
@@ -110,11 +130,12 @@ class Pace:
         """The call that was sent then came through."""
         if sent_at <= self._born:
             self.windows.note(sent_at)
+        self.windows.admit(sent_at)
         self._admitted += 1
         self._since += 1
         if self._is_guess:
             self._rate *= GROWS
-        elif self._rate and self._tight >= self._sure_after():
+        elif self._rate and self._tight >= self._sure_after() and not self._is_believed:
             self._raise()
 
     def _sure_after(self) -> float:
@@ -147,15 +168,17 @@ class Pace:
             return
         if self.windows.bucket_s and self._tight < FEW_TIGHT:
             self._burst_s /= 2
-        self.windows.refuse(sent_at, fits_in_s)
-        if self.windows.limit or self.windows.bucket_s:
-            self._rate = self.rate
-            self._low, self._high = self._rate * LESS, self._rate / LESS
+        rate = self.rate
+        self.windows.refuse(now, sent_at, fits_in_s)
+        if self._is_believed:  # should it be no more from now on, the steps go on from there
+            self._rate, self._low, self._high, self._is_guess = rate * LESS, rate * LESS**2, rate, False
         else:
             self._lower(now, fits_in_s)
         self._admitted = self._since = self._tight = 0
         self._refused_at = self._began = self._at = now
-        self._left = 0.0 if fits_in_s is None else max(1 - self.rate * fits_in_s, -self._most)
+        self._left = 0.0
+        if fits_in_s is not None and not self.windows.bucket_s:
+            self._left = max(1 - self.rate * fits_in_s, -self._most)
 
     def _lower(self, now: Instant, fits_in_s: float | None) -> None:
         """The even steps were too fast."""
@@ -180,10 +203,12 @@ class Pace:
 
     def wait_s(self, now: Instant, sharers: int = 1) -> float:
         """Seconds until a call may go."""
+        window_s = self.windows.wait_s(now)
         if self.windows.limit:
-            return self.windows.wait_s(now)
+            return window_s
         rate = self.rate
         if not rate:
-            return 0.0
+            return window_s
         level = min(self._most, self._left + rate * (now - self._at))
-        return max(0.0, (1 - level - 1e-9) / rate) * (sharers if level < 1 and self.windows.bucket_s else 1)
+        wait_s = (1 - level - 1e-9) / rate * (sharers if level < 1 and self.windows.bucket_s else 1)
+        return max(window_s, wait_s)

@@ -1,33 +1,52 @@
-"""What refusals that name their delay tell of a limit: a window of N calls a period, or a bucket's step.
+"""A limit that no header names, as one scope believes in it: a window of N calls a period, or a bucket's step.
 
-Rules of this file: a refusal at t that says "again in w" tells of a sliding window of N calls that its period is
-t + w − (when the N-th last admitted call was sent); of a fixed one the same, N calls after its first. Only the true N
-gives the same period again and again. A bucket that refusals empty says the same w again and again.
-
-    refusal 1:  N=1 → 0.4 s, N=2 → 0.9 s, … N=10 → 4.00 s, N=11 → 4.31 s …
-    refusal 2:  N=1 → 1.2 s, N=2 → 1.3 s, … N=10 → 4.00 s, N=11 → 4.77 s …
-
-A window that is believed in is kept as a sliding one, whatever it is: that is admitted by both.
+Rules of this file: what is believed follows from refusals (`core/evidence`), the scope's own before all, and those that
+others tell of (`core/hearsay`). A window that is believed in is kept as a sliding one, whatever it is: that is admitted
+by both. Where its period is known between bounds alone a shorter one is tried; now and then one call more is, since
+limits rise. What a refusal means is seen a little later, when it is known what came of the calls sent with it.
 """
 
 from collections import deque
 
+from gateway.core.evidence import (
+    AGREEING,
+    INFINITE,
+    MOST_CALLS,
+    NOTHING,
+    OVERTAKES_S,
+    SLACK_S,
+    Refused,
+    Span,
+    fits_window,
+    step_told,
+    steps_told,
+    window_told,
+)
+from gateway.core.hearsay import Hearsay, Window
 from gateway.core.ids import Instant
 
-REMEMBERED = 512
-"""Calls; larger windows are not found."""
+REMEMBERED = MOST_CALLS + 32
+"""Calls."""
 KEPT = 6
-"""Refusals that have a vote…"""
-ENOUGH = 3
-"""…and so many must agree on a window: two agree on something by chance."""
-ENOUGH_STEPS = 2
-TOLERANCE_S = 0.015
-TOLERANCE = 0.005
-"""Periods that differ by 15 ms and half a percent are the same: calls are now more, now less time on their way."""
-GUARD_S = 0.01
-FIRST_ASK, LAST_ASK = 40, 640
-"""After so many calls that had to wait for room one more than fits is tried, since limits rise and beliefs err; after
-four times as many each time that it is refused, and soon twice as much when it is not."""
+"""A scope's own last refusals that have a say."""
+GUARD_S, GUARD = 0.006, 0.001
+"""We know when calls were sent, not when they arrived: what a window frees is used so much later."""
+LATE_S, LATE = 0.04, 0.01
+"""A call that is refused so little before its window would have room was not sent too soon: it was fast."""
+BETTER = 1.03
+"""Another window must allow so much more to be preferred to one that holds."""
+SETTLES_S, LONGEST_S = 0.05, 0.25
+"""So long after a refusal, or as long as it took, nothing is sent: then it is known what came of the calls before."""
+LARGE = 20
+"""Of a window of so many calls and more, a twentieth is asked for first."""
+SPREAD = 4.0
+"""Where delays are not told exactly no window's calls go all at once, but in a fourth of it: it may begin later."""
+WELL_KNOWN, SHORT = 1.13, 25
+"""A bucket whose step is known so well refuses no sooner than after so many calls."""
+IDLE, GAPS = 4.0, 10
+"""So many times the usual time between two calls is a pause; it is that of about so many."""
+STEADY, STEADY_S = 0.005, 0.0012
+"""Delays that differ by so little are the same."""
 SHORTEST_S = 0.005
 """Shorter delays are no bucket's step."""
 
@@ -36,45 +55,119 @@ class Windows:
     """Starts unknown."""
 
     __slots__ = (
-        "_asks_after",
-        "_extra",
-        "_free_at",
-        "_full",
-        "_periods",
-        "_sent",
-        "_steps",
-        "bucket_s",
-        "limit",
-        "period_s",
-    )
+        "_admitted", "_before", "_extra", "_gap_s", "_heard", "_hearsay", "_idle_s", "_judges_at", "_lost", "_own",
+        "_refused", "_sent", "_step", "_tight", "_took_s", "_trial_s", "_window",
+    )  # fmt: skip
 
-    def __init__(self) -> None:
-        self.limit = 0
-        """Calls in a period; 0: no window is believed in."""
-        self.period_s = 0.0
-        self.bucket_s = 0.0
-        """The time in which one call comes back; 0.0: no bucket is believed in."""
+    def __init__(self, hearsay: Hearsay | None = None) -> None:
+        self._hearsay = hearsay or Hearsay()
+        self._heard = 0
         self._sent: deque[float] = deque(maxlen=REMEMBERED)
         """When calls were sent that were not refused; the last first."""
-        self._periods: deque[list[float]] = deque(maxlen=KEPT)
-        """Of each of the last refusals, the period that it tells for N = 1, 2, 3 …"""
-        self._steps: deque[float] = deque(maxlen=KEPT)
-        self._free_at = float("-inf")
-        """When the last refusal said that there would be room."""
-        self._full = 0
-        """Calls that had to wait for room since one more was tried."""
-        self._asks_after = FIRST_ASK
+        self._own: deque[Refused] = deque(maxlen=KEPT)
+        self._admitted = self._refused = 0
+        self._before = (0, 0.0)
+        """Calls that came through before the first refusal, and in how many seconds."""
+        self._gap_s = self._idle_s = 0.0
+        """The usual time between two calls, and the sum of those in which a bucket may have become full."""
+        self._window: Window | None = None
+        self._step = NOTHING
+        self._judges_at = INFINITE
+        """When it is seen what the last refusal means."""
+        self._lost = 0
+        """Calls that were refused since a refusal was last judged."""
         self._extra = 0
         """How many more than the limit are tried."""
+        self._trial_s: float | None = None
+        """The shorter period that is tried."""
+        self._tight = 0
+        self._took_s = 0.0
+        """Calls in a row that were sent in about that period, and the longest it took."""
+
+    @property
+    def limit(self) -> int:
+        """Calls in a period; 0: no window is believed in."""
+        return self._window.limit if self._window is not None else 0
+
+    @property
+    def period_s(self) -> float:
+        if self._window is None:
+            return 0.0
+        return self._window.period_s if self._trial_s is None else self._trial_s
+
+    @property
+    def bucket_s(self) -> float:
+        """The time in which one call surely comes back; 0.0: no bucket is believed in."""
+        return 0.0 if self._step is NOTHING else max(self._step.low_s, self._step.high_s)
+
+    @property
+    def shortest_bucket_s(self) -> float:
+        """The time in which it may come back."""
+        return self._step.low_s
+
+    # -- calls ---------------------------------------------------------------------------------------------------
 
     def take(self, now: Instant) -> None:
-        size = self.limit + self._extra
-        if self.limit and len(self._sent) >= size:
-            self._full += now - self._sent[size - 1] - self.period_s < self.period_s / size
-            if self._full >= (max(self.limit, FIRST_ASK // 4) if self._extra else self._asks_after):
-                self._full = 0
-                self._extra = 2 * self._extra or 1
+        if now >= self._judges_at:
+            self._judge()
+        if self._heard != self._hearsay.version and self._own:
+            self._join()
+        if self._window is not None:
+            self._count(self._window, now)
+        self._note_gap(now)
         self._sent.appendleft(now)
+        self._admitted += 1
+
+    def _note_gap(self, now: Instant) -> None:
+        gap_s = now - self._sent[0] if self._sent else 0.0
+        if self._gap_s and gap_s > IDLE * self._gap_s:
+            self._idle_s += gap_s
+            gap_s = IDLE * self._gap_s
+        self._gap_s += (gap_s - self._gap_s) / GAPS if self._gap_s else gap_s
+
+    def _count(self, window: Window, now: Instant) -> None:
+        size = window.limit + self._extra
+        took_s = now - self._sent[size - 1] if len(self._sent) >= size else INFINITE
+        is_tight = took_s - self.period_s < self.period_s / size
+        window.count(is_tight=is_tight)
+        if self._trial_s is not None:
+            self._try(window, took_s)
+        elif is_tight and not self._extra:
+            self._trial_s, self._tight, self._took_s = window.start_trial(now), 0, 0.0
+        if self._trial_s is None and is_tight and window.may_ask(self._extra):
+            self._ask(window)
+
+    def _ask(self, window: Window) -> None:
+        """One call more, or, when a whole window of that was given, believes in so many and asks for still more."""
+        if self._extra:
+            limit = window.limit + self._extra
+            span = Span(window.low_s, window.high_s, 1.0, limit)
+            self._window = self._hearsay.window_of(span) if limit <= MOST_CALLS else None  # even steps go on
+            self._extra *= 2
+        else:
+            self._extra = max(1, window.limit // LARGE)
+        self._extra = min(self._extra, REMEMBERED - 1 - self.limit)
+
+    def _try(self, window: Window, took_s: float) -> None:
+        """One more call in the shorter period: once a whole window of them has come through it is believed."""
+        if took_s > (self.period_s + window.high_s) / 2 + GUARD_S:
+            self._tight, self._took_s = 0, 0.0
+            return
+        self._tight, self._took_s = self._tight + 1, max(self._took_s, took_s)
+        if self._tight > window.limit:
+            window.high_s = min(window.high_s, self._took_s)
+            self._hearsay.version += 1  # it may be better now than what others believe in
+            self._end_trial()
+
+    def _end_trial(self) -> None:
+        if self._trial_s is not None and self._window is not None:
+            self._window.end_trial()
+        self._trial_s = None
+
+    def admit(self, sent_at: Instant) -> None:
+        """A call that was sent then came through."""
+        if self._own:
+            self._own[-1].admit(sent_at)
 
     def sent_since(self, moment: float) -> int:
         """Calls that were sent since then and not refused."""
@@ -82,62 +175,129 @@ class Windows:
 
     def note(self, sent_at: Instant) -> None:
         """A call that was sent before anything was noted here came through."""
+        self._admitted += 1
         self._sent = deque(sorted([*self._sent, sent_at], reverse=True), maxlen=REMEMBERED)
+        for told in self._own:
+            told.note(sent_at)
 
     def untake(self, sent_at: Instant) -> None:
         """The call that was sent then was refused."""
+        self._lost += 1
         if sent_at in self._sent:
             self._sent.remove(sent_at)
+            self._admitted -= 1
+        if self._own:
+            self._own[-1].untake(sent_at)
 
-    def refuse(self, sent_at: Instant, fits_in_s: float | None) -> None:
-        """A call that was sent then was refused, and may come again `fits_in_s` later; None or whole seconds tell
-        nothing: they were rounded.
-        """
+    # -- refusals ------------------------------------------------------------------------------------------------
+
+    def refuse(self, now: Instant, sent_at: Instant, fits_in_s: float | None) -> None:
+        """A call that was sent then was refused, and may come again `fits_in_s` later; None: nobody said."""
+        sent = [sent for sent in self._sent if sent <= sent_at + OVERTAKES_S]
+        if not self._own:
+            self._before = (len(sent), sent_at - sent[-1] if sent else 0.0)
+        admitted = self._admitted - (len(self._sent) - len(sent))
+        told = Refused(
+            sent_at, fits_in_s, sent[:REMEMBERED], admitted=admitted, refused=self._refused, idle_s=self._idle_s
+        )
+        if self._own and self._own[-1].admitted == admitted:
+            self._own[-1].last(sent_at)
+        self._refused += 1
+        self._own.append(told)
+        self._hearsay.tell(self, told)
+        self._judges_at = now + min(max(SETTLES_S, now - sent_at), LONGEST_S)
+
+    def _judge(self) -> None:
+        self._judges_at = INFINITE
+        own, others = list(self._own), self._hearsay.refusals(self)
+        found = window_told(own, others)
+        if not self._is_expected(own[-1]) or self._is_better(found.rate):
+            self._end_trial()
+            self._believe(found)
+        elif self._extra:
+            self._explore(window_told(own, others, is_hopeful=True))
+        self._end_trial()
+        self._extra = self._lost = 0
+
+    def _is_better(self, rate: float) -> bool:
+        return self._window is not None and rate > self._window.rate * BETTER
+
+    def _explore(self, found: Span) -> None:
+        """More than the window allows was refused. Perhaps it is another one, which allows more: trials will show."""
+        if found.share and self._is_better(found.hope):
+            self._window = self._hearsay.window_of(found)
+            self._heard = self._hearsay.version
+
+    def _is_expected(self, told: Refused) -> bool:
+        """The window that is believed in explains it: more was tried, or a call was a little longer on its way."""
+        window = self._window
+        if window is None or len(told.sent) < window.limit:
+            return False
         if self._extra:
-            self._asks_after = min(4 * self._asks_after, LAST_ASK)
-        self._full = self._extra = 0
-        if not fits_in_s or fits_in_s == round(fits_in_s):
-            return
-        if self._periods and abs(sent_at + fits_in_s - self._free_at) < TOLERANCE_S:
-            self._steps.pop()  # the same room was waited for: nothing new
-            self._periods.pop()
-        self._free_at = sent_at + fits_in_s
-        self._steps.append(fits_in_s)
-        self._periods.append([self._free_at - sent for sent in self._sent if sent <= sent_at])
-        steps = [step for step in self._steps if abs(step - fits_in_s) <= TOLERANCE * fits_in_s + 0.002]
-        votes = self._believe_in_window()
-        self.bucket_s = 0.0
-        if len(steps) >= max(votes, ENOUGH_STEPS) and fits_in_s >= SHORTEST_S:
-            self.limit, self.bucket_s = 0, sum(steps) / len(steps)
+            window.asked_too_much()
+        low_s, high_s = told.period(window.limit)
+        if low_s > window.period_s + LATE_S + LATE * low_s or high_s < window.low_s - SLACK_S:
+            return False
+        if self._extra:
+            return True
+        if self._trial_s is not None:
+            window.low_s = max(window.low_s, min(low_s, window.high_s))
+            return True
+        return window.slip(low_s, self._lost)
 
-    def _believe_in_window(self) -> int:
-        """How many refusals agree on what is believed from now on."""
-        told = self._periods[-1]
-        alike = self._like(self.limit - 1, self.period_s) if self.limit else []
-        if len(alike) >= ENOUGH and self._is_like(told, self.limit - 1, self.period_s):
-            self.period_s = max(alike)
-            return len(alike)
-        size, best, most = 0, 0.0, 0
-        for index, period_s in enumerate(told):
-            votes = len(self._like(index, period_s))
-            # What is too fast is found out at once, what is too slow never.
-            if votes >= ENOUGH and (index + 1) / period_s > best:
-                size, best, most = index + 1, (index + 1) / period_s, votes
-        self.limit = size
-        self.period_s = max(self._like(size - 1, told[size - 1])) if size else 0.0
-        return most
+    def _believe(self, found: Span) -> None:
+        hearsay, own = self._hearsay, list(self._own)
+        step = step_told(own, hearsay.steps(self), self._before)
+        for told in steps_told(own[-2:], self._before[0] * step.low_s - self._before[1]):
+            hearsay.tell_step(self, told)
+        is_doubtful = self._is_doubtful() and found.share >= AGREEING * step.share
+        self._window, self._step = None, NOTHING
+        steady = self._steady()
+        if steady is not None and (found.share < steady.share or not found.share):
+            self._step = steady
+        elif step.share and step.share >= found.share and not is_doubtful:
+            self._step = step
+        elif found.share:
+            self._window, self._heard = hearsay.window_of(found), hearsay.version
+        else:
+            self._join()
 
-    @staticmethod
-    def _is_like(periods: list[float], index: int, period_s: float) -> bool:
-        return index < len(periods) and abs(periods[index] - period_s) <= TOLERANCE_S + TOLERANCE * period_s
+    def _is_doubtful(self) -> bool:
+        """A bucket was believed in and its step known, and yet a call was refused soon."""
+        step, own = self._step, self._own
+        is_known = step is not NOTHING and step.high_s < step.low_s * WELL_KNOWN
+        return is_known and len(own) > 1 and own[-1].admitted - own[-2].admitted < SHORT
 
-    def _like(self, index: int, period_s: float) -> list[float]:
-        """Periods that refusals told for that N, and that are the same as this."""
-        return [periods[index] for periods in self._periods if self._is_like(periods, index, period_s)]
+    def _steady(self) -> Span | None:
+        """A bucket that refusals empty says the same each time."""
+        waits = [one.earliest - one.at for one in self._own if one.is_exact]
+        if len(waits) < 2 or waits[-1] < SHORTEST_S or not self._own[-1].is_exact:
+            return None
+        fits_in_s = waits[-1]
+        alike = [wait for wait in waits if abs(wait - fits_in_s) <= STEADY * fits_in_s + STEADY_S]
+        step_s = sum(alike) / len(alike)
+        return Span(step_s, step_s, len(alike) / len(waits)) if len(alike) >= max(2, AGREEING * len(waits)) else None
+
+    def _join(self) -> None:
+        """Believes in what others found, where that is more and nothing speaks against it."""
+        self._heard = self._hearsay.version
+        for window in self._hearsay.windows:
+            is_better = self._window is None or window.rate > self._window.rate * BETTER
+            if is_better and fits_window(self._own, window.limit, window.low_s, window.high_s):
+                self._end_trial()
+                self._window, self._step = window, NOTHING
 
     def wait_s(self, now: Instant) -> float:
         """Seconds until a call fits into the window."""
+        if self._judges_at != INFINITE:
+            if now < self._judges_at:
+                return self._judges_at - now
+            self._judge()
         size = self.limit + self._extra
-        if len(self._sent) < size:
+        if len(self._sent) < size or not size:
             return 0.0
-        return max(0.0, self._sent[size - 1] + self.period_s + GUARD_S - now)
+        period_s, first_at = self.period_s, self._sent[size - 1]
+        room_at = first_at + period_s * (1 + GUARD) + GUARD_S
+        if not self._own[-1].is_exact and now - first_at < 2 * period_s:
+            room_at = max(room_at, self._sent[0] + period_s / (SPREAD * size))
+        return max(0.0, room_at - now)

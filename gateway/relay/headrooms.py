@@ -5,12 +5,14 @@ since this runs for every answer.
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from weakref import WeakValueDictionary
 from zlib import crc32
 
 from gateway.core.call import Usage
 from gateway.core.headroom import Headroom
+from gateway.core.hearsay import Hearsay
 from gateway.core.hints import OPENAI_NAMES, RateLimits, read_rate_limits
-from gateway.core.ids import Instant
+from gateway.core.ids import Instant, ProviderId
 from gateway.core.outcome import LimitSpan, Outcome, Scope, ScopeKind
 from gateway.core.snapshot import Account
 from gateway.core.uses import Use
@@ -43,11 +45,14 @@ class Headrooms:
         """Those that other processes use, too. Who was told of last comes last."""
         self._forgotten: dict[Scope, Headroom] = {}
         """Of which nothing is known any more, and who saw it has not been told."""
+        self._hearsay: WeakValueDictionary[tuple[ProviderId, str | None], Hearsay] = WeakValueDictionary()
 
-    def of(self, scopes: Sequence[Scope]) -> tuple[Headroom, ...]:
+    def of(self, scopes: Sequence[Scope], provider_id: ProviderId) -> tuple[Headroom, ...]:
+        """Of a provider's account. Where headers tell nothing, accounts of one provider learn from each other."""
         for scope in scopes:
             if scope not in self._by_scope:
-                self._by_scope[scope] = Headroom(scope, self._near)
+                hearsay = self._hearsay.setdefault((provider_id, scope.what), Hearsay())
+                self._by_scope[scope] = Headroom(scope, self._near, hearsay)
         return tuple([self._by_scope[scope] for scope in scopes])
 
     def seen(self, now: Instant, *, since: Instant) -> list[SeenScope]:

@@ -134,7 +134,8 @@ class Pools:
             *(names.scope(scope_kind) for scope_kind in ScopeKind),
             *(names.scope(ScopeKind.HOLDER_MODEL, limit=limit) for limit in limits),
         )
-        headrooms = self.headrooms.of([scope for scope in scopes if scope.kind is ScopeKind.HOLDER_MODEL])
+        limited = [scope for scope in scopes if scope.kind is ScopeKind.HOLDER_MODEL]
+        headrooms = self.headrooms.of(limited, account.provider_id)
         alone = msgspec.structs.replace(names, holder=names.account)
         if account.holder != names.account:  # what spent its project's money
             scopes += (alone.scope(ScopeKind.HOLDER),)

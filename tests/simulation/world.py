@@ -172,15 +172,17 @@ class World:
     def __init__(
         self, rules: tuple[LimitRule, ...], *, accounts: int = 8, orgs: int | None = None, grouped: bool = True,
         processes: int = 1, tells: bool = True, delays_to_s: float | None = 0.001, latency_s: float = 0.3,
-        seed: int = 1, names_organizations: bool = False, one_name: str | None = None, favoured: int = 1,
-        transit_s: float = 0.004,
+        seed: int = 1, late_share: float = 0.0, names_organizations: bool = False, one_name: str | None = None,
+        favoured: int = 1, transit_s: float = 0.004,
     ) -> None:  # fmt: skip
         """`one_name`: answers name this organisation, whichever it is. `favoured`: so many times as many calls come to
         the first process as to each other. `transit_s`: what a call takes to the upstream at most.
 
-        `delays_to_s`: refusals name their delay, rounded up to this; None: they name none.
+        `late_share`: of all calls, which are up to 30 ms longer on their way. `delays_to_s`: refusals name their delay,
+        rounded up to this; None: they name none.
         """
         self.clock, self.seed, self.rng = FakeClock(), seed, Random(seed)
+        self.late_share = late_share
         self.tells, self.latency_s, self.delays_to_s = tells, latency_s, delays_to_s
         self.names_organizations, self.one_name = names_organizations or one_name is not None, one_name
         self.transit_s = transit_s
@@ -208,7 +210,10 @@ class World:
 
     def send(self, process: Process, lease: Lease) -> None:
         """The request reaches the upstream some milliseconds later, and the answer comes after its latency."""
-        self.later(self.clock.now() + self.rng.uniform(0.001, self.transit_s), self._admit, process, lease)
+        on_way_s = self.rng.uniform(0.001, self.transit_s)
+        if self.late_share and self.rng.random() < self.late_share:
+            on_way_s += self.rng.uniform(0.0, 0.03)
+        self.later(self.clock.now() + on_way_s, self._admit, process, lease)
 
     def _admit(self, process: Process, lease: Lease) -> None:
         now = self.clock.now()

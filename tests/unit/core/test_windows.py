@@ -1,11 +1,14 @@
 """What refusals tell of windows and buckets, by upstreams of `gateway.sandbox.limiter`."""
 
+from math import ceil
 from random import Random
 
 import pytest
 
+from gateway.core.evidence import ENOUGH
+from gateway.core.hearsay import FIRST_ASK, Hearsay
 from gateway.core.ids import Instant
-from gateway.core.windows import ENOUGH, FIRST_ASK, GUARD_S, Windows
+from gateway.core.windows import GUARD_S, SETTLES_S, Windows
 from gateway.sandbox.config import Algorithm
 from gateway.sandbox.limiter import make_meter
 
@@ -13,10 +16,11 @@ from gateway.sandbox.limiter import make_meter
 class Upstream:
     """Calls at random moments before one limit; each answer comes at once."""
 
-    def __init__(self, algorithm, *, limit=10, period_s=4.0, seed=1):
+    def __init__(self, algorithm, *, limit=10, period_s=4.0, seed=1, hearsay=None, delays_to_s=0.001):
+        self.delays_to_s = delays_to_s
         self.now = 100.0
         self.meter = make_meter(algorithm, limit, period_s, self.now)
-        self.windows = Windows()
+        self.windows = Windows(hearsay)
         self.rng = Random(seed)
 
     def send(self):
@@ -28,8 +32,11 @@ class Upstream:
         if not is_admitted:
             self.windows.untake(now)
             fits_in_s = self.meter.wait_for(1, self.now)
-            self.windows.refuse(now, fits_in_s)
-            self.now += fits_in_s
+            told_s = ceil(fits_in_s / self.delays_to_s) * self.delays_to_s if self.delays_to_s else None
+            self.windows.refuse(now, now, told_s)
+            self.now += fits_in_s + SETTLES_S
+        else:
+            self.windows.admit(now)
         return is_admitted
 
     def refused(self, times, *, rate=3.5):
@@ -37,6 +44,7 @@ class Upstream:
         while times:
             self.now += self.rng.expovariate(rate)
             times -= not self.send()
+        self.windows.wait_s(Instant(self.now))
 
 
 @pytest.mark.parametrize("algorithm", [Algorithm.FIXED, Algorithm.SLIDING])
@@ -67,16 +75,51 @@ def test_a_bucket_is_told_by_its_step():
     assert upstream.windows.bucket_s == pytest.approx(0.4)
 
 
-@pytest.mark.parametrize("fits_in_s", [None, 0.0, 1.0, 4.0])
-def test_rounded_delays_tell_nothing(fits_in_s):
-    windows = Windows()
-    for number in range(60):
-        windows.take(Instant(number / 10))
-        if number % 6 == 5:
-            windows.untake(Instant(number / 10))
-            windows.refuse(Instant(number / 10), fits_in_s)
+@pytest.mark.parametrize("delays_to_s", [1.0, None])
+@pytest.mark.parametrize("algorithm", [Algorithm.FIXED, Algorithm.SLIDING])
+def test_delays_in_whole_seconds_and_none_at_all_tell_the_pace_too(algorithm, delays_to_s):
+    upstream = Upstream(algorithm, delays_to_s=delays_to_s)
 
-    assert (windows.limit, windows.bucket_s) == (0, 0.0)
+    upstream.refused(16)
+
+    windows = upstream.windows
+    rate = windows.limit / windows.period_s if windows.limit else 1 / windows.bucket_s
+    assert rate == pytest.approx(2.5, rel=0.15)
+
+
+def test_what_others_met_is_known_at_the_first_refusal():
+    hearsay = Hearsay()
+    for seed in (1, 2, 3):
+        Upstream(Algorithm.SLIDING, seed=seed, hearsay=hearsay).refused(2)
+    newcomer = Upstream(Algorithm.SLIDING, seed=4, hearsay=hearsay)
+
+    newcomer.refused(1)
+
+    assert newcomer.windows.limit == 10
+    assert newcomer.windows.period_s == pytest.approx(4.0, abs=0.02)
+
+
+def test_who_has_another_limit_than_the_others_finds_its_own():
+    hearsay = Hearsay()
+    for seed in (1, 2, 3):
+        Upstream(Algorithm.SLIDING, seed=seed, hearsay=hearsay).refused(3)
+    larger = Upstream(Algorithm.SLIDING, limit=40, seed=4, hearsay=hearsay)
+
+    larger.refused(4, rate=14.0)
+
+    assert larger.windows.limit == 40
+    assert larger.windows.period_s == pytest.approx(4.0, abs=0.02)
+
+
+def test_nothing_is_sent_until_it_is_known_what_a_refusal_means():
+    windows = Windows()
+    windows.take(Instant(1.0))
+    windows.untake(Instant(1.0))
+
+    windows.refuse(Instant(1.01), Instant(1.0), None)
+
+    assert windows.wait_s(Instant(1.02)) == pytest.approx(SETTLES_S - 0.01)
+    assert windows.wait_s(Instant(1.1)) == 0.0
 
 
 def test_a_known_window_is_used_to_the_full_and_never_exceeded():
@@ -84,7 +127,7 @@ def test_a_known_window_is_used_to_the_full_and_never_exceeded():
     upstream.refused(5)
     began, served = upstream.now, 0
 
-    while served < FIRST_ASK:  # from then on more is asked for
+    while served < FIRST_ASK // 2:  # later more is asked for
         upstream.now += upstream.windows.wait_s(Instant(upstream.now))
         assert upstream.send()
         served += 1

@@ -1,0 +1,126 @@
+"""What scopes of one provider and model tell each other of limits that no header names: most likely they are the same.
+
+a scope's refusals ──▶ Hearsay ──▶ the others weigh them with their own (`core/windows`)
+a window found ──▶ one `Window` for all who believe in it ──▶ what one tries, all know
+"""
+
+from collections import deque
+
+from gateway.core.evidence import Refused, Span, meet, rate_between
+from gateway.core.ids import Instant
+
+HEARD = 16
+"""Refusals of others that have a say."""
+MAX_WINDOWS = 4
+NEAR = 1.1
+"""Periods of one limit that differ by less are bounds of the same."""
+VAGUE, VAGUE_S = 0.005, 0.006
+"""Bounds of a period that are further apart are worth a trial…"""
+TRIAL_PERIODS = 10
+"""…by one scope at a time, which ends by itself after so many."""
+FIRST_ASK, LAST_ASK = 50, 800
+"""After so many calls that had to wait for room one more than fits is tried, since limits rise and beliefs err; after
+four times as many each time that it is refused, and soon twice as much when it is not."""
+SOON = 10
+SELDOM, MOST_SLIPS = 50, 2.5
+"""One call in so many may be refused though it should have fitted: it was faster on its way than an earlier one."""
+
+
+class Window:
+    """A window that scopes believe in, with what they learned of it together."""
+
+    __slots__ = ("_asks_after", "_calls", "_full", "_slips", "_trial_ends", "high_s", "limit", "low_s")
+
+    def __init__(self, span: Span) -> None:
+        self.limit = span.limit
+        self.low_s, self.high_s = span.low_s, span.high_s
+        """Bounds of its period."""
+        self._full = 0
+        """Calls that had to wait for room since one more was tried."""
+        self._asks_after = FIRST_ASK
+        self._calls, self._slips = 0, 0.0
+        """Calls since one was refused that should have fitted, and how many of these there were lately."""
+        self._trial_ends = float("-inf")
+
+    @property
+    def period_s(self) -> float:
+        """What surely is admitted."""
+        return max(self.low_s, self.high_s)
+
+    @property
+    def rate(self) -> float:
+        """Calls a second that it may well allow."""
+        return rate_between(self.limit, self.low_s, self.high_s)
+
+    def count(self, *, is_tight: bool) -> None:
+        """A call is sent. `is_tight`: as soon as there was room."""
+        self._calls += 1
+        self._full += is_tight
+
+    def may_ask(self, extra: int) -> bool:
+        """More than the limit may be tried, or still more than `extra`."""
+        if self._full < (max(self.limit, SOON) if extra else self._asks_after):
+            return False
+        self._full = 0
+        return True
+
+    def asked_too_much(self) -> None:
+        self._asks_after, self._full = min(4 * self._asks_after, LAST_ASK), 0
+
+    def slip(self, low_s: float, calls: int = 1) -> bool:
+        """Calls were refused that should have fitted. False: that happens too often to be chance."""
+        self._slips = max(0.0, self._slips - self._calls / SELDOM) + calls
+        self._calls = 0
+        self.low_s = max(self.low_s, self.period_s + (low_s - self.period_s) / 4)
+        return self._slips <= MOST_SLIPS
+
+    def start_trial(self, now: Instant) -> float | None:
+        """A period that is worth a trial; None: it is known well enough, or another scope tries one."""
+        if now < self._trial_ends or self.high_s - self.low_s <= VAGUE_S + VAGUE * self.low_s:
+            return None
+        self._trial_ends = now + TRIAL_PERIODS * self.period_s
+        return (self.low_s + self.high_s) / 2
+
+    def end_trial(self) -> None:
+        self._trial_ends = float("-inf")
+
+
+class Hearsay:
+    """Of one provider and model. Scopes are told apart by any object of theirs."""
+
+    __slots__ = ("__weakref__", "_refusals", "_steps", "version", "windows")
+
+    def __init__(self) -> None:
+        self._refusals: deque[tuple[object, Refused]] = deque(maxlen=HEARD)
+        self._steps: deque[tuple[object, tuple[float, float]]] = deque(maxlen=HEARD)
+        self.windows: deque[Window] = deque(maxlen=MAX_WINDOWS)
+        self.version = 0
+        """Moves when a window was found that nobody had believed in."""
+
+    def tell(self, scope: object, told: Refused) -> None:
+        self._refusals.append((scope, told))
+
+    def tell_step(self, scope: object, step: tuple[float, float]) -> None:
+        self._steps.append((scope, step))
+
+    def refusals(self, scope: object) -> list[Refused]:
+        """Of others than that scope."""
+        return [told for by, told in self._refusals if by is not scope]
+
+    def steps(self, scope: object) -> list[tuple[float, float]]:
+        """A bucket's, of others than that scope."""
+        return [step for by, step in self._steps if by is not scope]
+
+    def window_of(self, span: Span) -> Window:
+        """The one that is known by that, with its bounds as they are now."""
+        most_s = max(span.low_s, span.high_s)
+        for window in self.windows:
+            is_alike = span.low_s <= window.period_s * NEAR and window.period_s <= most_s * NEAR
+            if window.limit == span.limit and is_alike:
+                low_s, high_s, met = meet(span.low_s, span.high_s, [(window.low_s, window.high_s)])
+                window.low_s, window.high_s = (low_s, high_s) if met else (span.low_s, span.high_s)
+                return window
+        window = Window(span)
+        self.windows.append(window)
+        self.version += 1
+        return window

@@ -1,0 +1,73 @@
+"""What scopes whose limits may be the same know of it together."""
+
+from gateway.core.evidence import Refused, Span
+from gateway.core.hearsay import FIRST_ASK, SELDOM, TRIAL_PERIODS, Hearsay, Window
+
+
+def test_a_scope_hears_of_others_alone():
+    hearsay, mine, theirs = Hearsay(), object(), object()
+    own = Refused(1.0, None, [], admitted=0, refused=0)
+    told = Refused(2.0, None, [], admitted=0, refused=0)
+
+    hearsay.tell(mine, own)
+    hearsay.tell(theirs, told)
+    hearsay.tell_step(theirs, (0.3, 0.4))
+
+    assert hearsay.refusals(mine) == [told]
+    assert hearsay.refusals(theirs) == [own]
+    assert hearsay.steps(mine) == [(0.3, 0.4)]
+    assert hearsay.steps(theirs) == []
+
+
+def test_one_window_for_all_who_believe_in_it():
+    hearsay = Hearsay()
+    window = hearsay.window_of(Span(3.5, 4.5, 1.0, 10))
+    version = hearsay.version
+
+    assert hearsay.window_of(Span(3.9, 4.2, 1.0, 10)) is window
+    assert (window.low_s, window.high_s) == (3.9, 4.2)
+    assert hearsay.version == version
+    assert hearsay.window_of(Span(3.9, 4.2, 1.0, 9)) is not window
+    assert hearsay.window_of(Span(8.0, 8.0, 1.0, 10)) is not window
+    assert hearsay.version == version + 2
+
+
+def test_one_scope_at_a_time_tries_a_shorter_period():
+    window = Window(Span(3.0, 5.0, 1.0, 10))
+
+    assert window.start_trial(100.0) == 4.0
+    assert window.start_trial(101.0) is None
+    assert window.start_trial(100.0 + TRIAL_PERIODS * 5.0) == 4.0  # the one before has forgotten it
+    window.end_trial()
+    assert window.start_trial(200.0) == 4.0
+
+
+def test_a_period_that_is_known_is_not_tried():
+    assert Window(Span(4.0, 4.01, 1.0, 10)).start_trial(1.0) is None
+
+
+def test_one_more_is_asked_for_seldom_and_more_seldom_when_refused():
+    window = Window(Span(4.0, 4.0, 1.0, 10))
+
+    def asked_after():
+        calls = 0
+        while not window.may_ask(0):
+            window.count(is_tight=True)
+            calls += 1
+        return calls
+
+    assert asked_after() == FIRST_ASK
+    window.asked_too_much()
+    assert asked_after() == 4 * FIRST_ASK
+
+
+def test_a_slip_now_and_then_is_chance_and_lengthens_the_period_a_little():
+    window = Window(Span(4.0, 4.0, 1.0, 10))
+    for _ in range(5):
+        for _ in range(SELDOM):
+            window.count(is_tight=True)
+        assert window.slip(4.02)
+
+    assert 4.0 < window.period_s <= 4.02
+    assert window.slip(4.02)
+    assert not window.slip(4.02)
