@@ -15,6 +15,7 @@ from gateway.ingress.body import (
     unknown_coding,
 )
 from gateway.relay.spooled import PIECE_BYTES, Spool, SpooledBody
+from gateway.wire.lenient import begins_as_json
 from gateway.wire.multipart import Form, FormReader, read_boundary
 from gateway.wire.urlencoded import UrlencodedReader, is_urlencoded
 
@@ -69,19 +70,23 @@ async def json_in(body: SpooledBody, max_bytes: int, *, is_owned: bool) -> bytes
 
     Raises InvalidCall (413) in place of the latter for a caller with ids of its own: `is_owned`.
     """
-    beginning = b"" if body.form is not None else await _read(body, min(body.size, 64))
-    if beginning.lstrip()[:1] not in {b"{", b"["}:
+    if body.form is not None or not await _begins_as_json(body):
         return b""
     if body.size > max_bytes:
         if is_owned:
             raise too_large(max_bytes)
         return b""
-    return await _read(body, body.size)
-
-
-async def _read(body: SpooledBody, size: int) -> bytes:
-    async with aclosing(body.read_pieces(0, size)) as pieces:
+    async with aclosing(body.read_pieces(0, body.size)) as pieces:
         return b"".join([piece async for piece in pieces])
+
+
+async def _begins_as_json(body: SpooledBody) -> bool:
+    async with aclosing(body.read_pieces(0, body.size)) as pieces:
+        async for piece in pieces:
+            is_json = begins_as_json(piece)
+            if is_json is not None:
+                return is_json
+    return False
 
 
 def _form_reader(content_type: bytes) -> FormReader | UrlencodedReader | None:

@@ -15,8 +15,6 @@ _KEY: Final = re.compile(rb"[ \t\n\r,]*+(" + _STRING + rb")[ \t\n\r]*+:[ \t\n\r]
 _SIMPLE: Final = re.compile(_STRING + rb"|[^ \t\n\r,\]}]++")
 _BRACKET: Final = re.compile(rb'(?:[^"{}\[\]]++|' + _STRING + rb")*+([{}\[\]])")
 """The next bracket that is not in a string."""
-
-
 _MODEL_KEY: Final = re.compile(rb'"model"')
 _MODEL_MEMBER: Final = re.compile(rb'"model"[ \t\n\r]*+:[ \t\n\r]*+(' + _STRING + rb")")
 _ESCAPED_LETTER: Final = re.compile(rb"\\u00")

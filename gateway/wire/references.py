@@ -31,6 +31,7 @@ from gateway.core.ids import ModelName
 from gateway.wire.duplicates import Keys
 from gateway.wire.endpoints import path_values
 from gateway.wire.envelope import peek_fields
+from gateway.wire.lenient import begins_as_json
 from gateway.wire.message_ids import NEEDLES, read_batch_models, read_message_references
 from gateway.wire.multipart import Form
 from gateway.wire.paths import has_hidden_ends
@@ -173,17 +174,24 @@ def read_form_references(form: Iterable[tuple[str, str]]) -> list[Reference]:
     for field, value in form:
         name, inner = field.partition("[")[0], _IN_BRACKETS.findall(field)
         last = inner[-1] if inner else name
-        if last == "id" and name in QUERY_MEMBERS:
+        if inside := _read_inside(last, value.encode("utf-8", "replace")):
+            for one in inside:
+                found.setdefault(one.id, msgspec.structs.replace(one, param=f"{field}.{one.param}"))
+        elif last == "id" and name in QUERY_MEMBERS:
             _note_id(name, value, field, found)
         elif last in QUERY_MEMBERS or last == "model":
             _note_member(last, value, field, found)
-        if value.startswith("{"):
-            fields = peek_fields(value.encode())
-            NAMED_ONCE.check(value.encode(), fields)
-            for one in read_references(fields):
-                found.setdefault(one.id, msgspec.structs.replace(one, param=f"{field}.{one.param}"))
         check_references(len(found))
     return list(found.values())
+
+
+def _read_inside(field: str, text: bytes) -> list[Reference]:
+    """Of a field whose text is JSON."""
+    if not begins_as_json(text):
+        return []
+    fields = peek_fields(text)
+    NAMED_ONCE.check(text, fields)
+    return read_references({field: fields[""]} if fields.keys() == {""} else fields)
 
 
 def texts_of(form: Form | None) -> list[tuple[str, str]]:

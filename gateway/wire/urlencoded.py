@@ -7,10 +7,10 @@ the bytes are cut. Programs send anything under this type (it is curl's own for 
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from gateway.wire.lenient import begins_as_json
 from gateway.wire.multipart import MAX_KEPT_BYTES, MAX_PARTS, MAX_VALUE_BYTES, Form, Part
 
 TYPE: Final = b"application/x-www-form-urlencoded"
-_JSON: Final = frozenset({b"{", b"["})
 
 
 def is_urlencoded(content_type: bytes) -> bool:
@@ -44,8 +44,8 @@ class UrlencodedReader:
         return Form(b"", tuple(self._parts), first_at=0, is_whole=True, is_clear=self._is_clear)
 
     def feed(self, piece: bytes) -> None:
-        if self._is_form is None and (first := piece.lstrip()[:1]):
-            self._is_form = first not in _JSON
+        if self._is_form is None and (is_json := begins_as_json(piece)) is not None:
+            self._is_form = not is_json
         if self._is_form is False:
             return
         *fields, rest = piece.split(b"&")

@@ -52,7 +52,6 @@ class _Type(msgspec.Struct, gc=False):
 
 _decode: Final = msgspec.json.Decoder(Event).decode
 _decode_type: Final = msgspec.json.Decoder(_Type).decode
-_encode: Final = msgspec.json.Encoder().encode
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _MARKS_OF_CONTENT: Final = (b'"delta"', b'"content_block"', b'"message"')
 

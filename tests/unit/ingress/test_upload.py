@@ -137,6 +137,9 @@ async def test_a_caller_who_hangs_up_is_gone():
     [
         (b' {"file_id": "x"}', b"text/plain", b' {"file_id": "x"}'),
         (b'[{"file_id": "x"}]', b"", b'[{"file_id": "x"}]'),
+        (b" " * 100 + b'{"file_id": "x"}', b"text/plain", b" " * 100 + b'{"file_id": "x"}'),
+        (b'\xef\xbb\xbf{"file_id": "x"}', b"text/plain", b'\xef\xbb\xbf{"file_id": "x"}'),
+        (b" " * 100, b"text/plain", b""),
         (b"RIFF....", b"audio/wav", b""),
         (b"", b"", b""),
         (FORM, TYPE, b""),

@@ -203,6 +203,8 @@ def test_of_a_query_without_end_the_beginning_is_read() -> None:
         ([("model", "ft:gpt-4:o::1")], ["models"]),
         ([("model", "whisper-1"), ("metadata[a]", "b"), ("file", "")], []),
         ([("session", '{"tools": [{"vector_store_ids": ["vs_1"]}]}'), ("prompt", "{x")], ["vector_stores"]),
+        ([("session", ' {"prompt": {"id": "pmpt_1"}}'), ("x", '\ufeff{"file_id": "file-1"}')], ["prompts", "files"]),
+        ([("file_ids", '["file-1", "file-2"]'), ("x", '[{"file_id": "file-3"}]')], ["files", "files", "files"]),
     ],
 )
 def test_forms_name_ids_too(form: list[tuple[str, str]], kinds: list[str]) -> None:

@@ -40,7 +40,9 @@ def test_fields_and_where_they_stand() -> None:
     assert [body[part.start : part.end] for part in form.parts] == [b"a+b%2Fc", b"", b"%ff", b""]
 
 
-@pytest.mark.parametrize("body", [b"", b"  \r\n", b'{"model": "a"}', b' \n{"model":"a&b=c"}', b"[1]"])
+@pytest.mark.parametrize(
+    "body", [b"", b"  \r\n", b'{"model": "a"}', b' \n{"model":"a&b=c"}', b"[1]", b'\xef\xbb\xbf{"model": "a"}']
+)
 def test_what_is_no_form(body: bytes) -> None:
     assert read(body) is None
     assert read(body, list(range(len(body)))) is None
