@@ -41,7 +41,7 @@ from gateway.wire.headers import max_wait_s, request_headers
 from gateway.wire.multipart import check_clear
 from gateway.wire.paths import check_path
 from gateway.wire.places import form_fields
-from gateway.wire.query import model_in, replace_model
+from gateway.wire.query import model_in, with_model
 from gateway.wire.references import Named, may_refer, references_of, texts_of
 
 
@@ -213,7 +213,8 @@ class Exchange:
         call = self._call(endpoint, key, envelope)
         names_objects = self._own_key is None and not endpoint.is_stateless
         lacks_model = call.model is None and endpoint.model is ModelUse.REQUIRED
-        if body.form is not None and (names_objects or lacks_model or (key is not None and key.models)):
+        is_owners = key is not None and (names_objects or bool(key.models))
+        if body.form is not None and (is_owners or lacks_model):
             check_clear(body.form)
         if names_objects:
             batch = await read_batch(body) if endpoint.creates == "file" else None
@@ -266,7 +267,7 @@ class Exchange:
         if not pool.charges_answers and isinstance(body, bytes):
             call = charged(call, pool, body)
         if query and not pool.is_model_kept:
-            call = msgspec.structs.replace(call, query=replace_model(query, pool.model))
+            call = msgspec.structs.replace(call, query=with_model(query, pool.model))
         allowed = () if key is None else key.models
         headers = request_headers(self._scope["headers"])
         return Job(call, pool, headers, sent, self._progress, body, allowed, bound=bound)

@@ -36,7 +36,7 @@ from gateway.telemetry.log import get_logger
 from gateway.wire.endpoints import allowed_methods
 from gateway.wire.errors import error_headers, write_error
 from gateway.wire.headers import max_wait_s, request_headers
-from gateway.wire.query import first_of, model_in, replace_model, without
+from gateway.wire.query import first_of, model_in, with_model, without
 from gateway.wire.realtime import SOCKETS
 from gateway.wire.references import references_of
 from gateway.wire.sockets import REALTIME, Offer, read_offer
@@ -148,7 +148,7 @@ class Upgrade:
         own_keys = sockets.own_keys
         pool = board.pools.pool_for(call) if own_key is None else own_keys.pool_for(board.snapshot, call, own_key)
         if call.query and not pool.is_model_kept:
-            call = msgspec.structs.replace(call, query=replace_model(call.query, pool.model))
+            call = msgspec.structs.replace(call, query=with_model(call.query, pool.model))
         allowed = () if key is None else key.models
         return Job(call, pool, self._passed_headers(), b"", self._progress, b"", allowed)
 

@@ -18,7 +18,7 @@ from gateway.relay.board import Board
 from gateway.relay.job import Job, body_for, charged
 from gateway.relay.loop import Relay
 from gateway.relay.ports import Clock
-from gateway.wire.query import replace_model
+from gateway.wire.query import with_model
 
 End = Answer | GatewayError
 
@@ -89,7 +89,7 @@ class FallbackRelay:
             call = charged(call, pool, job.written)
         if call.query:
             name = model if pool.is_model_kept else pool.model
-            call = msgspec.structs.replace(call, query=replace_model(call.query, name))
+            call = msgspec.structs.replace(call, query=with_model(call.query, name))
         turn = msgspec.structs.replace(job, call=call, pool=pool, body=body, began=now)
         return _hurried(turn, max(patient_until - now, 0.0))
 

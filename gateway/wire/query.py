@@ -28,7 +28,7 @@ def has_flag(query: bytes, name: bytes) -> bool:
     return name in query and any(part == name + b"=true" for part in query.split(b"&"))
 
 
-def replace_model(query: bytes, new: ModelName) -> bytes:
+def with_model(query: bytes, new: ModelName) -> bytes:
     """`query` with `new` as each `model` it has; one without stays as it is."""
     if not _may_name_model(query):
         return query

@@ -89,6 +89,29 @@ async def test_an_urlencoded_form_is_checked(
     assert not [seen for seen in sandbox.log if seen.path == path]
 
 
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        pytest.param(URLENCODED["content-type"], b"a b" * 30_000, id="a text under curl's own type"),
+        pytest.param(URLENCODED["content-type"], b"=unnamed&\x00\xff", id="no names"),
+        pytest.param("multipart/form-data; boundary=X", b"--X\r\n\r\nno head and no end", id="half a form"),
+    ],
+)
+async def test_a_form_that_is_not_clear_passes_until_ids_and_models_have_owners(
+    aliased: Gateway, sandbox: Sandbox, content_type: str, body: bytes
+) -> None:
+    made = await aliased.client.post("/api/v1/keys", json={"name": "ann"})
+    headers = {"content-type": content_type, "x-provider": "openai"}
+
+    await aliased.client.post("/v1/vendors/own", content=body, headers=headers)
+
+    assert (last(sandbox).path, last(sandbox).body) == ("/v1/vendors/own", body)
+    keyed = headers | {"authorization": f"Bearer {made.json()['key']}"}
+    await until(lambda: bool(aliased.snapshot.keys), 2.0, "the key")
+    refused = await aliased.client.post("/v1/vendors/own", content=body, headers=keyed)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_multipart")
+
+
 async def test_ids_of_an_urlencoded_form_lead_to_their_account(
     aliased: Gateway, registry: Registry, sandbox: Sandbox
 ) -> None:

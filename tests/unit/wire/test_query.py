@@ -1,7 +1,7 @@
 import pytest
 
 from gateway.core.errors import InvalidCall
-from gateway.wire.query import first_of, has_flag, model_in, replace_model, without
+from gateway.wire.query import first_of, has_flag, model_in, with_model, without
 
 
 @pytest.mark.parametrize(
@@ -28,9 +28,9 @@ def test_two_models_are_refused(query):
 
 
 def test_a_replaced_model_leaves_all_else():
-    assert replace_model(b"m%6fdel=a&model=a&my_model=a", "b") == b"model=b&model=b&my_model=a"
-    assert replace_model(b"x=%20&model=a&y", "ft:b c") == b"x=%20&model=ft%3Ab+c&y"
-    assert replace_model(b"x=1", "b") == b"x=1"
+    assert with_model(b"m%6fdel=a&model=a&my_model=a", "b") == b"model=b&model=b&my_model=a"
+    assert with_model(b"x=%20&model=a&y", "ft:b c") == b"x=%20&model=ft%3Ab+c&y"
+    assert with_model(b"x=1", "b") == b"x=1"
 
 
 def test_a_flag_is_a_whole_parameter():
