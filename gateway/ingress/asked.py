@@ -11,6 +11,7 @@ from gateway.wire.paths import check_path, usual_path
 from gateway.wire.query import has_flag
 from gateway.wire.realtime import SOCKETS
 
+_CHAT = StreamKind.CHAT  # bound: Python 3.11 takes as long to find a member as to call a function
 OWN_METHODS = ("TRACE", "CONNECT")
 """Methods that speak to the server next to the caller: they go no further."""
 USUAL_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -62,7 +63,7 @@ def _check_spelling(method: str, path: str) -> None:
 
 def as_spoken(endpoint: Endpoint, headers: Mapping[bytes, bytes]) -> Endpoint:
     """The row in the form that its caller speaks: at paths that both APIs have, a header tells Anthropic's callers."""
-    if endpoint.stream is StreamKind.CHAT or endpoint.is_own or ANTHROPIC_VERSION not in headers:
+    if endpoint.stream is _CHAT or endpoint.is_own or ANTHROPIC_VERSION not in headers:
         return endpoint
     return endpoint if endpoint.schema is Schema.ANTHROPIC else as_anthropics(endpoint)
 

@@ -41,7 +41,11 @@ class Callers:
         """
         if snapshot is not self._snapshot:
             self._snapshot, self._known = snapshot, {}
-        value = next((headers[name] for name in KEY_HEADERS if name in headers), None)
+        value = None
+        for name in KEY_HEADERS:  # a generator costs as much again, and every call pays
+            if name in headers:
+                value = headers[name]
+                break
         key = None if value is None else self._known.get(value) or self._find(value, snapshot)
         if key is not None and (key.expires_at is None or clock.wall_now() < key.expires_at):
             return key

@@ -5,6 +5,7 @@ the call, find its pool, check it, relay it, send the answer.
 """
 
 import asyncio
+from collections.abc import Awaitable
 
 import msgspec
 
@@ -44,12 +45,15 @@ from gateway.wire.places import form_fields
 from gateway.wire.query import model_in, with_model
 from gateway.wire.references import Named, may_refer, references_of, texts_of
 
+_JSON_BODY = BodyKind.JSON  # bound: Python 3.11 takes as long to find a member as to call a function
+_OPENAI = Schema.OPENAI
+
 
 def data_plane(plane: DataPlane) -> DataPlaneApp:
     """The ASGI application of /v1, for `front.Front`."""
 
-    async def relay_endpoint(scope: Scope, receive: Receive, send: Send) -> None:
-        await Exchange(plane, scope, receive, send).run()
+    def relay_endpoint(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return Exchange(plane, scope, receive, send).run()
 
     return relay_endpoint
 
@@ -70,7 +74,7 @@ class Exchange:
         self._headers: dict[bytes, bytes] = dict(scope["headers"])
         self._path: str = scope["raw_path"].removeprefix(PREFIX).decode("latin-1")
         self._call_id = CallId(f"req_{plane.rng.getrandbits(128):032x}")
-        self._schema = Schema.OPENAI
+        self._schema = _OPENAI
         """Whose form the caller's errors have."""
         self._own_key: OwnKey | None = None
         """A provider's, that the caller brought."""
@@ -130,7 +134,7 @@ class Exchange:
             return self._own(endpoint, key)
         if endpoint.gives_secret and own_key is None:
             self._check_secrets(key)
-        if endpoint.body is not BodyKind.JSON and is_upload(endpoint, self._headers):
+        if endpoint.body is not _JSON_BODY and is_upload(endpoint, self._headers):
             return await self._upload(endpoint, key)
         body = await read_body(
             self._receive,
@@ -138,7 +142,7 @@ class Exchange:
             encoding=self._headers.get(b"content-encoding"),
             declared=self._headers.get(b"content-length"),
         )
-        if endpoint.body is BodyKind.JSON:
+        if endpoint.body is _JSON_BODY:
             if not body.startswith(b"{") and (job := await self._form(endpoint, key, body)) is not None:
                 return job
             envelope = read_envelope(body, endpoint)

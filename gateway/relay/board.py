@@ -38,6 +38,8 @@ from gateway.relay.ports import Announcer, Clock
 from gateway.relay.rests import ScopeStatus, health_of, park_of, status_of
 from gateway.relay.views import Views
 
+_OK = OutcomeKind.OK  # bound: Python 3.11 takes as long to find a member as to call a function
+
 
 class Board:
     """Snapshot + health + loads of this worker. One per process; the event loop's thread only."""
@@ -134,7 +136,7 @@ class Board:
     def observe(self, lease: Lease, outcome: Outcome, now: Instant) -> None:
         """Lets the scopes of the attempt's account feel what it came to."""
         member = lease.member
-        if outcome.kind is OutcomeKind.OK:
+        if outcome.kind is _OK:
             self.pools.learned.note_served(member)
             self.breakers.passed(lease, now)
             if self.healths.by_scope:

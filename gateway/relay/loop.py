@@ -40,6 +40,7 @@ from gateway.relay.view import View
 from gateway.relay.waiting import Ticket, Waiting
 from gateway.wire.envelope import prompt_prefix
 
+_CACHE_AFFINITY = SelectionStrategy.CACHE_AFFINITY  # bound: Python 3.11 takes long to find a member of an enum
 WAITABLE = (AllRateLimited, AllOverloaded)
 """Errors of calls that more patience would have saved."""
 
@@ -234,7 +235,7 @@ class Relay:
 
 def _affinity_of(job: Job) -> str | None:
     """What calls with the same prompt have in common, where the strategy asks for it."""
-    if job.pool.provider.settings.strategy is not SelectionStrategy.CACHE_AFFINITY:
+    if job.pool.provider.settings.strategy is not _CACHE_AFFINITY:
         return None
     return job.call.affinity or (prompt_prefix(job.body) if isinstance(job.body, bytes) else None)
 

@@ -11,6 +11,7 @@ from gateway.core.owed_usage import OwedUsage
 from gateway.relay.ports import Clock
 from gateway.telemetry.events import AttemptRecord, CallEnd, CallRecord
 
+_OK = OutcomeKind.OK  # bound: Python 3.11 takes as long to find a member as to call a function
 MAX_TRAIL = 20
 CLIENT_GONE = 499
 """nginx's status for a caller that hung up before the head."""
@@ -103,7 +104,7 @@ class Progress:
             if model and model != self.call.model:
                 record = msgspec.structs.replace(record, model=model)
             self._trail.append(record)
-        is_served = kind is OutcomeKind.OK
+        is_served = kind is _OK
         self._meter.attempt_finished(provider_id, model, kind, duration_s, is_served=is_served)
         if not is_served and self._meter.is_debug:
             self._meter.attempt_failed(self.call.id, provider_id, account_id, outcome, duration_s)

@@ -22,6 +22,7 @@ from gateway.telemetry.metrics import Metrics
 
 _log = get_logger()
 
+_BROKEN = CallEnd.BROKEN  # bound: Python 3.11 takes as long to find a member as to call a function
 USUAL = frozenset({OutcomeKind.RATE_LIMITED, OutcomeKind.OVERLOADED, OutcomeKind.NO_ACCESS_TO_MODEL})
 """Reasons to rest that belong to a day's work: `info`. Of the others an operator wants to know: `warning`."""
 
@@ -44,7 +45,7 @@ class Meters:
 
     def call_finished(self, record: CallRecord) -> None:
         self._metrics.call_finished(record)
-        if record.outcome is CallEnd.BROKEN or record.is_spliced:
+        if record.outcome is _BROKEN or record.is_spliced:
             _log.warning(
                 Event.STREAM_BROKEN,
                 call_id=record.call_id,

@@ -9,6 +9,7 @@ import re
 from gateway.core.outcome import OutcomeKind
 from gateway.telemetry.series import OTHER, Counter, Files, Histogram
 
+_OK = OutcomeKind.OK  # bound: Python 3.11 takes as long to find a member as to call a function
 MAX_PROVIDERS = 200
 """More of them share the family `other_provider_…`."""
 MAX_MODELS = 1_000
@@ -54,7 +55,7 @@ class ProviderSeries:
         labels = (label,)
         self._requests.inc(labels)
         self._duration.observe(duration_s, labels)
-        if kind is not OutcomeKind.OK and kind is not OutcomeKind.CANCELLED:
+        if kind is not _OK and kind is not OutcomeKind.CANCELLED:
             self._errors.inc((label, kind))
 
     def tokens_used(self, label: str, direction: str, count: int) -> None:

@@ -22,6 +22,10 @@ from gateway.wire.multipart import Form
 from gateway.wire.places import Place, form_fields, models_at
 from gateway.wire.refusals import kind_of, missing_model, two_models, wrong_type
 
+_NO_MODEL: Final = ModelUse.NONE  # bound: Python 3.11 takes as long to find a member as to call a function
+_NO_STREAM: Final = StreamKind.NONE
+_RESPONSES: Final = StreamKind.RESPONSES
+_EVENTS: Final = StreamKind.EVENTS
 _ESCAPED_LETTER: Final = re.compile(rb"\\u00")
 _PROMPT_MEMBER: Final = re.compile(rb'"(?:messages|prompt|input|instructions)"[ \t\n\r]*+:')
 _PREFIX_BYTES: Final = 1024
@@ -72,9 +76,9 @@ def read_envelope(body: bytes, endpoint: Endpoint) -> Envelope:
     options = fields.get("stream_options")
     return Envelope(
         fields=fields,
-        model=_read_model(fields.get("model"), is_known=endpoint.model is not ModelUse.NONE),
+        model=_read_model(fields.get("model"), is_known=endpoint.model is not _NO_MODEL),
         is_stream=_is_stream(fields, endpoint, is_stream=is_stream is True),
-        is_acting=endpoint.stream is StreamKind.RESPONSES and acts(fields),
+        is_acting=endpoint.stream is _RESPONSES and acts(fields),
         asks_usage=isinstance(options, dict) and options.get("include_usage") is True,
         affinity=_text(fields.get("prompt_cache_key")) or _text(fields.get("user")),
         estimated_tokens=_estimate(body, fields),
@@ -146,9 +150,9 @@ def peek_fields(body: bytes) -> dict[str, Any]:
 
 def _is_stream(fields: dict[str, Any], endpoint: Endpoint, *, is_stream: bool) -> bool:
     kind = endpoint.stream
-    if kind is StreamKind.NONE:
+    if kind is _NO_STREAM:
         return False
-    return is_stream or (kind is StreamKind.EVENTS and fields.get("stream_format") == "sse")
+    return is_stream or (kind is _EVENTS and fields.get("stream_format") == "sse")
 
 
 def prompt_prefix(body: bytes) -> str | None:

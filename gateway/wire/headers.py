@@ -13,8 +13,7 @@ here; so it is towards the client. What is held back, and why:
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from gateway.core.errors import InvalidCall
@@ -116,7 +115,7 @@ _SHARE_OF_TIMEOUT: Final = 0.8
 
 def request_headers(headers: _AnyHeaders) -> _Headers:
     """A caller's headers that go upstream."""
-    return _without_named(headers, [header for header in headers if _goes_upstream(header[0])])
+    return _without_named(headers, [header for header in headers if _goes_upstream[header[0]]])
 
 
 def answer_headers(headers: _AnyHeaders, *, is_passed_error: bool = False, is_body_new: bool = False) -> _Headers:
@@ -128,7 +127,7 @@ def answer_headers(headers: _AnyHeaders, *, is_passed_error: bool = False, is_bo
         goes = _goes_with_new_error if is_passed_error else _goes_with_new_body
     else:
         goes = _goes_to_client_with_error if is_passed_error else _goes_to_client
-    return _without_named(headers, [header for header in headers if goes(header[0])])
+    return _without_named(headers, [header for header in headers if goes[header[0]]])
 
 
 class AnswerHeaders(Protocol):
@@ -151,38 +150,42 @@ def own_key_answer_headers(
     )
 
 
-# The same names come in every request and every answer: a verdict is kept, for a bounded number of names.
+class _Verdicts(dict[bytes, bool]):
+    """Whether a header of that name passes. The same names come with every call: what was found is kept, of so many.
+
+    Measured, asking a function that keeps its results costs twice as much.
+    """
+
+    def __init__(self, passes: Callable[[bytes], bool]) -> None:
+        super().__init__()
+        self._passes = passes
+
+    def __missing__(self, name: bytes) -> bool:
+        if len(self) >= _NAMES_KEPT:
+            self.clear()
+        passes = self[name] = self._passes(name)
+        return passes
 
 
-@lru_cache(maxsize=_NAMES_KEPT)
-def _goes_upstream(name: bytes) -> bool:
+def _may_leave(name: bytes) -> bool:
     return name not in _NOT_UPSTREAM and not name.startswith(_NOT_UPSTREAM_PREFIXES)
 
 
-@lru_cache(maxsize=_NAMES_KEPT)
-def _goes_to_client(name: bytes) -> bool:
-    return name not in _DELAYS and _goes_to_client_with_error(name)
-
-
-@lru_cache(maxsize=_NAMES_KEPT)
-def _goes_to_client_with_error(name: bytes) -> bool:
+def _may_come(name: bytes) -> bool:
     return name not in _NOT_TO_CLIENT and not name.startswith(_NOT_TO_CLIENT_PREFIXES)
 
 
-@lru_cache(maxsize=_NAMES_KEPT)
-def _goes_with_new_body(name: bytes) -> bool:
-    return name not in _OF_BODY_AS_SENT and _goes_to_client(name)
-
-
-@lru_cache(maxsize=_NAMES_KEPT)
-def _goes_with_new_error(name: bytes) -> bool:
-    return name not in _OF_BODY_AS_SENT and _goes_to_client_with_error(name)
+_goes_upstream = _Verdicts(_may_leave)
+_goes_to_client_with_error = _Verdicts(_may_come)
+_goes_to_client = _Verdicts(lambda name: name not in _DELAYS and _may_come(name))
+_goes_with_new_error = _Verdicts(lambda name: name not in _OF_BODY_AS_SENT and _may_come(name))
+_goes_with_new_body = _Verdicts(lambda name: name not in _OF_BODY_AS_SENT | _DELAYS and _may_come(name))
 
 
 def client_timeout_s(headers: Mapping[bytes, bytes]) -> float | None:
     """How long the caller's SDK waits, as it tells itself; None when it tells nothing readable. The shortest counts."""
     told = [_seconds(headers[name]) for name in _CLIENT_TIMEOUTS if name in headers]
-    return min((seconds for seconds in told if seconds), default=None)
+    return min((seconds for seconds in told if seconds), default=None) if told else None
 
 
 def max_wait_s(headers: Mapping[bytes, bytes], default_s: float, ceiling_s: float) -> float:

@@ -83,6 +83,7 @@ CHECKPOINT: Final = "fine_tuned_model_checkpoint"
 _NAMES: Final = frozenset({*MEMBERS, "model", ENCRYPTED})
 NAMED_ONCE: Final = Keys({*_NAMES, "id", "type", "purpose"})
 """And what says which kind of object an id is of, or a file is to be."""
+_CHAT: Final = StreamKind.CHAT  # bound: Python 3.11 takes as long to find a member as to call a function
 _NESTED: Final = (dict, list)
 _ESCAPE: Final = b"\\u00"
 _ESCAPED_LETTER: Final = re.compile(rb"\\u00[4-7]")
@@ -111,7 +112,7 @@ class Named(NamedTuple):
 def may_refer(call: Call, fields: Mapping[str, Any], body: bytes) -> bool:
     """Whether a call may name an object, or its answer make one known. False for nearly all chats, and cheap."""
     endpoint = call.endpoint
-    if endpoint.stream is StreamKind.CHAT:
+    if endpoint.stream is _CHAT:
         if _chat_may_refer(fields):
             return True
     elif not endpoint.is_stateless:

@@ -123,6 +123,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """Of the two together the upstream says that they are not allowed together, whatever they are: that is its word."""
 
 
+_OFF: Final = Validation.OFF  # bound: Python 3.11 takes as long to find a member as to call a function
+_RANGES: Final = Validation.RANGES
 _ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 _ROLES_WITHOUT_CONTENT: Final = frozenset({"assistant", "function"})
 """They may call tools, refuse or speak instead."""
@@ -215,7 +217,7 @@ RULES: Final[dict[str, Rules]] = {
 def check(fields: Mapping[str, Any], endpoint: Endpoint, level: Validation) -> None:
     """Raises `InvalidCall` with `param` for the first field that breaks a rule; endpoints without a row pass."""
     rules = RULES.get(endpoint.name)
-    if rules is None or level is Validation.OFF:
+    if rules is None or level is _OFF:
         return
     for param in rules.required:
         if fields.get(param) is None:
@@ -227,7 +229,7 @@ def check(fields: Mapping[str, Any], endpoint: Endpoint, level: Validation) -> N
     for param, value in fields.items():
         if value is not None and (rule := params.get(param)) is not None and (apart is None or param not in apart):
             rule.check(param, value, level)
-    if level is Validation.RANGES:
+    if level is _RANGES:
         for param, other in rules.needs:
             if fields.get(param) is not None and not fields.get(other):
                 raise needs(param, other)
