@@ -19,6 +19,7 @@ import msgspec
 from gateway.core.hearsay import Hearsay
 from gateway.core.hints import DIMENSIONS, Quota, RateLimits
 from gateway.core.ids import Instant
+from gateway.core.lately import Lately
 from gateway.core.level import SLIDING, Level
 from gateway.core.outcome import Scope, ScopeKind
 from gateway.core.pace import Pace
@@ -70,8 +71,8 @@ class Headroom:
     """All that is known of a scope's limits, and what this process has sent on it. Unknown = everything fits."""
 
     __slots__ = (
-        "_answers", "_charged", "_freed", "_heard", "_hearsay", "_levels", "_names", "_near", "_order", "_others",
-        "_own_name", "_pace", "_place", "_produced", "_quiet_until", "_refusals", "_refused", "_refused_at",
+        "_answers", "_charged", "_freed", "_heard", "_hearsay", "_lately", "_levels", "_names", "_near", "_order",
+        "_others", "_own_name", "_pace", "_place", "_produced", "_quiet_until", "_refusals", "_refused", "_refused_at",
         "_requests", "_strangers", "_tokens", "_told", "_told_at", "is_awaited", "learn_from", "offset", "scope",
         "token_limit", "used_at", "wanted_at",
     )  # fmt: skip
@@ -111,6 +112,8 @@ class Headroom:
         self._freed = False
         """One of them is a sliding window."""
         self._pace: Pace | None = None
+        self._lately: Lately | None = None
+        """None until something was refused that no header told of."""
         self._requests = 0
         self._tokens = 0
         self._order = 0
@@ -154,6 +157,8 @@ class Headroom:
             level.take(tokens if is_tokens else 1, now)
         if self._pace is not None:
             self._pace.take(now)
+            if self._lately is not None:
+                self._lately.note(now, self._admitted)
         freed = tuple([level.freed for level, _ in self._levels]) if self._freed else ()
         return Sent(now, self._requests, self._tokens, freed, self._produced, tokens)
 
@@ -242,10 +247,18 @@ class Headroom:
         if self._pace is None:
             self._pace = Pace(sent.at, self._hearsay)
         self._pace.refuse(now, sent.at, fits_in_s)
+        self._refused = self._refused.plus(Totals(1, sent.charged))
+        if self._lately is None:
+            self._lately = Lately(now, self._admitted)
 
-    def sent_lately(self, now: Instant, within_s: float) -> int:
-        """Calls of the last so many seconds, of those that the pace remembers."""
-        return 0 if self._pace is None else self._pace.windows.sent_since(now - within_s)
+    @property
+    def _admitted(self) -> int:
+        """Calls, by all processes that are known here."""
+        return self._requests - self._refused.requests
+
+    def sent_lately(self, now: Instant) -> int | None:
+        """Calls of the last minute that were not refused; None: nobody knows."""
+        return None if self._lately is None else self._lately.count(now, self._admitted)
 
     def forget_strangers(self) -> None:
         """Whoever seemed to use the scope as well: they are known now."""
@@ -254,6 +267,7 @@ class Headroom:
     def forget(self) -> None:
         """Nothing is known of its limits any more."""
         self._names, self._levels, self._charged, self._pace, self._freed = {}, (), (), None, False
+        self._lately = None
         self._order, self._refusals = self._requests, 0
         self.learn_from, self.token_limit = Instant(float("-inf")), float("inf")
 
@@ -296,6 +310,8 @@ class Headroom:
         self._tokens += more.tokens
         self._produced += more.produced
         self._heard = self._heard.plus(more)
+        if before is None and self._lately is not None:  # what it sent before nobody knows
+            self._lately = Lately(now, self._admitted)
         sharers = self.sharers(now)
         for level, is_tokens in self._levels:
             self._divide(level, sharers, now)

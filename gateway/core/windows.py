@@ -169,10 +169,6 @@ class Windows:
         if self._own:
             self._own[-1].admit(sent_at)
 
-    def sent_since(self, moment: float) -> int:
-        """Calls that were sent since then and not refused."""
-        return sum(sent >= moment for sent in self._sent)
-
     def note(self, sent_at: Instant) -> None:
         """A call that was sent before anything was noted here came through."""
         self._admitted += 1

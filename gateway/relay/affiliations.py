@@ -24,8 +24,6 @@ MOST, LITTLE = 0.6, 0.3
 """So much of what they sent was used up of this account's limit: it is shared; so little: it is not."""
 FEW = 0.4
 """Who is refused with so little of the limit sent is not alone on it."""
-RECENT_S = 60.0
-"""Limits that messages name are per minute."""
 FEWER = 0.8
 """An account that was refused with so much less of its limit sent is not alone on it."""
 
@@ -167,10 +165,17 @@ class Watch:
             if share >= MOST or (share <= LITTLE and is_sure):  # where windows begin is a guess: they part nobody
                 self._vote(organization, speaks_for=share >= MOST)
 
-    def refused(self, limit: int | None, sent_lately: int) -> None:
-        """A rate limit of so many calls a minute refused a call, and no header told of it."""
+    def refused(self, limit: int | None, sent_lately: int | None) -> None:
+        """A rate limit of so many calls a minute refused a call, and no header told of it. `sent_lately`: in the last
+        minute, this one not; None: nobody knows.
+        """
         organization = self.organization
-        if limit is None or organization is None or self._affiliations.organizations.is_shared(organization):
+        if (
+            limit is None
+            or sent_lately is None
+            or organization is None
+            or self._affiliations.organizations.is_shared(organization)
+        ):
             return
         self._vote(organization, speaks_for=sent_lately < FEWER * limit)
 

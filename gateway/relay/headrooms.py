@@ -17,7 +17,6 @@ from gateway.core.outcome import LimitSpan, Outcome, Scope, ScopeKind
 from gateway.core.snapshot import Account
 from gateway.core.uses import Use
 from gateway.providers.base import Headers
-from gateway.relay.affiliations import RECENT_S
 from gateway.relay.headroom_views import seen_scope
 from gateway.relay.lease import Lease
 from gateway.relay.ports import Clock
@@ -180,7 +179,7 @@ def note_refusal(lease: Lease, outcome: Outcome, now: Instant) -> None:
     if watch is not None and outcome.organization is not None:
         watch.name(outcome.organization)
         if not lease.is_told and outcome.span is LimitSpan.MINUTE:
-            watch.refused(outcome.limit, lease.member.headrooms[0].sent_lately(now, RECENT_S))
+            watch.refused(outcome.limit, lease.member.headrooms[0].sent_lately(now))
     for headroom, sent in zip(lease.member.headrooms, lease.sent, strict=True):
         if not lease.is_told or headroom.wait_s(lease.tokens, now) <= 0:
             headroom.refuse(now, sent, outcome.retry_after_s)

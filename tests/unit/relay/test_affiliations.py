@@ -1,5 +1,7 @@
 """What a board makes of the organisations that answers name."""
 
+import pytest
+
 from gateway.core.cooldown import Phase
 from gateway.core.organizations import Membership
 from gateway.core.outcome import Outcome, OutcomeKind
@@ -115,3 +117,39 @@ def test_a_message_of_a_limit_names_the_organisation_too():
         kit.observe(name, Outcome(OutcomeKind.RATE_LIMITED, 429, retry_after_s=0.1, organization="org-a"))
 
     assert set(kit.board.pools.affiliations.organizations.names.values()) == {"org-a"}
+
+
+# -- limits that refusals alone tell of --------------------------------------------------------------------------
+
+
+def minutes_of(limit, *, is_shared, minutes):
+    """Two accounts send what they may in each minute, evenly, and a little more. No header tells anything."""
+    kit = RelayKit("a", "b")
+    each = limit // 2 if is_shared else limit
+    refusal = Outcome(OutcomeKind.RATE_LIMITED, 429, retry_after_s=0.01, limit=limit, organization="org-a")
+    for _ in range(minutes):
+        for _ in range(each):
+            kit.clock.move(60.0 / each)
+            for name in "ab":
+                lease = kit.take(name)
+                note_head(lease, 200, (), kit.clock)
+                kit.board.observe(lease, Outcome(OutcomeKind.OK, 200), kit.clock.now())
+                lease.release()
+        for name in "ab":
+            kit.observe(name, refusal)
+    kit.clock.move(1.0)
+    return kit
+
+
+@pytest.mark.parametrize("limit", [40, 400, 3000])
+def test_accounts_that_used_their_limits_before_they_were_refused_share_nothing(limit):
+    assert holders(minutes_of(limit, is_shared=False, minutes=5)) == {"a", "b"}
+
+
+@pytest.mark.parametrize("limit", [40, 400, 3000])
+def test_accounts_that_are_refused_with_half_of_the_limit_sent_share_it(limit):
+    assert holders(minutes_of(limit, is_shared=True, minutes=5)) == {"organization:openai:org-a"}
+
+
+def test_who_was_not_watched_for_a_minute_says_nothing():
+    assert holders(minutes_of(400, is_shared=True, minutes=1)) == {"a", "b"}
