@@ -104,7 +104,7 @@ class BatchLines:
         if model is not None:
             self._models.setdefault(model)
         if whole is not None:
-            NAMED_ONCE.check(line, whole)
+            NAMED_ONCE.check(line)
         fields = whole.get("body") if isinstance(whole, dict) else None
         for reference in read_references(fields) if isinstance(fields, dict) else ():
             param = f"file[{self.lines - 1}].{reference.param}"

@@ -81,7 +81,7 @@ FINE_TUNED: Final = "ft:"
 CHECKPOINT: Final = "fine_tuned_model_checkpoint"
 
 _NAMES: Final = frozenset({*MEMBERS, "model", ENCRYPTED})
-NAMED_ONCE: Final = Keys({*_NAMES, "id", "type", "purpose"})
+NAMED_ONCE: Final = Keys({*_NAMES, "id", "type", "purpose"}, OPAQUE_MEMBERS)
 """And what says which kind of object an id is of, or a file is to be."""
 _CHAT: Final = StreamKind.CHAT  # bound: Python 3.11 takes as long to find a member as to call a function
 _NESTED: Final = (dict, list)
@@ -130,7 +130,7 @@ def references_of(
     """
     endpoint, query = call.endpoint, call.query
     if body:
-        NAMED_ONCE.check(body, fields)
+        NAMED_ONCE.check(body)
     if endpoint.schema is Schema.ANTHROPIC:
         path, models = path_reference(endpoint, call.path), read_batch_models(fields)
         return Named(path, read_message_references(fields), keeps_chats=False, models=models)
@@ -191,7 +191,7 @@ def _read_inside(field: str, text: bytes) -> list[Reference]:
     if not begins_as_json(text):
         return []
     fields = peek_fields(text)
-    NAMED_ONCE.check(text, fields)
+    NAMED_ONCE.check(text)
     return read_references({field: fields[""]} if fields.keys() == {""} else fields)
 
 
