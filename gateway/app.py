@@ -106,29 +106,11 @@ class Service:
         self.engine = make_engine(context.dsn.reveal(), settings.database.pool_size)
         sender = f"{os.getpid()}-{self.rng.getrandbits(48):012x}"
         self.parks = ParkTable(self.engine)
-        self.announcer = PgAnnouncer(
-            PgChannel(context.listen_dsn.reveal(), HEALTH_CHANNEL),
-            self.parks,
-            sender=sender,
-            sleep=clock.sleep,
-        )
+        channel = PgChannel(context.listen_dsn.reveal(), HEALTH_CHANNEL)
+        self.announcer = PgAnnouncer(channel, self.parks, sender=sender, sleep=clock.sleep)
         self.board = Board(clock=clock, rng=self.rng, kinds=KINDS, announcer=self.announcer)
         self.park_upkeep = ParkUpkeep(table=self.parks, board=self.board)
-        self.upstream = Engines()
-        self.credentials = Credentials(
-            upstream=self.upstream, store=TokenTable(self.engine, self.cipher), kinds=KINDS, clock=clock
-        )
-        self.asking = Asking(upstream=self.upstream, kinds=KINDS, credentials=self.credentials, rng=self.rng)
-        self.checks = Checks(asking=self.asking, clock=clock)
-        self.catalog = ModelCatalog(checks=self.checks)
-        self.catalog_upkeep = CatalogUpkeep(catalog=self.catalog, snapshot=lambda: self.board.snapshot)
-        self.waiting = Waiting(clock=clock, max_calls=settings.waiting.max_calls, max_bytes=settings.waiting.max_bytes)
-        self.board.headrooms.process = sender
-        self.board.on_change = self.waiting.ring_heads
-        self.board.on_cooled = self.meters.cooled
-        self.board.on_recovered = self.meters.recovered
-        self.board.pools.on_organization = self._note_organization
-        self.board.breakers.on_news = self.meters.breaker_changed
+        self._connect_upstreams()
         self.gate = Gate()
         self.watcher = RegistryWatcher(
             self.engine,
@@ -139,20 +121,43 @@ class Service:
             default_provider=ProviderId(settings.default_provider) if settings.default_provider else None,
         )
         self.listener = Listener(context.listen_dsn.reveal(), self._hear, sender=sender, sleep=clock.sleep)
+        self._connect_calls(sender)
+        self._connect_ids()
+        self.background = Background(clock)
+
+    def _connect_upstreams(self) -> None:
+        """What asks upstreams beside the calls."""
+        self.upstream = Engines()
+        self.credentials = Credentials(
+            upstream=self.upstream, store=TokenTable(self.engine, self.cipher), kinds=KINDS, clock=self.clock
+        )
+        self.asking = Asking(upstream=self.upstream, kinds=KINDS, credentials=self.credentials, rng=self.rng)
+        self.checks = Checks(asking=self.asking, clock=self.clock)
+        self.catalog = ModelCatalog(checks=self.checks)
+        self.catalog_upkeep = CatalogUpkeep(catalog=self.catalog, snapshot=lambda: self.board.snapshot)
+
+    def _connect_calls(self, sender: str) -> None:
+        """What takes calls, and whom the board tells."""
+        settings = self.settings.waiting
+        self.waiting = Waiting(clock=self.clock, max_calls=settings.max_calls, max_bytes=settings.max_bytes)
+        self.board.headrooms.process = sender
+        self.board.on_change = self.waiting.ring_heads
+        self.board.on_cooled = self.meters.cooled
+        self.board.on_recovered = self.meters.recovered
+        self.board.pools.on_organization = self._note_organization
+        self.board.breakers.on_news = self.meters.breaker_changed
         self.ways = Ways(
             board=self.board,
             waiting=self.waiting,
             credentials=self.credentials,
             upstream=self.upstream,
-            sockets=WebSocketEngine(max_bytes=settings.realtime.max_message_bytes),
+            sockets=WebSocketEngine(max_bytes=self.settings.realtime.max_message_bytes),
             kinds=KINDS,
-            clock=clock,
+            clock=self.clock,
             rng=self.rng,
-            takes_own_keys=settings.byok,
+            takes_own_keys=self.settings.byok,
         )
         self.ways.blast.on_lifted = self.meters.parks_lifted
-        self._connect_ids()
-        self.background = Background(clock)
 
     def _connect_ids(self) -> None:
         """What knows where stateful objects live."""
