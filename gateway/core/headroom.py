@@ -16,11 +16,12 @@ from typing import NamedTuple
 
 import msgspec
 
+from gateway.core.freeing import SLIDING
 from gateway.core.hearsay import Hearsay
 from gateway.core.hints import DIMENSIONS, Quota, RateLimits
 from gateway.core.ids import Instant
 from gateway.core.lately import Lately
-from gateway.core.level import SLIDING, Level
+from gateway.core.level import Level
 from gateway.core.outcome import Scope, ScopeKind
 from gateway.core.pace import Pace
 from gateway.core.strangers import Strangers

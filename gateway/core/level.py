@@ -12,12 +12,13 @@ Mutable, as it changes with every call; time comes in as `now`.
 """
 
 from collections import deque
-from enum import IntEnum
 
+from gateway.core.freeing import BUCKET, FIXED, KINDS, SLIDING
 from gateway.core.hints import Quota
 from gateway.core.ids import Instant
 from gateway.core.shares import HEARD_S, SOON, Fill, Shares, Window
 from gateway.core.uses import Reading
+from gateway.core.window_end import WindowEnd
 
 GUARD_S = 0.01
 """We know when a call was sent, not when it was admitted: what a window frees is used so much later."""
@@ -44,28 +45,12 @@ SLOTS = 256
 """A sliding window remembers what was sent in so many slots of its period."""
 
 
-class Freeing(IntEnum):
-    """How a limit frees again; the first of equals is believed."""
-
-    BUCKET = 0
-    """All the time."""
-    SLIDING = 1
-    """What was taken, one period after it was taken."""
-    FIXED = 2
-    """All at once, at the end of a window that the first call after the last one's end opens."""
-
-
-_KINDS = tuple(Freeing)
-BUCKET, SLIDING, FIXED = _KINDS  # Python 3.11 takes as long to find `Freeing.BUCKET` as to call a function
-
-
 class Level:
     """Starts unknown: `limit` is that of the first answer."""
 
     __slots__ = (
-        "_at", "_began", "_burst", "_burst_at", "_end", "_guard_s", "_high", "_is_guess", "_is_heard", "_log",
-        "_longest_s", "_low", "_misses", "_opened", "_own", "_period_s", "_reading", "_told_at", "freed", "kind",
-        "left", "limit", "rate", "shares",
+        "_at", "_began", "_burst", "_burst_at", "_guard_s", "_high", "_log", "_low", "_misses", "_opened", "_own",
+        "_period_s", "_reading", "_told_at", "_window", "freed", "kind", "left", "limit", "rate", "shares",
     )  # fmt: skip
 
     def __init__(self, limit: float, now: Instant) -> None:
@@ -100,19 +85,15 @@ class Level:
     def _forget_pace(self) -> None:
         self._low, self._high = 0.0, float("inf")
         self._misses = [0.0, 0.0, 0.0]
-        self._period_s = self._longest_s = 0.0
-        self._end = float("-inf")
-        self._is_guess = False
-        """No answer told of `_end` yet."""
-        self._is_heard = False
-        """The window was opened by another process: its end is about right."""
+        self._period_s = 0.0
+        self._window = WindowEnd()
         self.kind = BUCKET
         self.rate = 0.0
         """Units a second over a long time; 0.0 = unknown."""
 
     def _rate(self) -> float:
         if self.kind is not BUCKET:
-            period_s = self._period_s if self.kind is SLIDING else self._longest_s
+            period_s = self._period_s if self.kind is SLIDING else self._window.longest_s
             return self.limit / period_s if period_s else 0.0
         if self._high == INFINITE:
             return 0.0
@@ -129,7 +110,7 @@ class Level:
         if self.kind is SLIDING:
             self._expire(now)
             return self.left
-        return self.limit if now >= self._end + self._guard_s - SOONEST_S else self.left
+        return self.limit if now >= self._window.at + self._guard_s - SOONEST_S else self.left
 
     @property
     def told_at(self) -> float:
@@ -139,8 +120,10 @@ class Level:
     def take(self, amount: float, now: Instant) -> None:
         """So much is sent now."""
         left = self.level(now) - amount
-        if self.kind is FIXED and now >= self._end + self._guard_s - SOONEST_S:
+        if self.kind is FIXED and now >= self._window.at + self._guard_s - SOONEST_S:
             self._open(now)
+            if self._window.is_tried:
+                left = 0.0
         self._opened += amount
         if self.shares is not None:
             self.shares.take(amount, self._fill(now), now)
@@ -150,11 +133,11 @@ class Level:
         if self._misses[SLIDING] <= self._misses[BUCKET] + 1:
             self._remember(amount, now)
 
-    def _open(self, now: float) -> None:
+    def _open(self, now: float, *, is_heard: bool = False) -> None:
         """A fixed window begins."""
         self.left = self.limit
-        self._began, self._end, self._opened = now, now + self._longest_s, 0.0
-        self._is_guess, self._is_heard = True, False
+        self._began, self._opened = now, 0.0
+        self._window.open(now, used_at=self._at, is_heard=is_heard)
         if self.shares is not None:
             self.shares.open_window()
 
@@ -182,14 +165,20 @@ class Level:
         self._guard(is_success=is_success)
         if sent_at < self._began:
             return
-        if reset_s >= SHORTEST_RESET_S and quota.remaining < self.limit:
+        is_too_soon = self.kind is FIXED and not is_success and self._window.refuse(sent_at)
+        if reset_s >= SHORTEST_RESET_S and quota.remaining < self.limit and not is_too_soon:
             self._judge(self.limit - quota.remaining, reset_s, sent_at, is_success=is_success, off_s=quota.slack_s)
-        self._longest_s = max(self._longest_s, reset_s)
-        self._end = max(self._end, sent_at + min(reset_s, SHORTEST_RESET_S))
+        self._window.longest_s = max(self._window.longest_s, reset_s)
+        self._window.at = max(self._window.at, sent_at + min(reset_s, SHORTEST_RESET_S))
         self.rate = self._rate()
         given_back = self.freed - freed if self.kind is SLIDING else 0.0
         before = self.left + self.rate * max(0.0, sent_at - self._at)
         self.left = min(self.limit, max(quota.remaining - since + given_back, -self.limit))
+        self._cut(before, since, sent_at)
+        self._at = self._told_at = sent_at
+
+    def _cut(self, before: float, since: float, sent_at: Instant) -> None:
+        """What an answer tells is left is less by all that it cannot know. `before`: the level that was believed in."""
         if self.kind is BUCKET:
             sent = self._opened - since
             if sent_at - self._burst_at >= BURST_S:
@@ -199,9 +188,10 @@ class Level:
         elif self.kind is SLIDING:
             # What the upstream had freed already, and we within self._guard_s after, would count twice.
             self.left = min(self.left, self._unused)
+        elif self._window.is_found:
+            self._began, self._opened = sent_at, self.limit - self.left
         elif self._began > float("-inf"):
             self.left = min(self.left, self.limit - self._opened)
-        self._at = self._told_at = sent_at
 
     def _guard(self, *, is_success: bool) -> None:
         if is_success:
@@ -218,7 +208,7 @@ class Level:
         if missing <= 0:
             return 0.0
         if self.kind is FIXED:
-            return max(0.0, self._end + self._guard_s - now)
+            return max(0.0, self._window.at + self._guard_s - now)
         if self.kind is SLIDING:
             return self._slid(missing, now)
         rate = self.rate
@@ -231,7 +221,7 @@ class Level:
         """How long a window holds what was taken; 0.0 for a bucket."""
         if self.kind is BUCKET:
             return 0.0
-        return self._period_s if self.kind is SLIDING else self._longest_s
+        return self._period_s if self.kind is SLIDING else self._window.longest_s
 
     def is_near(self, roomy: float) -> bool:
         """Less than that share is left, of all or of this process' part."""
@@ -257,9 +247,8 @@ class Level:
         if not amount:
             return
         at = now - min(age_s, HEARD_S)
-        if self.kind is FIXED and at >= self._end + self._guard_s:
-            self._open(at)
-            self._is_heard = True
+        if self.kind is FIXED and at >= self._window.at + self._guard_s:
+            self._open(at, is_heard=True)
         level = self.level(now)
         # A bucket from which others take is never below zero: what they took was there.
         lowest = min(level, 0.0) if self.kind is BUCKET else -self.limit
@@ -277,18 +266,18 @@ class Level:
         """What an answer told another process: how the limit frees is learned from it as from an own one."""
         at = Instant(now - reading.age_s)
         if self.kind is FIXED:
-            if at >= self._end + self._guard_s:
+            if at >= self._window.at + self._guard_s:
                 self._open(at)
             if at >= self._began:
                 self.left = min(self.left, reading.remaining)
         if reading.reset_s >= SHORTEST_RESET_S and reading.remaining < self.limit and at >= self._began:
             used = self.limit - reading.remaining
             self._judge(used, reading.reset_s, at, is_success=reading.is_success, late_s=LATE_S, off_s=reading.slack_s)
-            self._longest_s = max(self._longest_s, reading.reset_s)
+            self._window.longest_s = max(self._window.longest_s, reading.reset_s)
             self.rate = self._rate()
 
     def cap(self, left: float, now: Instant) -> None:
-        if left < self.level(now) and (self.kind is not FIXED or now < self._end):
+        if left < self.level(now) and (self.kind is not FIXED or now < self._window.at):
             self.left, self._at, self._told_at = left, max(self._at, now), now
 
     def leave(self, process: str) -> None:
@@ -320,13 +309,13 @@ class Level:
     def _wait_for_part_of_fixed_s(
         self, needed: float, left: float, shares: Shares, now: Instant, soon_s: float
     ) -> float:
-        over_s = max(0.0, self._end + self._guard_s - now)
+        over_s = max(0.0, self._window.at + self._guard_s - now)
         is_over = over_s <= SOONEST_S
         if is_over:
             shares.open_window()
-        shares.expire(now - self._longest_s)
+        shares.expire(now - self._window.longest_s)
         own = (0.0 if is_over else self._opened) + needed - 1e-9
-        to_come = 1.0 if is_over or not self._longest_s else over_s / self._longest_s
+        to_come = 1.0 if is_over or not self._window.longest_s else over_s / self._window.longest_s
         if left >= 0 and shares.fits_in_window(own, Window(self.limit, left, to_come)):
             return 0.0
         return soon_s if is_over else over_s if left < 0 else min(over_s, soon_s)
@@ -373,27 +362,25 @@ class Level:
         self, used: float, reset_s: float, at: Instant, *, is_success: bool, late_s: float = 0.0, off_s: float = 0.0
     ) -> None:
         """Which ways of freeing this answer fits. `off_s`: `reset_s` may be off by so much."""
-        slack_s = 0.001 + reset_s * RESET_SLACK + off_s
+        window = self._window
+        whole_s = window.slack_s(reset_s, off_s)
+        slack_s = 0.001 + reset_s * RESET_SLACK + whole_s
         low, high = (used - 1) / (reset_s + slack_s), used / max(reset_s - slack_s, SHORTEST_RESET_S / 2)
-        tolerance_s = TOLERANCE_S + TOLERANCE * reset_s + late_s + off_s
-        is_same_end = abs(at + reset_s - self._end) <= tolerance_s
+        tolerance_s = TOLERANCE_S + TOLERANCE * reset_s + late_s
+        is_same_end = window.is_told_by(at + reset_s, tolerance_s + whole_s)
         fits = (
             low <= self._high and high >= self._low,
-            not is_success or not self._period_s or abs(reset_s - self._period_s) <= tolerance_s,
-            self._is_heard or at >= self._end - tolerance_s or is_same_end,
+            not is_success or not self._period_s or abs(reset_s - self._period_s) <= tolerance_s + off_s,
+            window.is_heard or at >= window.at - tolerance_s - whole_s or is_same_end,
         )
         self._low, self._high = (max(low, self._low), min(high, self._high)) if fits[0] else (low, high)
         if not fits[1] or not self._period_s:
             self._period_s = reset_s
         elif is_success and self.kind is SLIDING:
             self._period_s = max(self._period_s, reset_s)  # a refusal's, where that came first, is shorter
-        if self._is_guess or self._is_heard or not is_same_end:
-            self._end, self._is_guess, self._is_heard = at + reset_s, False, late_s > 0
-        elif not late_s:
-            # It was admitted a little after it was sent, so the window ends a little later: who knows best says latest.
-            self._end = max(self._end, at + reset_s)
+        window.tell(at, reset_s, is_same=is_same_end, is_heard=late_s > 0)
         if any(fits) and not all(fits):
             self._misses = [miss + (not is_fit) for miss, is_fit in zip(self._misses, fits, strict=True)]
             if max(self._misses) > MOST_MISSES:
                 self._misses = [miss / 2 for miss in self._misses]
-            self.kind = min(_KINDS, key=self._misses.__getitem__)
+            self.kind = min(KINDS, key=self._misses.__getitem__)

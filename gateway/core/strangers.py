@@ -4,8 +4,9 @@ Rules of this file: only refusals raise the suspicion; what was used up beyond o
 neither full nor unknown, tells how many there are. When no more is missing there are none.
 """
 
+from gateway.core.freeing import Freeing
 from gateway.core.ids import Instant
-from gateway.core.level import Freeing, Level
+from gateway.core.level import Level
 
 ENOUGH_CALLS = 8
 """Own calls that came through before something is made of them…"""

@@ -11,10 +11,11 @@ from math import exp
 
 import msgspec
 
+from gateway.core.freeing import Freeing
 from gateway.core.headroom import Headroom, Sent
 from gateway.core.hints import Quota
 from gateway.core.ids import AccountId
-from gateway.core.level import TOLERANCE, TOLERANCE_S, Freeing
+from gateway.core.level import TOLERANCE, TOLERANCE_S
 from gateway.core.organizations import Organization, Organizations
 from gateway.core.snapshot import Account, Snapshot
 

@@ -1,5 +1,7 @@
 """The bars of goodput, on the real board in front of limits as real upstreams keep them: see `world`."""
 
+import math
+
 import pytest
 
 from gateway.sandbox.config import Algorithm, LimitRule
@@ -38,6 +40,29 @@ def test_overload_is_served_to_the_limit_and_wastes_nothing(algorithm, seed):
 def test_windows_of_the_clock_are_used_to_their_limits(load, seed):
     world = World(rules(Algorithm.FIXED, is_by_clock=True), seed=seed)
     result = world.run(rate=load * 8 * EACH, capacity=8 * EACH, seconds=150)
+
+    assert result.served >= 0.99 * min(result.offered, result.capacity)
+    assert result.waste <= MOST_WASTE
+    assert result.refused == 0 or load >= 1
+
+
+@pytest.mark.parametrize("load", [0.9, 1.0, 1.5])
+@pytest.mark.parametrize("whole", [math.ceil, round, math.floor])
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+def test_resets_in_whole_seconds_are_enough(algorithm, whole, load):
+    world = World(rules(algorithm, requests=50, period_s=20.0), accounts=4, whole=whole)
+    result = world.run(rate=load * 10, capacity=10, seconds=300, warm_up_s=40)
+
+    assert result.served >= 0.99 * min(result.offered, result.capacity)
+    assert result.waste <= MOST_WASTE
+    assert result.refused == 0 or load >= 1
+
+
+@pytest.mark.parametrize("load", [0.9, 1.5])
+@pytest.mark.parametrize("whole", [math.ceil, round, math.floor])
+def test_windows_of_the_clock_may_tell_of_their_ends_in_whole_seconds(whole, load):
+    world = World(rules(Algorithm.FIXED, requests=50, period_s=20.0, is_by_clock=True), accounts=4, whole=whole)
+    result = world.run(rate=load * 10, capacity=10, seconds=300, warm_up_s=40)
 
     assert result.served >= 0.99 * min(result.offered, result.capacity)
     assert result.waste <= MOST_WASTE

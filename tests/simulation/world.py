@@ -28,7 +28,7 @@ from gateway.relay.lease import Lease
 from gateway.relay.picking import pick, refill_of
 from gateway.relay.pool import resting_of
 from gateway.sandbox.config import KeyConfig, LimitRule
-from gateway.sandbox.limits import Limits, Refusal, rate_headers
+from gateway.sandbox.limits import Limits, Reading, Refusal, rate_headers
 from gateway.wire.endpoints import find
 from tests.fakes.clock import FakeClock
 from tests.fakes.relay_kit import account, snapshot_of
@@ -173,10 +173,11 @@ class World:
         self, rules: tuple[LimitRule, ...], *, accounts: int = 8, orgs: int | None = None, grouped: bool = True,
         processes: int = 1, tells: bool = True, delays_to_s: float | None = 0.001, latency_s: float = 0.3,
         seed: int = 1, late_share: float = 0.0, names_organizations: bool = False, one_name: str | None = None,
-        favoured: int = 1, transit_s: float = 0.004,
+        favoured: int = 1, transit_s: float = 0.004, whole: Callable[[float], float] | None = None,
     ) -> None:  # fmt: skip
         """`one_name`: answers name this organisation, whichever it is. `favoured`: so many times as many calls come to
-        the first process as to each other. `transit_s`: what a call takes to the upstream at most.
+        the first process as to each other. `transit_s`: what a call takes to the upstream at most. `whole`: how resets
+        are rounded to whole seconds.
 
         `late_share`: of all calls, which are up to 30 ms longer on their way. `delays_to_s`: refusals name their delay,
         rounded up to this; None: they name none.
@@ -185,7 +186,7 @@ class World:
         self.late_share = late_share
         self.tells, self.latency_s, self.delays_to_s = tells, latency_s, delays_to_s
         self.names_organizations, self.one_name = names_organizations or one_name is not None, one_name
-        self.transit_s = transit_s
+        self.transit_s, self.whole = transit_s, whole
         orgs = orgs or accounts
         self.keys = {f"sk-a{i}": KeyConfig(org=f"org-{i % orgs}") for i in range(accounts)}
         self.limits = Limits(rules, charges_refused=True)
@@ -223,7 +224,7 @@ class World:
         if self.names_organizations:
             headers.append((b"openai-organization", (self.one_name or key.org).encode()))
         if self.tells:
-            headers += [(name.encode(), value.encode()) for name, value in rate_headers(verdict.readings)]
+            headers += [(name.encode(), value.encode()) for name, value in rate_headers(self._told(verdict.readings))]
         if verdict.refusal is None:
             outcome, status = OK, 200
             self.result.served += self.is_counting
@@ -233,6 +234,11 @@ class World:
             self.result.wasted += self.is_counting
             after_s = 0.002
         self.later(now + after_s, process.answered, lease, status, headers, outcome)
+
+    def _told(self, readings: tuple[Reading, ...]) -> tuple[Reading, ...]:
+        if self.whole is None:
+            return readings
+        return tuple([msgspec.structs.replace(one, reset_s=self.whole(round(one.reset_s, 6))) for one in readings])
 
     def _refused(self, refusal: Refusal) -> Outcome:
         return Outcome(

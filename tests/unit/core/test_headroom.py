@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.core.freeing import Freeing
 from gateway.core.headroom import SHARER_S, Headroom
 from gateway.core.hints import Quota, RateLimits
 from gateway.core.ids import Instant
-from gateway.core.level import SOONEST_S, Freeing
+from gateway.core.level import SOONEST_S
 from gateway.core.uses import Reading, Totals, Use
 from gateway.sandbox.config import Algorithm
 from gateway.sandbox.limiter import make_meter

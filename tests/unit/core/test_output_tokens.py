@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from gateway.core.freeing import Freeing
 from gateway.core.headroom import Headroom
 from gateway.core.hints import ANTHROPIC_NAMES, OPENAI_NAMES, Quota, RateLimits, estimated_rest, read_rate_limits
 from gateway.core.ids import Instant
-from gateway.core.level import Freeing
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 IN_A_MINUTE = b"2026-03-01T12:01:00Z"
