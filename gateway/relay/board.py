@@ -94,6 +94,8 @@ class Board:
         is_dimmed = pool.view is not None and member.account_id in pool.view.dimmed
         load.served = served_after(load.served, member.weight, clock=pool.clock, is_dimmed=is_dimmed)
         load.in_flight += 1
+        if member.account.max_concurrency is not None and not member.has_room():
+            self.views.loads.note(member.account_id)
         self.in_flight_calls += 1
         self._used[pool.provider.id] = now
         lease = Lease(self, member, now, tokens, call_id)
@@ -116,6 +118,9 @@ class Board:
         load = lease.member.load
         load.in_flight -= 1
         self.in_flight_calls -= 1
+        if load.is_awaited:
+            load.is_awaited = False
+            self.views.loads.note(lease.member.account_id)
         for scope in lease.probes:
             if self.healths.probes.get(scope) is lease:
                 self._end_probe(scope, lease)

@@ -4,7 +4,6 @@ Rules of this file: decisions about health are `core/cooldown`'s, only their res
 noted, so that views can be told.
 """
 
-from collections import deque
 from collections.abc import Iterable
 
 from gateway.core.attempts import Resting
@@ -13,11 +12,10 @@ from gateway.core.ids import FOREVER, Instant
 from gateway.core.outcome import Scope
 from gateway.relay.lease import Lease
 from gateway.relay.member import Member
+from gateway.relay.news import News
 
 PROBE_PASSES_S = 1.0
 """A probe that was not refused within this time has passed (SPEC §4)."""
-REMEMBERED = 256
-"""Changes; a view that missed more is made anew."""
 MAX_HEALTHS = 50_000
 """Beyond this many scopes, those that have recovered are dropped."""
 
@@ -31,21 +29,13 @@ class Healths:
         self.errors: dict[Scope, str] = {}
         """What the upstream said when the rest began."""
         self.probes: dict[Scope, Lease] = {}
-        self.epoch = 0
-        """How many changes there were."""
-        self._news: deque[Scope | None] = deque(maxlen=REMEMBERED)
+        self.news: News[Scope | None] = News()
 
     # -- changes -------------------------------------------------------------------------------------------------
 
     def note(self, scope: Scope | None) -> None:
         """Views may be wrong now: where they look at that scope, or (None) altogether."""
-        self.epoch += 1
-        self._news.append(scope)
-
-    def news_since(self, epoch: int) -> list[Scope | None] | None:
-        """What was noted since; None: more than is remembered."""
-        missed = self.epoch - epoch
-        return list(self._news)[-missed:] if missed <= len(self._news) else None
+        self.news.note(scope)
 
     def put(self, scope: Scope, health: Health) -> None:
         """`since` is kept for a while even when nothing else is: an old failure must not count again."""

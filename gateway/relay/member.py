@@ -12,10 +12,12 @@ from gateway.relay.affiliations import Watch
 class Load:
     """What this worker has running on one account. Mutable; one per account, kept over snapshots."""
 
-    __slots__ = ("in_flight", "served")
+    __slots__ = ("in_flight", "is_awaited", "served")
 
     def __init__(self) -> None:
         self.in_flight = 0
+        self.is_awaited = False
+        """Some view has set the account aside as full: it wants to be told when a call ends."""
         self.served = 0.0
         """Calls taken divided by weight: a virtual time. Who has the least goes first among equally loaded accounts."""
 

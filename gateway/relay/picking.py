@@ -81,7 +81,8 @@ def refill_of(pool: Pool, view: View, tokens: int, now: Instant) -> float:
 
 
 def _refill_of(view: View, tokens: int) -> float:
-    members = [*(member for tier in view.tiers for member in tier), *(member for _, member in view.spent)]
+    ready = (member for tier in view.tiers for member in tier)
+    members = [*ready, *view.full.values(), *(member for _, member in view.spent)]
     holders = {member.account.holder: member for member in members}
     rates = [min(headroom.refill(tokens) for headroom in member.headrooms) for member in holders.values()]
     return sum(rates) if all(rates) else 0.0

@@ -10,7 +10,7 @@ from gateway.core.snapshot import Provider, Validation
 from gateway.providers.base import ProviderKind, Translation
 from gateway.providers.limits import limits_for
 from gateway.relay.member import Member
-from gateway.relay.view import View
+from gateway.relay.view import View, soonest_of
 
 ROOM_S = 1.0
 """Retry-After where all accounts are full."""
@@ -76,36 +76,37 @@ class Pool:
 
 
 def candidates_of(view: View, excluded: Collection[AccountId]) -> Sequence[Member]:
-    """Members of the lowest tier that may be tried now: not excluded and with room; empty when there are none."""
-    if not excluded and not view.is_bounded:  # the usual case, at no cost that grows with the accounts
+    """Members of the lowest tier that may be tried now and are not excluded; empty when there are none."""
+    if not excluded:  # the usual case, at no cost that grows with the accounts
         for tier in view.tiers:
             if tier:
                 return tier
         return ()
     for tier in view.tiers:
-        found = [member for member in tier if member.account_id not in excluded and member.has_room()]
+        found = [member for member in tier if member.account_id not in excluded]
         if found:
             return found
     return ()
 
 
 def resting_of(view: View, plan: Plan, now: Instant) -> list[Resting]:
-    """Members that may not be tried now but may later.
+    """Why members may not be tried now, and when they may; the soonest of those for which the same holds.
 
-    Those that rest, the first whose limit has room again, those that are full, and those whose rest is over already
-    but which this call has met before it.
+    Members that rest, whose limit has room again, that are full, and whose rest is over already but which this call
+    has met before it.
     """
-    unfit = plan.unfit
-    resting = [rest for account_id, rest in view.resting.items() if account_id not in unfit]
+    unfit, parked = plan.unfit, plan.parked
+    resting = [*view.soonest()]
+    if unfit:
+        resting = soonest_of(rest for account_id, rest in view.resting.items() if account_id not in unfit)
     room_at = _room_at(view, plan)
     if room_at is not None:
         resting.append(no_headroom(room_at))
-    for tier in view.tiers:
-        for member in tier:
-            if not member.has_room() and (member.account_id not in plan.excluded or member.account_id in plan.parked):
-                resting.append(no_room(now))
-            elif member.account_id in plan.parked:
-                resting.append(Resting(None, now, now))
+    tried = plan.excluded - parked
+    if any(account_id not in tried for account_id in view.full):
+        resting.append(no_room(now))
+    if parked and any(member.account_id in parked for tier in view.tiers for member in tier):
+        resting.append(Resting(None, now, now))
     return resting
 
 

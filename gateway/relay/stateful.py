@@ -96,7 +96,7 @@ class StatefulRelay:
         """By rendezvous of owner and provider over the accounts that are well: with its siblings."""
         pool = job.pool
         for tier in self._board.view(pool, self._clock.now()).tiers:
-            found: list[Member] = [member for member in tier if member.account_id not in tried and member.has_room()]
+            found: list[Member] = [member for member in tier if member.account_id not in tried]
             if found:
                 key = f"{pool.provider.id}\0{job.call.owner or ''}"
                 place = choose(found, SelectionStrategy.CACHE_AFFINITY, rng=self._rng, affinity=key)

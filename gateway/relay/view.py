@@ -5,14 +5,16 @@ of them changed. Who rests, and until when, is the board's to say.
 
     tiers ──parked──▶ resting ──due, or well again──▶ tiers
     tiers ──chosen, but no room for any call──▶ spent ──its time has come──▶ tiers
+    tiers ──all its `max_concurrency` calls are under way──▶ full ──one of them ends──▶ tiers
 """
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from gateway.core.attempts import Resting
 from gateway.core.ids import FOREVER, AccountId, Instant
 from gateway.core.level import SOONEST_S
+from gateway.core.outcome import OutcomeKind
 from gateway.relay.member import Member
 
 INFINITE = float("inf")
@@ -61,23 +63,36 @@ class Agenda:
 class View:
     """Holds until `valid_until`, and for what the board knew at `epoch`."""
 
-    __slots__ = ("_tiers", "dimmed", "epoch", "is_bounded", "resting", "spent", "tiers", "turns", "valid_until")
+    __slots__ = (
+        "_soonest", "_tiers", "dimmed", "epoch", "full", "is_bounded", "loads_epoch", "resting", "spent", "tiers",
+        "turns", "valid_until",
+    )  # fmt: skip
 
     def __init__(self, members: Sequence[Member], epoch: int, valid_until: Instant) -> None:
         """Empty: each member is placed next."""
         self.epoch = epoch
+        self.loads_epoch = 0
+        """Up to which changes of loads it has been told."""
         self.valid_until = valid_until
         self._tiers: dict[int, list[Member]] = {tier: [] for tier in sorted({one.account.tier for one in members})}
         self.tiers = tuple(self._tiers.values())
         """Members that may be tried, by tier, in the order of their ranks."""
         self.resting: dict[AccountId, Resting] = {}
+        self._soonest: list[Resting] | None = None
         self.spent = Agenda()
         """Whose limits have no room for any call, and when they have some again."""
+        self.full: dict[AccountId, Member] = {}
         self.turns = Agenda()
         """Whom time alone changes, and when: they are to be placed anew."""
         self.dimmed: set[AccountId] = set()
         self.is_bounded = any(member.account.max_concurrency is not None for member in members)
-        """Some member has `max_concurrency`: whether it has room must be looked at."""
+        """Some member has `max_concurrency`: it must be told of loads."""
+
+    def soonest(self) -> Sequence[Resting]:
+        """For each reason to rest the soonest of all that rest for it: more than these matter to no call."""
+        if self._soonest is None:
+            self._soonest = soonest_of(self.resting.values())
+        return self._soonest
 
     def place(
         self,
@@ -92,6 +107,7 @@ class View:
         self._take_out(member)
         if rest is not None:
             self.resting[member.account_id] = rest
+            self._soonest = None
         elif (wait_s := member.wait_s(1, now)) > SOONEST_S:
             self._put_aside(member, Instant(now + wait_s))
         else:
@@ -102,7 +118,9 @@ class View:
             self.turns.put(member, changes_at)
 
     def _take_out(self, member: Member) -> None:
-        if self.resting.pop(member.account_id, None) is None and not self.spent.drop(member):
+        if self.resting.pop(member.account_id, None) is not None:
+            self._soonest = None
+        elif not self.spent.drop(member) and self.full.pop(member.account_id, None) is None:
             self._dismiss(member)
         self.dimmed.discard(member.account_id)
         self.turns.drop(member)
@@ -122,14 +140,37 @@ class View:
         for member in self.spent.due(now):
             self._admit(member)
 
-    def _admit(self, member: Member) -> None:
-        insort(self._tiers[member.account.tier], member, key=_rank)
+    def note_load(self, member: Member) -> None:
+        """Its account became full, or has room again."""
+        if self.full.pop(member.account_id, None) is not None or (not member.has_room() and self._dismiss(member)):
+            self._admit(member)
 
-    def _dismiss(self, member: Member) -> None:
+    def _admit(self, member: Member) -> None:
+        if member.has_room():
+            insort(self._tiers[member.account.tier], member, key=_rank)
+        else:
+            self.full[member.account_id] = member
+            member.load.is_awaited = True
+
+    def _dismiss(self, member: Member) -> bool:
+        """Whether it was in its tier."""
         tier = self._tiers[member.account.tier]
         place = bisect_left(tier, member.rank, key=_rank)
         if place < len(tier) and tier[place] is member:
             del tier[place]
+            return True
+        return False
+
+
+def soonest_of(resting: Iterable[Resting]) -> list[Resting]:
+    """One for each reason, with the earliest of the moments that are named."""
+    found: dict[tuple[OutcomeKind | None, bool], Resting] = {}
+    for rest in resting:
+        key = rest.reason, rest.is_broken
+        first = found.get(key, rest)
+        until, wake_at = min(first.until, rest.until), min(first.wake_at, rest.wake_at)
+        found[key] = Resting(rest.reason, until, wake_at, rest.is_broken)
+    return list(found.values())
 
 
 def _rank(member: Member) -> int:

@@ -9,6 +9,7 @@ from gateway.core.outcome import Outcome, OutcomeKind, Scope, ScopeKind
 from gateway.relay.healths import PROBE_PASSES_S
 from gateway.relay.lease import Lease
 from gateway.relay.pool import candidates_of
+from gateway.relay.view import soonest_of
 from tests.fakes.relay_kit import RelayKit, account
 
 NAMES = ("a", "b", "c")
@@ -73,7 +74,10 @@ class AnyBoard(RuleBasedStateMachine):
     @rule(name=st.sampled_from(NAMES))
     def credential_changes(self, name):
         self.keys += 1
-        self.rows[name] = account(name, key=f"sk-{self.keys}", quota_group=self.rows[name].quota_group)
+        before = self.rows[name]
+        self.rows[name] = account(
+            name, key=f"sk-{self.keys}", quota_group=before.quota_group, max_concurrency=before.max_concurrency
+        )
         self.kit.set_accounts(*self.rows.values())
 
     @rule(name=st.sampled_from(NAMES))
@@ -129,6 +133,8 @@ class AnyBoard(RuleBasedStateMachine):
             told, anew = board.view(pool, now), board.views.made(pool, now)
             assert told.tiers == anew.tiers
             assert told.resting == anew.resting
+            assert told.full == anew.full
+            assert set(told.soonest()) == set(soonest_of(anew.resting.values()))
             assert told.dimmed == anew.dimmed
 
 

@@ -7,7 +7,7 @@ from gateway.core.attempts import Resting
 from gateway.core.hints import Quota, RateLimits
 from gateway.core.ids import FOREVER, Instant
 from gateway.core.outcome import OutcomeKind
-from gateway.relay.view import Agenda, View
+from gateway.relay.view import Agenda, View, soonest_of
 from tests.fakes.relay_kit import RelayKit, account
 
 NOW = Instant(1000.0)
@@ -73,3 +73,40 @@ def test_who_was_set_aside_comes_back_to_its_place_when_its_time_has_come():
     view.restore(Instant(NOW + 0.4))
 
     assert [names(tier) for tier in view.tiers] == [["a", "b"], ["z"]]
+
+
+def test_who_is_full_stands_apart_until_one_of_its_calls_ends():
+    some = members("a", account("b", max_concurrency=1), "c")
+    view, load = View(some, 0, FOREVER), some[1].load
+    for member in some:
+        view.place(member, None, NOW)
+
+    load.in_flight = 1
+    view.note_load(some[1])
+    assert (names(view.tiers[0]), list(view.full), load.is_awaited) == (["a", "c"], ["b"], True)
+    view.place(some[1], REST, NOW)
+    view.note_load(some[1])
+    assert (view.full, view.resting) == ({}, {"b": REST})
+    view.place(some[1], None, NOW)
+    assert list(view.full) == ["b"]
+    load.in_flight = 0
+    view.note_load(some[1])
+
+    assert (names(view.tiers[0]), view.full) == (["a", "b", "c"], {})
+
+
+def test_of_those_that_rest_for_one_reason_the_soonest_counts():
+    later = Resting(OutcomeKind.OUT_OF_QUOTA, Instant(1400.0), Instant(1200.0))
+    broken = Resting(OutcomeKind.OUT_OF_QUOTA, FOREVER, FOREVER, is_broken=True)
+    (member,) = members("a")
+    view = View((member,), 0, FOREVER)
+
+    assert soonest_of([later, REST, broken]) == [
+        Resting(OutcomeKind.OUT_OF_QUOTA, Instant(1300.0), Instant(1200.0)),
+        broken,
+    ]
+    assert view.soonest() == []
+    view.place(member, REST, NOW)
+    assert view.soonest() == [REST]
+    view.place(member, None, NOW)
+    assert view.soonest() == []
