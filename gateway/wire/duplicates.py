@@ -7,14 +7,15 @@ may all of a body that names no object whichever of the two is read.
 import json
 from collections import Counter
 from collections.abc import Collection
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from gateway.core.errors import InvalidCall
 
-TELLING: Final = frozenset({"type"})
-"""Members that tell of which kind the ids beside them are: without any id they may stand twice."""
-ALWAYS_ONCE: Final = frozenset({"model", "purpose"})
-"""Members that matter without an id: whose model it is, what a file is to be."""
+_TYPE, _MODEL, _ID = range(1, 4)
+"""What a member may say: of which kind the ids beside it are; whose model it is, or what a file is to be; an id."""
+_WEIGHTS: Final = MappingProxyType({"type": _TYPE, "model": _MODEL, "purpose": _MODEL})
+"""Any other name is an id's."""
 
 
 class Keys:
@@ -22,7 +23,7 @@ class Keys:
 
     def __init__(self, names: Collection[str], opaque: Collection[str] = ()) -> None:
         """`opaque`: members in which callers have names of their own."""
-        self._names = frozenset(names)
+        self._weights = {name: _WEIGHTS.get(name, _ID) for name in names}
         self._opaque = frozenset(opaque)
 
     def check(self, body: bytes) -> None:
@@ -33,7 +34,7 @@ class Keys:
             raise InvalidCall("The body is nested too deeply.", code="invalid_json") from error
         except ValueError:
             return  # no JSON: whoever decodes it judges it
-        if said is not None and said.is_twice and said.has_ids:
+        if said is not None and (said.twice > _TYPE or (said.twice == _TYPE and said.most == _ID)):
             raise InvalidCall(
                 "The body has a member twice in one object, and servers differ in which of them they read. Send one.",
                 code="duplicate_member",
@@ -45,46 +46,33 @@ class Keys:
     def _read(self, pairs: list[tuple[str, Any]]) -> "_Said":
         names = [name for name, _ in pairs]
         again = {name for name, times in Counter(names).items() if times > 1} if len(set(names)) < len(names) else ()
-        said = _Said()
+        most = twice = 0
         for name, value in pairs:
             below = _NOTHING if name in self._opaque else _said_in(value)
-            is_named, is_again = name in self._names, name in again
-            said.has_names |= is_named or below.has_names
-            said.is_twice |= below.is_twice or (is_again and (is_named or below.has_names))
-            said.has_ids |= below.has_ids or (is_named and (is_again if name in ALWAYS_ONCE else name not in TELLING))
-        return said
+            weight = max(self._weights.get(name, 0), below.most)
+            most = max(most, weight)
+            twice = max(twice, below.twice, weight if name in again else 0)
+        return _Said(most, twice)
 
 
-class _Said:
-    """What matters of one value."""
+class _Said(NamedTuple):
+    """Of one value: the weightiest member that is in it, and that stands twice or in what another replaces."""
 
-    __slots__ = ("has_ids", "has_names", "is_twice")
-
-    def __init__(self) -> None:
-        self.has_names = False
-        """A member of those names is in it."""
-        self.has_ids = False
-        """One that may name an object, or matters without."""
-        self.is_twice = False
-        """One stands twice, or in what another replaces."""
+    most: int
+    twice: int
 
 
-_NOTHING: Final = _Said()
+_NOTHING: Final = _Said(0, 0)
 
 
 def _said_in(value: object) -> _Said:
     """Of a list what is said in any of its values."""
-    if isinstance(value, _Said):
+    if type(value) is _Said:
         return value
-    if not isinstance(value, list):
+    if type(value) is not list:
         return _NOTHING
-    said = _Said()
-    for one in [one for one in value if type(one) is _Said or type(one) is list]:
-        inner = _said_in(one)
-        said.has_names |= inner.has_names
-        said.has_ids |= inner.has_ids
-        said.is_twice |= inner.is_twice
-    return said
+    inner = [_said_in(one) for one in value if type(one) is _Said or type(one) is list]
+    return _Said(max(said.most for said in inner), max(said.twice for said in inner)) if inner else _NOTHING
 
 
 class _TwiceError(Exception):

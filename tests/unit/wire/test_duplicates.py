@@ -20,6 +20,7 @@ KEYS = Keys({"file_id", "id", "previous_response_id", "type", "model"}, {"metada
         b'{"input": [{"type": "x", "type": "y"}], "previous_response_id": "a"}',
         b'{"x": [[{"id": 1}], {"type": 1, "type": 2}]}',
         b'{"model": "ft:a", "model": "b"}',
+        b'{"session": {"model": "a"}, "session": {"model": "b"}}',
         b'{"f\\u0069le_id": "a", "file_id": "b"}',
         b'{"file_id": "a", "f\\u0069le_id": "b", "x": {"file_id": "c"}}',
         b'{"x": {"f\\u0069le_id": "a"}, "y": {"file_id": "a", "file_id": "b"}}',
