@@ -26,6 +26,7 @@ MAX_REFERENCES: Final = 10_000
 PLACE: Final = ("body", "model")
 _NOBODY: Final = ModelName("")
 _NEEDLE: Final = re.compile(b'"(?:(?:%b)"|%b)' % ("|".join((*MEMBERS, ENCRYPTED, "id")).encode(), FINE_TUNED.encode()))
+_MODEL_KEY: Final = b'"model"'
 _ESCAPE: Final = b"\\u00"
 """What may hide a name from that search."""
 
@@ -97,7 +98,7 @@ class BatchLines:
             return True
         try:
             model, whole = _read_line(line)
-            if whole is None and (_NEEDLE.search(line) is not None or _ESCAPE in line):
+            if whole is None and (_hides_model(line, model) or _NEEDLE.search(line) is not None or _ESCAPE in line):
                 whole = decode_leniently(line)
         except UNREADABLE:
             return False
@@ -172,6 +173,11 @@ def _read_line(line: bytes) -> tuple[ModelName | None, Any]:
         body = whole.get("body") if isinstance(whole, dict) else None
         model = body.get("model") if isinstance(body, dict) else None
     return ModelName(model) if isinstance(model, str) and model.strip() else None, whole
+
+
+def _hides_model(line: bytes, model: ModelName | None) -> bool:
+    """Whether it may have another model than the one that was read."""
+    return line.count(_MODEL_KEY) != (0 if model is None else 1)
 
 
 def _refused(message: str) -> InvalidCall:

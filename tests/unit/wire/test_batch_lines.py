@@ -127,6 +127,9 @@ def test_an_escaped_name_is_read() -> None:
     [
         b'{"body": {"previous_response_id": "resp_1", "previous_response_id": null}}',
         b'{"body": {"previous_response_id": "resp_1"}, "body": {"model": "gpt-4"}}',
+        b'{"body": {"model": "gpt-5", "model": "gpt-4"}}',
+        b'{"body": {"model": "gpt-5"}, "body": {"model": "gpt-4"}}',
+        b'{"body": {"model": "gpt-5"}, "body": {}}',
     ],
 )
 def test_a_line_that_names_two_where_one_stands_is_refused(line: bytes) -> None:
