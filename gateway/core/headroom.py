@@ -42,7 +42,7 @@ TOLD_S = 1.0
 HUNGRY_S = 0.25
 """Calls that waited so lately still wait, as far as others should know."""
 PERIODS, LONGEST_SHARER_S = 1.5, 100.0
-"""…of windows, within so many periods; never longer than 100 s."""
+"""…within so many periods of a window, or times in which a bucket fills; never longer than 100 s."""
 
 
 class Sent(msgspec.Struct, frozen=True, gc=False):
@@ -369,8 +369,11 @@ class Headroom:
         return 1 + len(self._others)
 
     def _remembered_s(self) -> float:
-        """What was taken from a window is missing for a whole period."""
+        """What was taken is missing until a window ends, or a bucket is full: so long whoever took it is reckoned with.
+
+        Else what a process says after a pause is the first that is heard of it, and what it just sent is not counted.
+        """
         longest = SHARER_S
         for level, _ in self._levels:
-            longest = max(longest, PERIODS * level.window_s)
+            longest = max(longest, PERIODS * level.span_s)
         return min(longest, LONGEST_SHARER_S)

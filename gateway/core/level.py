@@ -253,7 +253,7 @@ class Level:
         # A bucket from which others take is never below zero: what they took was there.
         lowest = min(level, 0.0) if self.kind is BUCKET else -self.limit
         self.left, self._at = max(level - amount, lowest), max(self._at, now)
-        other.take(amount, at, self._span_s)
+        other.take(amount, at, self.span_s)
 
     def reading(self, dimension: str, now: Instant) -> Reading | None:
         if self._reading is None:
@@ -285,8 +285,8 @@ class Level:
             self.shares.others.pop(process, None)
 
     @property
-    def _span_s(self) -> float:
-        """How long what others take is remembered."""
+    def span_s(self) -> float:
+        """How long what is taken from it is missing, or so."""
         if self.kind is BUCKET:
             return min(max(self.limit / self.rate, 1.0), LONGEST_SPAN_S) if self.rate else LONGEST_SPAN_S
         return self.window_s
@@ -321,7 +321,7 @@ class Level:
         return soon_s if is_over else over_s if left < 0 else min(over_s, soon_s)
 
     def _fill(self, now: Instant) -> Fill:
-        return Fill(self.level(now), self.limit, self.rate, self._span_s)
+        return Fill(self.level(now), self.limit, self.rate, self.span_s)
 
     def _slid(self, missing: float, now: Instant) -> float:
         for at, amount in self._log:

@@ -23,6 +23,8 @@ HALF = 0.5
 
 STEADY = 0.25
 """A bucket's level comes back to where processes keep it in about so much of the time in which it fills."""
+BUSY = 0.02
+"""Another that takes less of a call than this before we hear of it is not reckoned with: they seldom meet."""
 SOON = 1 / 32
 """After so much of that time, or of a window's, others may have left more: it is worth another look."""
 
@@ -187,6 +189,7 @@ class Shares:
 
     def wait_in_bucket_s(self, needed: float, fill: Fill, now: float) -> float:
         """Seconds until so much fits: into what all keep for each other, or into this process' part."""
+        self.expire(now - fill.span_s)
         left = fill.level - needed + ROUNDING
         if left >= self._kept(needed, fill):
             return 0.0
@@ -198,7 +201,9 @@ class Shares:
 
     def _kept(self, unit: float, fill: Fill) -> float:
         """Where processes keep the level: so much is taken at once at most, before they hear of each other."""
-        return min(unit * self.count, fill.limit / 2)
+        least = BUSY * unit * fill.span_s / HEARD_S
+        busy = self.silent + sum([other.is_hungry or other.total > least for other in self.others.values()])
+        return min(unit * (1 + busy), fill.limit / 2) if busy else 0.0
 
     def _grown(self, unit: float, fill: Fill, now: float) -> float:
         grown = self._mine + self._growth(unit, fill, now) * max(0.0, now - self._mine_at)

@@ -209,6 +209,16 @@ def test_processes_that_hear_of_each_other_share_the_limits(processes, algorithm
     assert result.waste <= MOST_WASTE
 
 
+def test_processes_remember_each_other_where_a_call_comes_back_in_half_a_minute():
+    world = World(rules(requests=3, period_s=60.0), processes=2)
+    world.tell_uses()
+
+    result = world.run(rate=1.5 * 8 * 3 / 60, capacity=8 * 3 / 60, seconds=900)
+
+    assert result.goodput >= 0.99
+    assert result.waste <= MOST_WASTE
+
+
 @pytest.mark.parametrize("algorithm", list(Algorithm))
 def test_two_processes_serve_a_load_that_is_just_the_capacity(algorithm):
     world = World(rules(algorithm), processes=2)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.freeing import Freeing
-from gateway.core.headroom import SHARER_S, Headroom
+from gateway.core.headroom import LONGEST_SHARER_S, Headroom
 from gateway.core.hints import Quota, RateLimits
 from gateway.core.ids import Instant
 from gateway.core.level import SOONEST_S
@@ -202,7 +202,7 @@ def test_processes_that_share_a_scope_share_what_is_left_and_what_comes():
     assert headroom.wait_s(1, Instant(0.0)) == 0.0  # one for each, and one that is left
     sent_once(headroom)
     assert headroom.wait_s(1, Instant(0.0)) > 0
-    assert headroom.sharers(Instant(SHARER_S)) == 1
+    assert headroom.sharers(Instant(LONGEST_SHARER_S)) == 1
 
 
 def test_what_another_process_sent_is_missing_here_as_well():

@@ -76,6 +76,20 @@ def test_what_was_taken_long_ago_is_forgotten():
     assert other.opened == 0
 
 
+@pytest.mark.parametrize(
+    ("other", "must_wait"),
+    [
+        pytest.param((1, False), False, id="it-hardly-ever-takes-one"),
+        pytest.param((1, True), True, id="its-callers-wait"),
+        pytest.param((10, False), True, id="it-takes-them-all-the-time"),
+    ],
+)
+def test_of_a_bucket_something_is_left_for_another_that_may_take_it_just_now(other, must_wait):
+    fill = Fill(level=1.0, limit=3.0, rate=0.05, span_s=60.0)
+
+    assert (shares_with(other).wait_in_bucket_s(1, fill, 1.0) > 0) is must_wait
+
+
 def test_processes_that_all_want_a_bucket_use_it_up_and_never_overdraw_it():
     limit, rate, level, now, served = 10.0, 2.5, 10.0, 0.0, 0
     rng = Random(5)
