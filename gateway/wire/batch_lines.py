@@ -15,9 +15,9 @@ from gateway.core.errors import InvalidCall
 from gateway.core.ids import ModelName
 from gateway.wire import jsonl
 from gateway.wire.jsonl import HeldLine, LineSplitter
-from gateway.wire.lenient import decode_leniently
+from gateway.wire.lenient import UNREADABLE, decode_leniently
 from gateway.wire.members import only_model
-from gateway.wire.places import UNREADABLE, Names, renamed_at
+from gateway.wire.places import Names, renamed_at
 from gateway.wire.references import FINE_TUNED, MEMBERS, NAMED_ONCE, read_references
 
 MAX_MODELS: Final = 100

@@ -7,7 +7,7 @@ import msgspec
 
 from gateway.core.call import Usage
 from gateway.wire.jsonl import LineSplitter
-from gateway.wire.places import UNREADABLE
+from gateway.wire.lenient import UNREADABLE
 from gateway.wire.realtime import added
 from gateway.wire.usage import usage_of
 

@@ -21,6 +21,8 @@ _PLACE: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|([{\[])|,', re.DOTALL)
 _BEFORE: Final = b" \t\n\r\v\f\0\xef\xbb\xbf\xfe\xff"
 """What one decoder or another passes over before a value: blanks, byte order marks, the zeros of UTF-16."""
 _NESTED: Final = frozenset({b"{", b"["})
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError)
+"""What decoding raises for what is no JSON."""
 
 
 def begins_as_json(beginning: bytes) -> bool | None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.core.ids import ModelName
-from gateway.wire.lenient import decode_leniently
+from gateway.wire.lenient import UNREADABLE, decode_leniently
 from gateway.wire.members import read_members
 from gateway.wire.multipart import Edit, Form
 from gateway.wire.refusals import two_models
@@ -21,7 +21,6 @@ Place = tuple[str, ...]
 Names = Mapping[ModelName, ModelName]
 """What a caller calls a model → what its upstream does."""
 _NAME: Final = re.compile(r"[^\[\]]+")
-UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError)
 
 
 def models_at(fields: Mapping[str, Any], places: Sequence[Place]) -> tuple[ModelName, ...]:

@@ -32,30 +32,14 @@ def creating(  # noqa: PLR0913  # the columns of a row, by name
     model_places: Places = (),
 ) -> Endpoint:
     """Makes an object, whose id the answer carries."""
-    return Endpoint(
-        name=name,
-        method="POST",
-        path=path,
-        body=body,
-        stream=stream,
-        model=model,
-        is_creating=True,
-        creates=creates,
-        model_places=model_places,
-    )
+    row = post(name, path, body=body, stream=stream, model=model, creates=creates, model_places=model_places)
+    return msgspec.structs.replace(row, is_creating=True)
 
 
 def giving_secret(name: str, path: str, *, model_places: Places) -> Endpoint:
     """Begins a session of which a secret in the answer is the key."""
-    return Endpoint(
-        name=name,
-        method="POST",
-        path=path,
-        is_creating=True,
-        creates="realtime_session",
-        gives_secret=True,
-        model_places=model_places,
-    )
+    row = creating(name, path, "realtime_session", model_places=model_places)
+    return msgspec.structs.replace(row, gives_secret=True)
 
 
 def post(  # noqa: PLR0913  # the columns of a row, by name
