@@ -96,7 +96,7 @@ class Exchange:
                 return
             job_or_answer = await self._read()
             plane.hang_ups.add(hang_up)
-            answer = await self._answer(job_or_answer)
+            answer = job_or_answer if isinstance(job_or_answer, Answer) else await self._relayed(job_or_answer)
             await self._send_answer(answer)
         except GatewayError as error:
             await self._send_error(error)
@@ -320,14 +320,12 @@ class Exchange:
 
     # -- answering -----------------------------------------------------------------------------------------------
 
-    async def _answer(self, job: Job | Answer) -> Answer:
-        if isinstance(job, Answer):
-            return job
+    def _relayed(self, job: Job) -> Awaitable[Answer]:
         plane = self._plane
         if job.bound is not None:
-            return await plane.stateful.relay_call(job)
+            return plane.stateful.relay_call(job)
         relay = plane.relay if self._own_key is None else plane.own_keys
-        return await relay.relay_call(job)
+        return relay.relay_call(job)
 
     def _own_headers(self) -> Headers:
         headers = own_headers(self._call_id, self._progress)

@@ -26,4 +26,4 @@ class News(Generic[What]):
     def since(self, epoch: int) -> list[What] | None:
         """What was noted after that; None: more than is remembered."""
         missed = self.epoch - epoch
-        return list(self._told)[len(self._told) - missed :] if missed <= len(self._told) else None
+        return [self._told[place] for place in range(-missed, 0)] if missed <= len(self._told) else None
