@@ -1,10 +1,14 @@
 """What scopes of one provider and model tell each other of limits that no header names: most likely they are the same.
 
+Rules of this file: many scopes learn as fast as few. Each alone has few calls, so of many some go ahead as scouts.
+
 a scope's refusals ──▶ Hearsay ──▶ the others weigh them with their own (`core/windows`)
+a bucket's step, refused or kept up ──▶ Hearsay ──▶ the others narrow theirs at their next call
 a window found ──▶ one `Window` for all who believe in it ──▶ what one tries, all know
 """
 
 from collections import deque
+from weakref import WeakSet
 
 from gateway.core.evidence import Refused, Span, meet, rate_between
 from gateway.core.ids import Instant
@@ -22,6 +26,8 @@ FIRST_ASK, LAST_ASK = 50, 800
 """After so many calls that had to wait for room one more than fits is tried, since limits rise and beliefs err; after
 four times as many each time that it is refused, and soon twice as much when it is not."""
 SOON = 10
+FEW_SCOPES, MOST_HASTE = 12, 8
+"""One scope in so many is a scout, where there are more; it goes ahead so many times faster at the most."""
 SELDOM, MOST_SLIPS = 50, 2.5
 """One call in so many may be refused though it should have fitted: it was faster on its way than an earlier one."""
 
@@ -88,20 +94,28 @@ class Window:
 class Hearsay:
     """Of one provider and model. Scopes are told apart by any object of theirs."""
 
-    __slots__ = ("__weakref__", "_refusals", "_steps", "version", "windows")
+    __slots__ = ("__weakref__", "_refusals", "_scopes", "_scouts", "_steps", "told", "version", "windows")
 
     def __init__(self) -> None:
         self._refusals: deque[tuple[object, Refused]] = deque(maxlen=HEARD)
         self._steps: deque[tuple[object, tuple[float, float]]] = deque(maxlen=HEARD)
+        self.told = 0
+        """How many steps of buckets were told so far."""
+        self._scopes: WeakSet[object] = WeakSet()
+        """Those that were refused."""
+        self._scouts: deque[tuple[object, float]] = deque()
+        """Those that go ahead of the others, and until when."""
         self.windows: deque[Window] = deque(maxlen=MAX_WINDOWS)
         self.version = 0
         """Moves when a window was found that nobody had believed in."""
 
     def tell(self, scope: object, told: Refused) -> None:
         self._refusals.append((scope, told))
+        self._scopes.add(scope)
 
     def tell_step(self, scope: object, step: tuple[float, float]) -> None:
         self._steps.append((scope, step))
+        self.told += 1
 
     def refusals(self, scope: object) -> list[Refused]:
         """Of others than that scope."""
@@ -110,6 +124,28 @@ class Hearsay:
     def steps(self, scope: object) -> list[tuple[float, float]]:
         """A bucket's, of others than that scope."""
         return [step for by, step in self._steps if by is not scope]
+
+    def steps_after(self, told: int, scope: object) -> list[tuple[float, float]]:
+        """Those that others told of since so many were told."""
+        news = min(self.told - told, len(self._steps))
+        return [step for by, step in list(self._steps)[len(self._steps) - news :] if by is not scope]
+
+    @property
+    def haste(self) -> int:
+        """So many times faster scouts go ahead: many scopes learn as much together as few do, each for itself."""
+        return min(max(1, len(self._scopes) // FEW_SCOPES), MOST_HASTE)
+
+    def scout(self, scope: object, now: Instant, lasts_s: float) -> bool:
+        """The scope goes ahead of the others from now on, unless enough of them do."""
+        while self._scouts and self._scouts[0][1] <= now:
+            self._scouts.popleft()
+        if self.haste == 1 or len(self._scouts) >= len(self._scopes) // FEW_SCOPES:
+            return False
+        self._scouts.append((scope, now + lasts_s))
+        return True
+
+    def return_scout(self, scope: object) -> None:
+        self._scouts = deque([pair for pair in self._scouts if pair[0] is not scope])
 
     def window_of(self, span: Span) -> Window:
         """The one that is known by that, with its bounds as they are now."""

@@ -98,12 +98,12 @@ class Pace:
         return self._rate
 
     def _bucket_rate(self) -> float:
-        """From what it surely gives back to what it may, the sooner the less is known; and on beyond it."""
+        """From what it surely gives back to what it may, the sooner the less is known; then on, in no haste."""
         slow_s = self.windows.bucket_s
         span = max(slow_s / max(self.windows.shortest_bucket_s, slow_s / WIDEST), 1 + 1e-9) - 1
         calls = max(CLIMB, CLIMBS * span) if span < WIDE else FEWEST_SURE
         beyond = max(0.0, self._since - calls) / CREEP_CALLS
-        return (NEARLY + span * self._since / calls + beyond**2) / slow_s
+        return (NEARLY + span * self._since * self.windows.haste / calls + beyond**2) / slow_s
 
     @property
     def _most(self) -> float:

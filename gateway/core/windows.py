@@ -18,6 +18,7 @@ from gateway.core.evidence import (
     Refused,
     Span,
     fits_window,
+    meet,
     step_told,
     steps_told,
     window_told,
@@ -45,6 +46,10 @@ WELL_KNOWN, SHORT = 1.13, 25
 """A bucket whose step is known so well refuses no sooner than after so many calls."""
 IDLE, GAPS = 4.0, 10
 """So many times the usual time between two calls is a pause; it is that of about so many."""
+FEWEST_KEPT, KEPT_UP, TELLING = 15, 5, 0.99
+"""A bucket's pace was kept up by so many calls: that is seen at each fifth, and told where it is news."""
+SCOUTS = 40.0
+"""A scope that goes ahead of others does so for so many calls' time at most."""
 STEADY, STEADY_S = 0.005, 0.0012
 """Delays that differ by so little are the same."""
 SHORTEST_S = 0.005
@@ -55,8 +60,9 @@ class Windows:
     """Starts unknown."""
 
     __slots__ = (
-        "_admitted", "_before", "_extra", "_gap_s", "_heard", "_hearsay", "_idle_s", "_judges_at", "_lost", "_own",
-        "_refused", "_sent", "_step", "_tight", "_took_s", "_trial_s", "_window",
+        "__weakref__", "_admitted", "_before", "_came", "_came_at", "_extra", "_gap_s", "_heard", "_hearsay",
+        "_idle_s", "_judges_at", "_lost", "_own", "_refused", "_scouts_until", "_sent", "_step", "_steps_heard",
+        "_tight", "_took_s", "_trial_s", "_window", "haste",
     )  # fmt: skip
 
     def __init__(self, hearsay: Hearsay | None = None) -> None:
@@ -72,6 +78,12 @@ class Windows:
         """The usual time between two calls, and the sum of those in which a bucket may have become full."""
         self._window: Window | None = None
         self._step = NOTHING
+        self._steps_heard = 0
+        """How many steps others had told of when they were last weighed."""
+        self._came, self._came_at = 0, 0.0
+        """Calls sent since the last refusal that came through, and when the last of them was sent."""
+        self.haste, self._scouts_until = 1, 0.0
+        """So many times faster than others it goes from what is sure to what may be; and until when."""
         self._judges_at = INFINITE
         """When it is seen what the last refusal means."""
         self._lost = 0
@@ -114,6 +126,8 @@ class Windows:
             self._join()
         if self._window is not None:
             self._count(self._window, now)
+        if self._step is not NOTHING:
+            self._follow(now)
         self._note_gap(now)
         self._sent.appendleft(now)
         self._admitted += 1
@@ -167,7 +181,35 @@ class Windows:
     def admit(self, sent_at: Instant) -> None:
         """A call that was sent then came through."""
         if self._own:
-            self._own[-1].admit(sent_at)
+            last = self._own[-1]
+            last.admit(sent_at)
+            if sent_at > last.at:
+                self._came += 1
+                self._came_at = max(self._came_at, sent_at)
+                if self._step is not NOTHING and self._came >= FEWEST_KEPT and self._came % KEPT_UP == 0:
+                    self._keep_up(last)
+
+    def _keep_up(self, last: Refused) -> None:
+        """The bucket gave back all calls but one since the last refusal."""
+        told = (0.0, (self._came_at - last.earliest + SLACK_S) / (self._came - 1))
+        if told[1] < self._step.high_s * TELLING:
+            self._step = self._step._replace(low_s=min(self._step.low_s, told[1]), high_s=told[1])
+            self._hearsay.tell_step(self, told)
+
+    def _follow(self, now: Instant) -> None:
+        """Others may have found out more of a bucket's step; or it is this one's turn to find out."""
+        hearsay, lasts_s = self._hearsay, SCOUTS * self.bucket_s
+        if now >= self._scouts_until:
+            self.haste = 1
+            if hearsay.scout(self, now, lasts_s):
+                self.haste, self._scouts_until = hearsay.haste, now + lasts_s
+        if self._steps_heard == hearsay.told:
+            return
+        told = hearsay.steps_after(self._steps_heard, self)
+        self._steps_heard = hearsay.told
+        low_s, high_s, met = meet(self._step.low_s, self._step.high_s, told, 0.0)
+        if met:
+            self._step = self._step._replace(low_s=low_s, high_s=high_s)
 
     def note(self, sent_at: Instant) -> None:
         """A call that was sent before anything was noted here came through."""
@@ -199,6 +241,8 @@ class Windows:
         if self._own and self._own[-1].admitted == admitted:
             self._own[-1].last(sent_at)
         self._refused += 1
+        self._came, self._came_at = 0, sent_at
+        self._end_scouting()
         self._own.append(told)
         self._hearsay.tell(self, told)
         self._judges_at = now + min(max(SETTLES_S, now - sent_at), LONGEST_S)
@@ -282,6 +326,11 @@ class Windows:
             if is_better and fits_window(self._own, window.limit, window.low_s, window.high_s):
                 self._end_trial()
                 self._window, self._step = window, NOTHING
+
+    def _end_scouting(self) -> None:
+        if self.haste > 1:
+            self._hearsay.return_scout(self)
+            self.haste, self._scouts_until = 1, 0.0
 
     def wait_s(self, now: Instant) -> float:
         """Seconds until a call fits into the window."""

@@ -164,6 +164,17 @@ def test_without_headers_the_limit_is_learned_from_refusals(algorithm, load, del
     assert result.waste <= MOST_WASTE
 
 
+@pytest.mark.parametrize("delays_to_s", [0.001, 1.0, None])
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+def test_without_headers_many_accounts_learn_as_fast_as_few(algorithm, delays_to_s):
+    each = LIMIT / 16.0
+    world = World(rules(algorithm, period_s=16.0), accounts=64, tells=False, delays_to_s=delays_to_s)
+    result = world.run(rate=1.5 * 64 * each, capacity=64 * each, seconds=240, warm_up_s=60)
+
+    assert result.goodput >= 0.97
+    assert result.waste <= MOST_WASTE
+
+
 @pytest.mark.parametrize("algorithm", list(Algorithm))
 def test_without_headers_calls_may_be_late_on_their_way(algorithm):
     world = World(rules(algorithm), tells=False, late_share=0.01, seed=2)

@@ -1,11 +1,12 @@
 """What scopes whose limits may be the same know of it together."""
 
 from gateway.core.evidence import Refused, Span
-from gateway.core.hearsay import FIRST_ASK, SELDOM, TRIAL_PERIODS, Hearsay, Window
+from gateway.core.hearsay import FEW_SCOPES, FIRST_ASK, HEARD, MOST_HASTE, SELDOM, TRIAL_PERIODS, Hearsay, Window
+from gateway.core.windows import Windows
 
 
 def test_a_scope_hears_of_others_alone():
-    hearsay, mine, theirs = Hearsay(), object(), object()
+    hearsay, mine, theirs = Hearsay(), Windows(), Windows()
     own = Refused(1.0, None, [], admitted=0, refused=0)
     told = Refused(2.0, None, [], admitted=0, refused=0)
 
@@ -71,3 +72,49 @@ def test_a_slip_now_and_then_is_chance_and_lengthens_the_period_a_little():
     assert 4.0 < window.period_s <= 4.02
     assert window.slip(4.02)
     assert not window.slip(4.02)
+
+
+def test_what_was_told_since_is_found_however_much_was_forgotten():
+    hearsay, mine, theirs = Hearsay(), Windows(), Windows()
+    hearsay.tell_step(theirs, (0.3, 0.4))
+    told = hearsay.told
+    hearsay.tell_step(mine, (0.2, 0.4))
+    hearsay.tell_step(theirs, (0.1, 0.4))
+
+    assert hearsay.steps_after(told, mine) == [(0.1, 0.4)]
+    assert hearsay.steps_after(hearsay.told, mine) == []
+    for _ in range(100):
+        hearsay.tell_step(theirs, (0.5, 0.6))
+    assert set(hearsay.steps_after(told, mine)) == {(0.5, 0.6)}
+
+
+def crowd(size):
+    hearsay, scopes = Hearsay(), [Windows() for _ in range(size)]
+    for scope in scopes:
+        hearsay.tell(scope, Refused(1.0, None, [], admitted=0, refused=0))
+    return hearsay, scopes
+
+
+def test_of_few_scopes_none_goes_ahead():
+    hearsay, scopes = crowd(2 * FEW_SCOPES - 1)
+
+    assert not any(hearsay.scout(scope, 1.0, 10.0) for scope in scopes)
+
+
+def test_of_many_scopes_one_in_so_many_goes_ahead_for_a_while():
+    hearsay, scopes = crowd(20 * FEW_SCOPES)
+
+    scouts = [scope for scope in scopes if hearsay.scout(scope, 1.0, 10.0)]
+    assert len(scouts) == 20
+    assert hearsay.haste == MOST_HASTE
+    hearsay.return_scout(scouts[0])
+    assert hearsay.scout(scopes[-1], 2.0, 10.0)
+    assert not hearsay.scout(scopes[-2], 2.0, 10.0)
+    assert hearsay.scout(scopes[-2], 11.5, 10.0)  # the time of the first is over
+
+
+def test_scopes_that_are_gone_do_not_count():
+    hearsay, scopes = crowd(8 * FEW_SCOPES)
+    del scopes[FEW_SCOPES:]
+
+    assert hearsay.haste <= (FEW_SCOPES + HEARD) // FEW_SCOPES  # whose refusals are known are kept

@@ -156,3 +156,31 @@ def test_what_was_sent_before_it_was_noted_counts():
         windows.note(Instant(sent))
 
     assert list(windows._sent) == [4.0, 3.0, 2.0, 1.0]
+
+
+def test_what_others_find_out_of_a_bucket_is_believed_at_the_next_call():
+    hearsay = Hearsay()
+    upstream = Upstream(Algorithm.BUCKET, hearsay=hearsay, delays_to_s=None)
+    upstream.refused(4)
+    assert upstream.windows.bucket_s > 0.42
+
+    hearsay.tell_step(Windows(hearsay), (0.39, 0.41))
+    upstream.now += 1.0
+    upstream.send()
+
+    assert upstream.windows.bucket_s == 0.41
+    assert upstream.windows.shortest_bucket_s == 0.39
+
+
+def test_a_bucket_that_gave_all_back_is_as_fast_as_that_and_others_hear_of_it():
+    hearsay = Hearsay()
+    upstream = Upstream(Algorithm.BUCKET, hearsay=hearsay, delays_to_s=None)
+    upstream.refused(4)
+    told = hearsay.told
+
+    for _ in range(60):
+        upstream.now += 0.405
+        assert upstream.send()
+
+    assert 0.4 <= upstream.windows.bucket_s <= 0.42
+    assert hearsay.steps_after(told, Windows(hearsay))[-1][1] <= 0.42
