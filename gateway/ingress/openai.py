@@ -36,7 +36,7 @@ from gateway.telemetry.log import get_logger
 from gateway.wire.acting import as_creating
 from gateway.wire.batch_lines import BatchLines
 from gateway.wire.endpoints import UNLISTED_MODEL, path_values
-from gateway.wire.envelope import Envelope, form_envelope, peek_fields, read_envelope
+from gateway.wire.envelope import Envelope, form_envelope, peek_envelope, peek_fields, read_envelope
 from gateway.wire.errors import error_headers, write_error
 from gateway.wire.headers import max_wait_s, request_headers
 from gateway.wire.multipart import check_clear
@@ -224,6 +224,7 @@ class Exchange:
             batch = await read_batch(body) if endpoint.creates == "file" else None
             plain = await json_in(body, self._plane.max_json_bytes, is_owned=key is not None)
             fields = peek_fields(plain)
+            check_model(key, peek_envelope(plain).model)
             if endpoint.model_places and body.form is not None:
                 fields |= form_fields(body.form, endpoint.model_places)
             named = references_of(call, fields, texts_of(body.form), body=plain)

@@ -90,7 +90,7 @@ def peek_envelope(body: bytes) -> Envelope:
     try:
         model = msgspec.json.decode(body, type=_Peek).model
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return Envelope()
+        model = peek_fields(body).get("model")
     return Envelope(model=ModelName(model) if isinstance(model, str) and model.strip() else None)
 
 

@@ -108,6 +108,27 @@ async def test_a_key_for_some_models_cannot_write_another_before_its_own(two, sa
     assert sandbox.log[-1].body.count(b'"model": "gpt-4"') == 2
 
 
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/json", b'{"model": "gpt-4o", "x": "\\ud800"}'),
+        ("application/json", b'{"model": "gpt-4o", "x": NaN}'),
+        ("application/json", b'\xef\xbb\xbf{"model": "gpt-4o"}'),
+        ("text/plain", b' {"model": "gpt-4o"}'),
+        ("application/x-www-form-urlencoded", b'{"model": "gpt-4o"}'),
+    ],
+)
+async def test_a_key_for_some_models_names_no_other_where_nobody_knows_the_endpoint(two, sandbox, content_type, body):
+    """A proxy on the way may take this path for that of chats."""
+    made = await make_key(two[0], models=["gpt-4"])
+    headers = bearer(made["key"]) | {"content-type": content_type}
+
+    refused = await two[0].client.post("/v1//chat/completions", content=body, headers=headers)
+
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "model_not_allowed")
+    assert not [seen for seen in sandbox.log if "//" in seen.path]
+
+
 async def test_a_key_is_never_forwarded(two, sandbox):
     made = await make_key(two[0])
 
