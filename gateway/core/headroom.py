@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from gateway.core.freeing import SLIDING
+from gateway.core.freeing import BUCKET, FIXED, SLIDING
 from gateway.core.hearsay import Hearsay
 from gateway.core.hints import DIMENSIONS, Quota, RateLimits
 from gateway.core.ids import Instant
@@ -288,6 +288,26 @@ class Headroom:
         if self._pace is not None:
             longest = max(longest, self._pace.wait_s(now, sharers))
         return longest
+
+    def token_room(self, now: Instant) -> float:
+        """A call that is charged more does not fit now; infinite where no limit of tokens is known."""
+        return min((level.level(now) for level, is_tokens in self._levels if is_tokens), default=float("inf"))
+
+    def piece(self, now: Instant) -> float:
+        """What is left of a window of tokens that is used up by half; infinite where there is none."""
+        least = float("inf")
+        for level, is_tokens in self._levels:
+            if is_tokens and level.kind is not BUCKET and (left := level.level(now)) <= ROOMY * level.limit:
+                least = min(least, left)
+        return least
+
+    def loses_room(self) -> bool:
+        """What is left of its tokens now is not there later: they are a window's."""
+        return any(is_tokens and level.kind is not BUCKET for level, is_tokens in self._levels)
+
+    def frees_at_once(self) -> bool:
+        """What its windows have left is gone when they end."""
+        return all(level.kind is FIXED for level, _ in self._levels)
 
     def refill(self, tokens: int) -> float:
         """Calls of so many tokens that fit in a second, over a long time; 0.0 = unknown."""

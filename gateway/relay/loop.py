@@ -32,6 +32,7 @@ from gateway.relay.blast import BlastRadius
 from gateway.relay.board import Board
 from gateway.relay.job import Job
 from gateway.relay.member import Member
+from gateway.relay.overtaking import let_pass, tightest
 from gateway.relay.picking import pick, refill_of, too_large
 from gateway.relay.pool import Pool, no_headroom, no_room, resting_of
 from gateway.relay.ports import Clock
@@ -110,22 +111,31 @@ class Relay:
     def _look(self, run: _Run, view: View, job: Job, now: Instant) -> tuple[Member | None, list[Resting]]:
         """Who takes the call now; if nobody does, why, and until when."""
         plan, pool = run.plan, job.pool
-        if self._stands_behind(pool, run):
-            return None, self._turn_of(run, view, job, now)
+        is_behind, excluded = self._stands_behind(pool, run), plan.excluded
+        if is_behind:
+            if run.ticket is None or run.ticket.kept is None:
+                return None, self._turn_of(run, view, job, now)
+            excluded, run.ticket.kept = excluded | run.ticket.kept, None
         tokens = job.call.estimated_tokens
-        member, room_at = pick(view, plan.excluded, tokens, now, lambda found: self._choose(view, found, job))
-        if member is not None:
+        picked = pick(view, excluded, tokens, now, lambda found: self._choose(view, found, job, now))
+        if picked.member is not None:
             pool.turn += 1
-            return member, []
+            return picked.member, []
+        if is_behind:
+            return None, self._turn_of(run, view, job, now)
         resting = resting_of(view, plan, now)
-        if room_at != FOREVER:
-            resting.append(no_headroom(room_at))
+        if picked.room_at != FOREVER:
+            wake_at = picked.room_at
+            if run.ticket is not None:
+                grows_at = let_pass(self._waiting, run.ticket, picked.short, now)
+                wake_at = min(wake_at, grows_at) if wake_at <= run.wait_until else wake_at
+            resting.append(no_headroom(picked.room_at, wake_at=wake_at))
         return None, resting
 
     def _turn_of(self, run: _Run, view: View, job: Job, now: Instant) -> list[Resting]:
         """Why a call waits that others came before: its turn comes as the limits of the pool's accounts refill."""
         pool, resting = job.pool, resting_of(view, run.plan, now)
-        refill = refill_of(pool, view, job.call.estimated_tokens, now)
+        refill = refill_of(pool, view, self._waiting.average_tokens(pool.key, job.call.estimated_tokens), now)
         if not refill:
             return [*resting, no_room(now)]
         turn_s = (self._waiting.calls_before(pool.key, run.ticket) + 1) / refill
@@ -154,11 +164,15 @@ class Relay:
             return Stop(ShuttingDown(DRAINING, retry_after_s=1.0))
         return step
 
-    def _choose(self, view: View, found: Sequence[Member], job: Job) -> int:
-        pool = job.pool
+    def _choose(self, view: View, found: Sequence[Member], job: Job, now: Instant) -> int:
+        pool, strategy = job.pool, job.pool.provider.settings.strategy
+        if now < view.pieces_until and strategy is SelectionStrategy.BALANCED:
+            piece = tightest(found, job.call.estimated_tokens, now)
+            if piece is not None:
+                return piece
         return choose(
             found,
-            pool.provider.settings.strategy,
+            strategy,
             rng=self._rng,
             dimmed=view.dimmed,
             affinity=_affinity_of(job),
@@ -218,7 +232,12 @@ class Relay:
             run.plan = run.plan.rested() if self._clock.now() < run.deadline else run.plan.ended()
             return
         if run.ticket is None:
-            run.ticket = self._waiting.join(job.pool.key, held_bytes(job.body), is_first=run.plan.last is not None)
+            run.ticket = self._waiting.join(
+                job.pool.key,
+                held_bytes(job.body),
+                tokens=job.call.estimated_tokens,
+                is_first=run.plan.last is not None,
+            )
         if run.ticket is None:
             raise AllRateLimited("Too many calls wait for an account already. Retry shortly.", retry_after_s=1.0)
         if not self._waiting.is_head(run.ticket):

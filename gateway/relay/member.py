@@ -61,6 +61,22 @@ class Member:
         """A call that is charged more never fits; infinite where that is not known."""
         return min(headroom.token_limit for headroom in self.headrooms)
 
+    def token_room(self, now: Instant) -> float:
+        """A call that is charged more does not fit now; infinite where no limit of tokens is known."""
+        return min(headroom.token_room(now) for headroom in self.headrooms)
+
+    def piece(self, now: Instant) -> float:
+        """What is left of a window of tokens that is used up by half; infinite where there is none."""
+        return min(headroom.piece(now) for headroom in self.headrooms)
+
+    def loses_room(self) -> bool:
+        """What is left of its tokens now is not there later: they are a window's."""
+        return any(headroom.loses_room() for headroom in self.headrooms)
+
+    def frees_at_once(self) -> bool:
+        """All of its limits are fixed windows."""
+        return all(headroom.frees_at_once() for headroom in self.headrooms)
+
     def wait_s(self, tokens: int, now: Instant) -> float:
         """Seconds until a call that is charged so many tokens fits its limits; 0.0 where none are known."""
         longest = 0.0

@@ -5,17 +5,23 @@ it has some again (`view`), so that who comes next does not meet it; each goes a
 """
 
 from collections.abc import Callable, Collection, Sequence
+from math import log2
 from typing import NamedTuple
 
 from gateway.core.attempts import Plan
 from gateway.core.ids import FOREVER, AccountId, Instant
 from gateway.core.level import SOONEST_S
 from gateway.relay.member import Member
+from gateway.relay.overtaking import Short
 from gateway.relay.pool import Pool, candidates_of
 from gateway.relay.view import View
 
 REFILL_KEPT_S = 0.25
-"""How long a pool's refill is believed before it is added up anew."""
+"""How long a pool's refill is believed before it is added up anew…"""
+PIECES_S = 30.0
+"""So long after a call found room that was too little pieces of windows are looked for."""
+SIZES = 6
+"""…for calls of about one size: so many sizes to a doubling."""
 
 
 class Pick(NamedTuple):
@@ -24,6 +30,8 @@ class Pick(NamedTuple):
     member: Member | None
     room_at: Instant = FOREVER
     """When the first of those has room that have some now, but too little for this call."""
+    short: Sequence[Short] = ()
+    """These."""
 
 
 def pick(
@@ -37,7 +45,7 @@ def pick(
 
     A member whose whole limit is less than that comes last, and still has its chance: `tokens` is an estimate.
     """
-    room_at = FOREVER
+    short: list[Short] = []
     too_small: Member | None = None
     while found := candidates_of(view, excluded):
         member = found[choose(found)]
@@ -53,8 +61,10 @@ def pick(
             view.set_aside(member, Instant(now + for_any_s))
         else:
             excluded = {*excluded, member.account_id}
-            room_at = min(room_at, Instant(now + wait_s))
-    return Pick(too_small, room_at)
+            short.append((wait_s, member))
+            view.pieces_until = Instant(now + PIECES_S)
+    soonest_s = min((wait_s for wait_s, _ in short), default=None)
+    return Pick(too_small, FOREVER if soonest_s is None else Instant(now + soonest_s), short)
 
 
 def too_large(plan: Plan, pool: Pool, refuser: Member, asked: int | None) -> Plan:
@@ -72,11 +82,12 @@ def too_large(plan: Plan, pool: Pool, refuser: Member, asked: int | None) -> Pla
 
 
 def refill_of(pool: Pool, view: View, tokens: int, now: Instant) -> float:
-    """Calls of so many tokens a second that the pool's accounts serve over a long time; 0.0 = unknown."""
-    kept_until, refill = pool.refill
+    """Calls of about so many tokens a second that the pool's accounts serve over a long time; 0.0 = unknown."""
+    size = round(SIZES * log2(max(tokens, 1)))
+    kept_until, refill = pool.refill.get(size, (now, 0.0))
     if now >= kept_until:
         refill = _refill_of(view, tokens)
-        pool.refill = (Instant(now + REFILL_KEPT_S), refill)
+        pool.refill[size] = (Instant(now + REFILL_KEPT_S), refill)
     return refill
 
 

@@ -61,8 +61,9 @@ class Pool:
         self.clock = max((member.load.served for member in members), default=0.0)
         """The largest virtual time at which a member was chosen: see `core/selection.served_after`."""
         self.view: View | None = None
-        self.refill: tuple[Instant, float] = (Instant(float("-inf")), 0.0)
-        """Calls a second that all members together serve over a long time, 0.0 = unknown; and until when that holds."""
+        self.refill: dict[int, tuple[Instant, float]] = {}
+        """By the size of calls: how many a second all members together serve over a long time, 0.0 = unknown; and until
+        when that holds."""
         self._by_holder: dict[str, list[Member]] | None = None
 
     def members_of(self, holder: str) -> Sequence[Member]:
@@ -116,9 +117,9 @@ def _room_at(view: View, plan: Plan) -> Instant | None:
     return next((at for at, member in view.spent if member.account_id not in excluded), None)
 
 
-def no_headroom(until: Instant) -> Resting:
-    """An account that is well, but at its limit: a call more would be refused."""
-    return Resting(OutcomeKind.RATE_LIMITED, until, until)
+def no_headroom(until: Instant, *, wake_at: Instant | None = None) -> Resting:
+    """An account that is well, but at its limit: a call more would be refused. `wake_at`: None is `until`."""
+    return Resting(OutcomeKind.RATE_LIMITED, until, until if wake_at is None else wake_at)
 
 
 def no_room(now: Instant) -> Resting:

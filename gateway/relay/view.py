@@ -64,8 +64,8 @@ class View:
     """Holds until `valid_until`, and for what the board knew at `epoch`."""
 
     __slots__ = (
-        "_soonest", "_tiers", "dimmed", "epoch", "full", "is_bounded", "loads_epoch", "resting", "spent", "tiers",
-        "turns", "valid_until",
+        "_soonest", "_tiers", "dimmed", "epoch", "full", "is_bounded", "loads_epoch", "pieces_until", "resting",
+        "spent", "tiers", "turns", "valid_until",
     )  # fmt: skip
 
     def __init__(self, members: Sequence[Member], epoch: int, valid_until: Instant) -> None:
@@ -85,6 +85,8 @@ class View:
         self.turns = Agenda()
         """Whom time alone changes, and when: they are to be placed anew."""
         self.dimmed: set[AccountId] = set()
+        self.pieces_until = Instant(float("-inf"))
+        """Some had room of late, but too little: what is left of windows is to be used up piece by piece."""
         self.is_bounded = any(member.account.max_concurrency is not None for member in members)
         """Some member has `max_concurrency`: it must be told of loads."""
 

@@ -1,26 +1,34 @@
 """Calls that wait for an account: bounded, first come first served, woken by anything that may have made room.
 
-One line per pool. Only the head of a line looks for an account; whoever leaves wakes the next, so a recovery does not
-stampede. A ticket keeps its place while its call goes back and forth between looking and waiting.
+One line per pool. Only the head of a line looks for an account, and lets smaller calls go before it where there is
+room that it cannot use (`overtaking`); whoever leaves wakes the next, so a recovery does not stampede. A ticket keeps
+its place while its call goes back and forth between looking and waiting.
 """
 
 import asyncio
 from collections import deque
+from itertools import islice
 
-from gateway.core.ids import FOREVER, Instant
+from gateway.core.ids import FOREVER, AccountId, Instant
 from gateway.relay.ports import Clock
 
 PoolKey = tuple[str, ...]
+BEHIND = 32
+"""So many places from the head may go before it."""
 
 
 class Ticket:
     """A place in a line. Whoever holds it gives it back with `Waiting.leave`, however the call ends."""
 
-    __slots__ = ("_bell", "_clock", "body_bytes", "key")
+    __slots__ = ("_bell", "_clock", "body_bytes", "kept", "key", "tokens")
 
-    def __init__(self, key: PoolKey, body_bytes: int, clock: Clock) -> None:
+    def __init__(self, key: PoolKey, body_bytes: int, tokens: int, clock: Clock) -> None:
         self.key = key
         self.body_bytes = body_bytes
+        self.tokens = tokens
+        """What the call is charged."""
+        self.kept: frozenset[AccountId] | None = None
+        """It may go before the head, to none of these accounts. None: it may not."""
         self._clock = clock
         self._bell = asyncio.Event()
 
@@ -42,6 +50,19 @@ class Ticket:
         self._bell.clear()
 
 
+class _Line:
+    """One of them; never empty but when it is made."""
+
+    __slots__ = ("gap", "tickets", "tokens")
+
+    def __init__(self) -> None:
+        self.tickets: deque[Ticket] = deque()
+        self.tokens = 0
+        """Of all."""
+        self.gap = float(FOREVER)
+        """A call behind the head that is charged more need not look; infinite until a head has looked."""
+
+
 class Waiting:
     """All lines of this worker. Bounded by calls and by the bytes of their bodies."""
 
@@ -49,7 +70,7 @@ class Waiting:
         self._clock = clock
         self._max_calls = max_calls
         self._max_bytes = max_bytes
-        self._lines: dict[PoolKey, deque[Ticket]] = {}
+        self._lines: dict[PoolKey, _Line] = {}
         self.calls = 0
         self.bytes = 0
         self.closes_at = FOREVER
@@ -59,7 +80,7 @@ class Waiting:
         """All look again: who has no hope of a turn by then goes at once, and is served elsewhere."""
         self.closes_at = at
         for line in self._lines.values():
-            for ticket in line:
+            for ticket in line.tickets:
                 ticket.ring()
 
     @property
@@ -73,25 +94,45 @@ class Waiting:
 
     def calls_before(self, key: PoolKey, ticket: Ticket | None) -> int:
         """How many have their turn earlier; without a ticket: earlier than one that joins now."""
-        line = self._lines.get(key, ())
-        return len(line) if ticket is None else next(place for place, other in enumerate(line) if other is ticket)
+        line = self._lines.get(key)
+        if line is None:
+            return 0
+        tickets = line.tickets
+        return len(tickets) if ticket is None else next(place for place, other in enumerate(tickets) if other is ticket)
+
+    def average_tokens(self, key: PoolKey, tokens: int) -> int:
+        """Of those that wait there and one more of so many."""
+        line = self._lines.get(key)
+        return tokens if line is None else (line.tokens + tokens) // (len(line.tickets) + 1)
 
     def is_head(self, ticket: Ticket) -> bool:
-        return self._lines[ticket.key][0] is ticket
+        return self._lines[ticket.key].tickets[0] is ticket
 
-    def join(self, key: PoolKey, body_bytes: int, *, is_first: bool = False) -> Ticket | None:
+    def smaller_behind(self, head: Ticket) -> list[Ticket]:
+        """Those near the head of its line that are charged less."""
+        line = self._lines[head.key].tickets
+        return [ticket for ticket in islice(line, 1, BEHIND) if ticket.tokens < head.tokens]
+
+    def leave_gap(self, head: Ticket, tokens: float) -> None:
+        """Behind the head there is room for a call of so many tokens: who comes with no more makes it look again."""
+        self._lines[head.key].gap = tokens
+
+    def join(self, key: PoolKey, body_bytes: int, *, tokens: int = 0, is_first: bool = False) -> Ticket | None:
         """A place in the line; None when the worker holds as much as it may.
 
         `is_first`: the call had its turn, and its account refused: it stands at the head again.
         """
         if self.calls >= self._max_calls or self.bytes + body_bytes > self._max_bytes:
             return None
-        ticket = Ticket(key, body_bytes, self._clock)
-        line = self._lines.setdefault(key, deque())
+        ticket = Ticket(key, body_bytes, tokens, self._clock)
+        line = self._lines.setdefault(key, _Line())
+        line.tokens += tokens
         if is_first:
-            line.appendleft(ticket)
+            line.tickets.appendleft(ticket)
         else:
-            line.append(ticket)
+            line.tickets.append(ticket)
+            if 1 < len(line.tickets) <= BEHIND and tokens <= line.gap and tokens < line.tickets[0].tokens:
+                line.tickets[0].ring()
         self.calls += 1
         self.bytes += body_bytes
         return ticket
@@ -99,15 +140,16 @@ class Waiting:
     def leave(self, ticket: Ticket) -> None:
         """Gives the place up; the next in line looks at once."""
         line = self._lines[ticket.key]
-        line.remove(ticket)
+        line.tickets.remove(ticket)
+        line.tokens -= ticket.tokens
         self.calls -= 1
         self.bytes -= ticket.body_bytes
-        if line:
-            line[0].ring()
+        if line.tickets:
+            line.tickets[0].ring()
         else:
             del self._lines[ticket.key]
 
     def ring_heads(self) -> None:
         """Something changed for the better somewhere: the first of every line looks."""
         for line in self._lines.values():
-            line[0].ring()
+            line.tickets[0].ring()

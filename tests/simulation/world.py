@@ -8,14 +8,14 @@ import heapq
 import itertools
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
 import msgspec
 
 from gateway.core.attempts import Plan
 from gateway.core.call import Call
-from gateway.core.ids import FOREVER, CallId, Instant, ModelName
+from gateway.core.ids import FOREVER, AccountId, CallId, Instant, ModelName
 from gateway.core.outcome import Outcome, OutcomeKind, Scope
 from gateway.core.parks import Park
 from gateway.core.selection import choose
@@ -25,8 +25,11 @@ from gateway.providers.catalog import KINDS
 from gateway.relay.board import Board
 from gateway.relay.headrooms import NEWS_S, note_head
 from gateway.relay.lease import Lease
-from gateway.relay.picking import pick, refill_of
+from gateway.relay.member import Member
+from gateway.relay.overtaking import Gap, gap_beside, tightest
+from gateway.relay.picking import Pick, pick, refill_of
 from gateway.relay.pool import resting_of
+from gateway.relay.waiting import BEHIND
 from gateway.sandbox.config import KeyConfig, LimitRule
 from gateway.sandbox.limits import Limits, Reading, Refusal, rate_headers
 from gateway.wire.endpoints import find
@@ -36,6 +39,7 @@ from tests.fakes.relay_kit import account, snapshot_of
 MODEL = "gpt-4"
 CHAT = find("POST", "/chat/completions")
 PATIENCE_S = 10.0
+NO_GAP = Gap(frozenset(), 0.0, FOREVER)
 OK = Outcome(OutcomeKind.OK, 200)
 
 
@@ -48,6 +52,13 @@ class Result(msgspec.Struct):
     """Callers that were refused."""
     wasted: int = 0
     """Upstream 429s."""
+    tokens: int = 0
+    """Of those that were served."""
+    offered_tokens: int = 0
+    largest: int = 0
+    """Calls of the largest size that were served…"""
+    offered_largest: int = 0
+    """…and that came."""
     capacity: float = 0.0
     """Calls that the upstream could have served between the warm-up's end and the run's."""
 
@@ -72,7 +83,8 @@ class Process:
         self.board.replace_snapshot(snapshot_of(*world.accounts))
         self.line: deque[tuple[float, int]] = deque()
         """(arrived, tokens)."""
-        self.looks_at = FOREVER
+        self.looks_at = self.room_at = FOREVER
+        self.gap = NO_GAP
 
     def announce(self, park: Park) -> None:
         self.world.tell(self, lambda other: other.board.hear_parks([park]))
@@ -100,18 +112,19 @@ class Process:
 
     def arrive(self, tokens: int) -> None:
         now = self.world.clock.now()
-        if self.line or not self._try(tokens):
+        if self.line or self._try(tokens).member is None:
             self._join(now, tokens)
 
     def _join(self, now: Instant, tokens: int) -> None:
         pool = self.board.pools.pool_for(self.world.call)
-        refill = refill_of(pool, self.board.view(pool, now), tokens, now)
+        average = (sum([other for _, other in self.line]) + tokens) // (len(self.line) + 1)
+        refill = refill_of(pool, self.board.view(pool, now), average, now)
         if refill and (len(self.line) + 1) / refill > PATIENCE_S:
             self.world.refuse()
             return
         self.line.append((now, tokens))
-        if len(self.line) == 1:
-            self._plan_look()
+        if len(self.line) == 1 or tokens <= self.gap.tokens:
+            self.look()
 
     def look(self) -> None:
         """The head of the line tries, and the next after it."""
@@ -120,10 +133,25 @@ class Process:
             arrived, tokens = self.line[0]
             if now - arrived > PATIENCE_S:
                 self.world.refuse()
-            elif not self._try(tokens):
-                break
+            else:
+                picked = self._try(tokens)
+                self.room_at = picked.room_at
+                if picked.member is None:
+                    if self._overtakes(picked, tokens, now):
+                        continue
+                    break
             self.line.popleft()
         self._plan_look()
+
+    def _overtakes(self, picked: Pick, tokens: int, now: Instant) -> bool:
+        """Whether somebody behind the head went before it."""
+        behind = [other for _, other in itertools.islice(self.line, 1, BEHIND) if other < tokens]
+        self.gap = gap_beside(picked.short, min(behind), now) if behind else NO_GAP
+        first = next((other for other in behind if other <= self.gap.tokens), None)
+        if first is None or self._try(first, self.gap.kept).member is None:
+            return False
+        self.line.remove(next(one for one in self.line if one[1] == first))
+        return True
 
     def _plan_look(self) -> None:
         if not self.line:
@@ -131,7 +159,7 @@ class Process:
             return
         now, pool = self.world.clock.now(), self.board.pools.pool_for(self.world.call)
         wakes = [rest.wake_at for rest in resting_of(self.board.view(pool, now), Plan(), now)]
-        at = min([*wakes, self.line[0][0] + PATIENCE_S + 0.001])
+        at = min([*wakes, self.room_at, self.gap.grows_at, self.line[0][0] + PATIENCE_S + 0.001])
         at = max(at, now + 0.001)
         if at != self.looks_at:
             self.looks_at = at
@@ -142,19 +170,19 @@ class Process:
             self.looks_at = FOREVER
             self.look()
 
-    def _try(self, tokens: int) -> bool:
+    def _try(self, tokens: int, excluded: frozenset[AccountId] = frozenset()) -> Pick:
         now, board = self.world.clock.now(), self.board
         pool = board.pools.pool_for(self.world.call)
         view = board.view(pool, now)
-        member, _ = pick(view, (), tokens, now, self._choose)
-        if member is None:
-            return False
-        lease = board.take(pool, member, now, tokens)
-        self.world.send(self, lease)
-        return True
 
-    def _choose(self, found):
-        return choose(found, SelectionStrategy.BALANCED, rng=self.rng)
+        def choose_one(found: Sequence[Member]) -> int:
+            piece = tightest(found, tokens, now) if now < view.pieces_until else None
+            return choose(found, SelectionStrategy.BALANCED, rng=self.rng) if piece is None else piece
+
+        picked = pick(view, excluded, tokens, now, choose_one)
+        if picked.member is not None:
+            self.world.send(self, board.take(pool, picked.member, now, tokens))
+        return picked
 
     def answered(self, lease: Lease, status: int, headers, outcome: Outcome) -> None:
         now = self.world.clock.now()
@@ -202,6 +230,7 @@ class World:
         self.order = itertools.count()
         self.result = Result()
         self.is_counting = self.is_talking = False
+        self.largest = 0
 
     def later(self, at: float, what: Callable[..., None], *facts: object) -> None:
         heapq.heappush(self.events, (at, next(self.order), what, facts))
@@ -228,6 +257,8 @@ class World:
         if verdict.refusal is None:
             outcome, status = OK, 200
             self.result.served += self.is_counting
+            self.result.tokens += self.is_counting * lease.tokens
+            self.result.largest += self.is_counting and lease.tokens == self.largest
             after_s = self.latency_s * self.rng.uniform(0.5, 1.5)
         else:
             outcome, status = self._refused(verdict.refusal), 429
@@ -254,11 +285,15 @@ class World:
             return None
         return math.ceil(refusal.wait_s / self.delays_to_s) * self.delays_to_s
 
-    def run(self, *, rate: float, capacity: float, seconds: float, warm_up_s: float = 20.0, tokens: int = 10) -> Result:
+    def run(
+        self, *, rate: float, capacity: float, seconds: float, warm_up_s: float = 20.0, tokens: int | Sequence[int] = 10
+    ) -> Result:
         """`rate`: calls a second that come, at random moments; `capacity`: calls a second that the upstream allows."""
         end = self.clock.now() + warm_up_s + seconds
         self.later(self.clock.now() + warm_up_s, self._begin)
-        self.later(self.clock.now(), self._arrive, rate, end, tokens)
+        sizes = (tokens,) if isinstance(tokens, int) else tuple(tokens)
+        self.largest = max(sizes)
+        self.later(self.clock.now(), self._arrive, rate, end, sizes)
         while self.events:
             at, _, what, facts = heapq.heappop(self.events)
             if at > end:
@@ -285,9 +320,12 @@ class World:
     def _begin(self) -> None:
         self.is_counting = True
 
-    def _arrive(self, rate: float, end: float, tokens: int) -> None:
+    def _arrive(self, rate: float, end: float, sizes: Sequence[int]) -> None:
+        tokens = sizes[0] if len(sizes) == 1 else self.rng.choice(sizes)
         self.result.offered += self.is_counting
+        self.result.offered_tokens += self.is_counting * tokens
+        self.result.offered_largest += self.is_counting and tokens == self.largest
         self.rng.choice(self.doors).arrive(tokens)
         at = self.clock.now() + self.rng.expovariate(rate)
         if at < end:
-            self.later(at, self._arrive, rate, end, tokens)
+            self.later(at, self._arrive, rate, end, sizes)
