@@ -262,8 +262,12 @@ class Headroom:
         return None if self._lately is None else self._lately.count(now, self._admitted)
 
     def forget_strangers(self) -> None:
-        """Whoever seemed to use the scope as well: they are known now."""
-        self._strangers = None
+        """Whoever seemed to use the scope as well: they are known now. What refusals told of one of them alone, whose
+        calls were only a part, holds no more.
+        """
+        self._strangers = self._pace = self._lately = None
+        if self._hearsay is not None:
+            self._hearsay.forget()
 
     def forget(self) -> None:
         """Nothing is known of its limits any more."""

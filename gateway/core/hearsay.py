@@ -117,6 +117,13 @@ class Hearsay:
         self._steps.append((scope, step))
         self.told += 1
 
+    def forget(self) -> None:
+        """Who told of something is another now."""
+        for told in (self._refusals, self._steps, self.windows, self._scouts):
+            told.clear()
+        self._scopes.clear()
+        self.version += 1
+
     def refusals(self, scope: object) -> list[Refused]:
         """Of others than that scope."""
         return [told for by, told in self._refusals if by is not scope]

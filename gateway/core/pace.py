@@ -43,6 +43,8 @@ GROWS = 1.2
 FASTEST_GUESS = 10.0
 SLOWEST = 1 / 600
 """Calls a second."""
+MOST_IN_A_ROW = 5
+"""Refusals of which each waits twice as long as the one before it."""
 
 
 class Pace:
@@ -50,7 +52,8 @@ class Pace:
 
     __slots__ = (
         "_admitted", "_asks", "_asks_after", "_at", "_began", "_born", "_burst_s", "_high", "_is_asking", "_is_guess",
-        "_left", "_low", "_rate", "_refused_at", "_since", "_taken_at", "_tight", "windows",
+        "_left", "_low", "_quiet_until", "_rate", "_refusals", "_refused_at", "_since", "_taken_at", "_tight",
+        "windows",
     )  # fmt: skip
 
     def __init__(self, now: Instant, hearsay: Hearsay | None = None) -> None:
@@ -78,6 +81,9 @@ class Pace:
         self._burst_s = BURST_S
         """How much of its pace a bucket is taken to save up."""
         self._refused_at = float("-inf")
+        self._refusals = 0
+        """In a row: nothing came through between them."""
+        self._quiet_until = float("-inf")
         self._left = 0.0
         self._at: float = now
         self._taken_at: float = now
@@ -168,6 +174,7 @@ class Pace:
             return
         if self.windows.bucket_s and self._tight < FEW_TIGHT:
             self._burst_s /= 2
+        self._rest(now, fits_in_s)
         rate = self.rate
         self.windows.refuse(now, sent_at, fits_in_s)
         if self._is_believed:  # should it be no more from now on, the steps go on from there
@@ -179,6 +186,14 @@ class Pace:
         self._left = 0.0
         if fits_in_s is not None and not self.windows.bucket_s:
             self._left = max(1 - self.rate * fits_in_s, -self._most)
+
+    def _rest(self, now: Instant, fits_in_s: float | None) -> None:
+        """A refused call may cost as much as an admitted one: several who share a limit, and do not know it, keep it
+        empty for ever when each tries as soon as one fits.
+        """
+        self._refusals = 1 if self._since else min(self._refusals + 1, MOST_IN_A_ROW)
+        if self._refusals > 1 and fits_in_s:
+            self._quiet_until = now + 2 ** (self._refusals - 1) * fits_in_s
 
     def _lower(self, now: Instant, fits_in_s: float | None) -> None:
         """The even steps were too fast."""
@@ -203,7 +218,7 @@ class Pace:
 
     def wait_s(self, now: Instant, sharers: int = 1) -> float:
         """Seconds until a call may go."""
-        window_s = self.windows.wait_s(now)
+        window_s = max(self.windows.wait_s(now), self._quiet_until - now)
         if self.windows.limit:
             return window_s
         rate = self.rate

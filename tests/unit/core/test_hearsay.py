@@ -118,3 +118,13 @@ def test_scopes_that_are_gone_do_not_count():
     del scopes[FEW_SCOPES:]
 
     assert hearsay.haste <= (FEW_SCOPES + HEARD) // FEW_SCOPES  # whose refusals are known are kept
+
+
+def test_what_was_told_is_forgotten_when_scopes_become_others():
+    hearsay, scopes = crowd(FEW_SCOPES)
+    hearsay.tell_step(scopes[0], (0.3, 0.4))
+    hearsay.window_of(Span(3.5, 4.5, 1.0, 10))
+
+    hearsay.forget()
+
+    assert hearsay.refusals(scopes[0]) == hearsay.steps(scopes[1]) == list(hearsay.windows) == []

@@ -1,5 +1,7 @@
 """The even steps: what is kept up, what is refused, and what lies between."""
 
+from itertools import pairwise
+
 import pytest
 
 from gateway.core.ids import Instant
@@ -102,3 +104,18 @@ def test_a_delay_that_was_named_is_waited_for():
     pace.refuse(Instant(0.1), Instant(0.0), 2.0)
 
     assert pace.wait_s(Instant(0.1)) == pytest.approx(2.0)
+
+
+def test_refusals_in_a_row_rest_longer_each_until_something_comes_through():
+    pace, now, rested = Pace(Instant(0.0)), 0.0, []
+    for _ in range(4):
+        pace.take(Instant(now))
+        pace.refuse(Instant(now), Instant(now), 1.5)
+        rested.append(pace.wait_s(Instant(now)) / 1.5)
+        now += rested[-1] * 1.5
+    pace.take(Instant(now))
+    pace.admit(Instant(now))
+    pace.refuse(Instant(now + 1), Instant(now + 1), 1.5)
+
+    assert all(later >= 2 * before - 0.01 for before, later in pairwise(rested))
+    assert pace.wait_s(Instant(now + 1)) < rested[-1] * 1.5
