@@ -14,6 +14,7 @@ from urllib.parse import quote_plus
 
 from gateway.core.errors import InvalidCall
 from gateway.core.ids import ModelName
+from gateway.wire.lenient import begins_as_json
 from gateway.wire.part_head import read_part_head
 
 MAX_HEAD_BYTES: Final = 16_384
@@ -107,7 +108,8 @@ def check_clear(form: Form) -> None:
     if not form.is_clear:
         raise InvalidCall(
             f"The form is not clear: it has no end, more than {MAX_PARTS} parts, more than {MAX_KEPT_BYTES} bytes of "
-            "text, or a part whose name servers may read differently. Let the HTTP client write it.",
+            f"text, or a field that has no name, is longer than {MAX_VALUE_BYTES} bytes, or may be read differently "
+            "by servers. Let the HTTP client write it, and name its type if it is no form.",
             code="invalid_multipart",
         )
 
@@ -250,5 +252,7 @@ class FormReader:
                 self._value.append(self._held[begins:index])
                 self._value_bytes += index - begins
                 if self._value_bytes > MAX_VALUE_BYTES or self._kept_bytes + self._value_bytes > MAX_KEPT_BYTES:
+                    is_text = begins_as_json(b"".join(self._value)[:MAX_VALUE_BYTES]) is False and self._name != "model"
+                    self._is_clear = self._is_clear and is_text  # which names nothing, however long it is
                     self._value = None
         self._next = index

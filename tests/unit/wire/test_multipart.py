@@ -245,6 +245,7 @@ def test_of_two_fields_the_last_counts():
         form_of(field("model", "m")),
         form_of(FILE, field("file_ids[]", "a"), field("file_ids[]", "b")),
         form_of(field("image", "x"), field("image", "y"), closing=b"--\r\nepilogue"),
+        form_of(field("text", "x" * (MAX_VALUE_BYTES + 1)), field("model", "m")),
     ],
 )
 def test_a_form_that_all_servers_read_alike_is_clear(body):
@@ -260,6 +261,9 @@ def test_a_form_that_all_servers_read_alike_is_clear(body):
         pytest.param(form_of(field("x", "y", extra="\r\nX: " + "y" * MAX_HEAD_BYTES), FILE), id="long-head"),
         pytest.param(form_of(*[field("x", "y")] * (MAX_PARTS + 1)), id="many-parts"),
         pytest.param(form_of(FILE, field("purpose", "batch"), FILE), id="two-files"),
+        pytest.param(form_of(field("session", '{"x": "' + "y" * MAX_VALUE_BYTES + '"}')), id="long-json"),
+        pytest.param(form_of(field("session", " " * MAX_VALUE_BYTES + "{}")), id="json-behind-blanks"),
+        pytest.param(form_of(field("model", "o3" + " " * MAX_VALUE_BYTES)), id="long-model"),
         pytest.param(form_of(field("purpose", "batch"), FILE, field("purpose", "vision")), id="two-purposes"),
     ],
 )
