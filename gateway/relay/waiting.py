@@ -20,7 +20,7 @@ BEHIND = 32
 class Ticket:
     """A place in a line. Whoever holds it gives it back with `Waiting.leave`, however the call ends."""
 
-    __slots__ = ("_bell", "_clock", "body_bytes", "kept", "key", "tokens")
+    __slots__ = ("_clock", "_waiter", "body_bytes", "is_rung", "kept", "key", "tokens")
 
     def __init__(self, key: PoolKey, body_bytes: int, tokens: int, clock: Clock) -> None:
         self.key = key
@@ -30,24 +30,33 @@ class Ticket:
         self.kept: frozenset[AccountId] | None = None
         """It may go before the head, to none of these accounts. None: it may not."""
         self._clock = clock
-        self._bell = asyncio.Event()
+        self.is_rung = False
+        """Its call looks again, or is about to."""
+        self._waiter: asyncio.Future[None] | None = None
 
     def ring(self) -> None:
         """Something changed: look again."""
-        self._bell.set()
+        self.is_rung = True
+        if self._waiter is not None:
+            _end(self._waiter)
 
     async def wait(self, until: Instant) -> None:
         """Until `ring`, or until that instant. A ring that came before is not lost."""
         seconds = until - self._clock.now()
-        if seconds > 0 and not self._bell.is_set():
+        if seconds > 0 and not self.is_rung:
+            waiter = self._waiter = asyncio.get_running_loop().create_future()
             alarm = asyncio.ensure_future(self._clock.sleep(seconds))
-            bell = asyncio.ensure_future(self._bell.wait())
+            alarm.add_done_callback(lambda _: _end(waiter))
             try:
-                await asyncio.wait({alarm, bell}, return_when=asyncio.FIRST_COMPLETED)
+                await waiter
             finally:
                 alarm.cancel()
-                bell.cancel()
-        self._bell.clear()
+        self.is_rung = False
+
+
+def _end(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 class _Line:

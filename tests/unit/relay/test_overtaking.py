@@ -88,7 +88,7 @@ async def test_who_comes_and_would_fit_makes_the_head_look(tokens, is_rung):
 
     waiting.join(KEY, 1, tokens=tokens)
 
-    assert head._bell.is_set() == is_rung
+    assert head.is_rung == is_rung
 
 
 def test_the_average_is_of_all_that_wait_and_the_one_that_asks():
