@@ -30,6 +30,10 @@ THEIRS = 0.2
 NEARLY_ALL = 0.9
 ENOUGH = 3
 """Refusals in all, at least: two agree on something by chance."""
+STEADY, STEADY_S = 0.005, 0.0012
+"""Delays that differ by so little are the same."""
+SHORTEST_S = 0.005
+"""Shorter delays are no bucket's step."""
 
 
 class Refused:
@@ -74,8 +78,9 @@ class Refused:
 
     def note(self, sent_at: float) -> None:
         """A call of which nothing was known came through."""
-        if sent_at <= self.at and sent_at not in self.sent:
+        if sent_at <= self.at + OVERTAKES_S and sent_at not in self.sent:
             insort(self.sent, sent_at, key=neg)
+            self.admitted += 1
 
     def admit(self, sent_at: float) -> None:
         """A call that was sent then came through: there was room."""
@@ -210,3 +215,14 @@ def step_told(own: Sequence[Refused], others: Iterable[tuple[float, float]], bef
     if high == INFINITE or mine + theirs + 1 < ENOUGH or waited_s > max(low, high) * (1 + SLACK) + SLACK_S:
         return NOTHING
     return Span(low, high, agreement(mine + 1, len(own), theirs, len(others)))
+
+
+def steady_told(own: Sequence[Refused]) -> Span | None:
+    """A bucket that refusals empty says the same each time."""
+    waits = [one.earliest - one.at for one in own if one.is_exact]
+    if len(waits) < 2 or waits[-1] < SHORTEST_S or not own[-1].is_exact:
+        return None
+    fits_in_s = waits[-1]
+    alike = [wait for wait in waits if abs(wait - fits_in_s) <= STEADY * fits_in_s + STEADY_S]
+    step_s = sum(alike) / len(alike)
+    return Span(step_s, step_s, len(alike) / len(waits)) if len(alike) >= max(2, AGREEING * len(waits)) else None

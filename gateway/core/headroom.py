@@ -25,7 +25,7 @@ from gateway.core.level import Level
 from gateway.core.outcome import Scope, ScopeKind
 from gateway.core.pace import Pace
 from gateway.core.strangers import Strangers
-from gateway.core.uses import Reading, Totals, Use
+from gateway.core.uses import Reading, Sent, Totals, Use
 
 ROOMY = 0.5
 """With more than half of every limit left…"""
@@ -45,22 +45,6 @@ PERIODS, LONGEST_SHARER_S = 1.5, 100.0
 """…within so many periods of a window, or times in which a bucket fills; never longer than 100 s."""
 
 
-class Sent(msgspec.Struct, frozen=True, gc=False):
-    """A call's place in the order of sending: the scope's totals, the call itself included.
-
-    What other processes told of is in them as well.
-    """
-
-    at: Instant
-    requests: int
-    tokens: int
-    freed: tuple[float, ...] = ()
-    """What every sliding window of the scope had given back by then."""
-    produced: int = 0
-    charged: int = 0
-    """Tokens of this call alone."""
-
-
 class _Other(NamedTuple):
     """What another process told of itself, and when."""
 
@@ -72,10 +56,10 @@ class Headroom:
     """All that is known of a scope's limits, and what this process has sent on it. Unknown = everything fits."""
 
     __slots__ = (
-        "_answers", "_charged", "_freed", "_heard", "_hearsay", "_lately", "_levels", "_names", "_near", "_order",
-        "_others", "_own_name", "_pace", "_place", "_produced", "_quiet_until", "_refusals", "_refused", "_refused_at",
-        "_requests", "_strangers", "_tokens", "_told", "_told_at", "is_awaited", "learn_from", "offset", "scope",
-        "token_limit", "used_at", "wanted_at",
+        "_answers", "_charged", "_freed", "_heard", "_hearsay", "_lately", "_levels", "_names", "_near",
+        "_order", "_others", "_own_name", "_pace", "_place", "_produced", "_quiet_until", "_refusals", "_refused",
+        "_refused_at", "_requests", "_strangers", "_tokens", "_told", "_told_at", "is_awaited", "learn_from", "offset",
+        "scope", "token_limit", "used_at", "wanted_at",
     )  # fmt: skip
 
     def __init__(
@@ -123,8 +107,9 @@ class Headroom:
         self._refused = Totals()
         """What was sent here and not admitted: no window holds it."""
         self._others: dict[str, _Other] = {}
-        self._told = (Totals(), 0, False)
-        """What was sent here when the others were told last, the newest answer's place, and whether some waited."""
+        self._told = (Totals(), 0, False, 0)
+        """What was sent here when the others were told last, the newest answer's place, whether some waited,
+        and how many were refused without a header."""
         self._told_at = Instant(float("-inf"))
         self.wanted_at = Instant(float("-inf"))
         """When calls last waited for room in it."""
@@ -251,6 +236,7 @@ class Headroom:
         self._refused = self._refused.plus(Totals(1, sent.charged))
         if self._lately is None:
             self._lately = Lately(now, self._admitted)
+        self._near.add(self)
 
     @property
     def _admitted(self) -> int:
@@ -290,6 +276,7 @@ class Headroom:
             wait_s = level.wait_s(needed, now)
             longest = max(longest, wait_s)
         if self._pace is not None:
+            self._divide(self._pace, sharers, now)
             longest = max(longest, self._pace.wait_s(now, sharers))
         return longest
 
@@ -344,6 +331,9 @@ class Headroom:
             if level is self._names.get(OUTPUT):
                 amount = more.produced
             level.hear(process, amount, now, age_s=use.age_s, is_hungry=use.is_hungry)
+        if not self._levels and (self._pace is not None or use.calls is not None):
+            self._pace = self._pace or Pace(now, self._hearsay)
+            self._pace.hear(process, use, more.requests, now, own=own)
         for reading in use.readings:
             self._hear_reading(reading, now, is_new=before is None)
 
@@ -357,7 +347,8 @@ class Headroom:
     def use(self, now: Instant, *, is_news: bool = False) -> Use | None:
         """What the others should hear of it. `is_news`: None where they have heard it already."""
         sent = Totals(self._requests, self._tokens, self._produced).since(self._heard.plus(self._refused))
-        news = (sent, self._order, now - self.wanted_at < HUNGRY_S)
+        pace = None if self._levels else self._pace
+        news = (sent, self._order, now - self.wanted_at < HUNGRY_S, 0 if pace is None else pace.log.refusals)
         if is_news and (news == self._told if self._others else now - self._told_at < TOLD_S):
             return None
         readings: tuple[Reading, ...] = ()
@@ -366,9 +357,10 @@ class Headroom:
             readings = tuple([reading for reading in some if reading is not None])
         self._told, self._told_at = news, now
         age_s = round(max(0.0, now - self.used_at), 3) if sent.requests else 0.0
-        return Use(self.scope, sent, age_s, is_hungry=news[2], readings=readings)
+        use = Use(self.scope, sent, age_s, is_hungry=news[2], readings=readings)
+        return use if pace is None else pace.tell(use, now)
 
-    def _divide(self, level: Level, sharers: int, now: Instant) -> None:
+    def _divide(self, level: Level | Pace, sharers: int, now: Instant) -> None:
         place = (self._place + self.offset) % sharers
         level.divide(sharers, place, is_hungry=now - self.wanted_at < HUNGRY_S)
 
@@ -388,6 +380,8 @@ class Headroom:
                 del self._others[name]
                 for level, _ in self._levels:
                     level.leave(name)
+                if self._pace is not None:
+                    self._pace.leave(name)
             if gone:
                 self._place = sum(name < self._own_name for name in self._others)
         return 1 + len(self._others)

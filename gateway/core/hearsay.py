@@ -124,6 +124,11 @@ class Hearsay:
         self._scopes.clear()
         self.version += 1
 
+    def take_back(self, scope: object) -> None:
+        """What that scope told is not so."""
+        self._refusals = deque([one for one in self._refusals if one[0] is not scope], maxlen=HEARD)
+        self._steps = deque([one for one in self._steps if one[0] is not scope], maxlen=HEARD)
+
     def refusals(self, scope: object) -> list[Refused]:
         """Of others than that scope."""
         return [told for by, told in self._refusals if by is not scope]

@@ -8,8 +8,13 @@ Rules of this file: a refusal means that nothing was left. Three beliefs, the fi
 Now and then each asks for a little more, since limits rise. Before the first refusal everything fits.
 """
 
+import msgspec
+
 from gateway.core.hearsay import Hearsay
 from gateway.core.ids import Instant
+from gateway.core.peers import OVERTAKEN_S, CallLog, Peers, Verdicts
+from gateway.core.shares import HEARD_S
+from gateway.core.uses import Belief, Use
 from gateway.core.windows import Windows
 
 LESS = 0.8
@@ -52,8 +57,8 @@ class Pace:
 
     __slots__ = (
         "_admitted", "_asks", "_asks_after", "_at", "_began", "_born", "_burst_s", "_high", "_is_asking", "_is_guess",
-        "_left", "_low", "_quiet_until", "_rate", "_refusals", "_refused_at", "_since", "_taken_at", "_tight",
-        "windows",
+        "_left", "_low", "_quiet_until", "_rate", "_refusals", "_refused_at", "_since", "_taken_at", "_tight", "log",
+        "peers", "windows",
     )  # fmt: skip
 
     def __init__(self, now: Instant, hearsay: Hearsay | None = None) -> None:
@@ -87,21 +92,37 @@ class Pace:
         self._left = 0.0
         self._at: float = now
         self._taken_at: float = now
+        self.log = CallLog()
+        self.peers: Peers | None = None
+        """None: no other process is known to use the scope."""
 
     @property
     def _is_believed(self) -> bool:
         """In a window or a bucket: there are no even steps."""
-        return bool(self.windows.limit or self.windows.bucket_s)
+        return bool(self.windows.told or self.windows.limit or self.windows.bucket_s)
 
     @property
     def rate(self) -> float:
         """Calls a second; 0.0 = unknown."""
         windows = self.windows
+        if windows.told is not None:
+            return windows.told.rate
         if windows.limit:
             return windows.limit / windows.period_s
         if windows.bucket_s:
             return self._bucket_rate()
         return self._rate
+
+    @property
+    def belief(self) -> Belief | None:
+        """What the other processes should hear."""
+        windows, rate = self.windows, self.rate
+        return Belief(rate, windows.size, windows.kept_s, is_bucket=self._is_bucket) if rate else None
+
+    @property
+    def _is_bucket(self) -> bool:
+        told = self.windows.told
+        return bool(self.windows.bucket_s) if told is None else told.is_bucket
 
     def _bucket_rate(self) -> float:
         """From what it surely gives back to what it may, the sooner the less is known; then on, in no haste."""
@@ -114,28 +135,40 @@ class Pace:
     @property
     def _most(self) -> float:
         rate = self.rate
-        if self.windows.bucket_s:
+        if self._is_bucket:
             return max(1.0, rate * self._burst_s)
         return 2.0 if self._is_guess else 1.0
 
     def take(self, now: Instant) -> None:
         """A call is sent now."""
+        if self.peers is not None:
+            self.peers.took_at = now
+        self.log.sent.append(now)
+        self._take(now)
+        self.windows.take(now)
+
+    def _take(self, now: Instant) -> None:
         rate = self.rate
         if rate:
-            most = self._most
+            ahead = 0 if self.peers is None else self.peers.ahead
+            most = self._most + ahead
             level = self._left + rate * (now - self._at)
-            self._tight = self._tight + 1 if level <= 1 + TIGHT else 0
+            self._tight = self._tight + 1 if level <= 1 + ahead + TIGHT else 0
             self._left = max(min(most, level) - 1, -most)
             self._at = now
         else:
             self._began += max(0.0, now - self._taken_at - SHORTEST_S)
         self._taken_at = now
-        self.windows.take(now)
 
     def admit(self, sent_at: Instant) -> None:
         """The call that was sent then came through."""
         if sent_at <= self._born:
             self.windows.note(sent_at)
+            self.log.sent.append(sent_at)
+        self.log.admitted.append(sent_at)
+        self._admit(sent_at)
+
+    def _admit(self, sent_at: Instant) -> None:
         self.windows.admit(sent_at)
         self._admitted += 1
         self._since += 1
@@ -169,10 +202,14 @@ class Pace:
 
         `fits_in_s`: when a call fits again, if the upstream said it.
         """
+        self.log.refuse(sent_at, fits_in_s)
+        self._refuse(now, sent_at, fits_in_s)
+
+    def _refuse(self, now: Instant, sent_at: Instant, fits_in_s: float | None) -> None:
         self.windows.untake(sent_at)
         if sent_at <= self._refused_at:
             return
-        if self.windows.bucket_s and self._tight < FEW_TIGHT:
+        if self._is_bucket and self._tight < FEW_TIGHT:
             self._burst_s /= 2
         self._rest(now, fits_in_s)
         rate = self.rate
@@ -184,7 +221,7 @@ class Pace:
         self._admitted = self._since = self._tight = 0
         self._refused_at = self._began = self._at = now
         self._left = 0.0
-        if fits_in_s is not None and not self.windows.bucket_s:
+        if fits_in_s is not None and not self._is_bucket:
             self._left = max(1 - self.rate * fits_in_s, -self._most)
 
     def _rest(self, now: Instant, fits_in_s: float | None) -> None:
@@ -216,14 +253,87 @@ class Pace:
             self._rate = (self._low + self._high) / 2
         self._is_asking, self._asks = False, ASKS
 
+    def hear(self, process: str, use: Use, sent: int, now: Instant, *, own: str) -> None:
+        """Another process told of its calls, which the upstream counts as well: it sent so many since it told last."""
+        if self.peers is None:
+            self.peers = Peers()
+            self.windows.settles_s = HEARD_S
+        self.peers.own_name = own
+        if not self.peers.knows(process) and self.windows.is_young:
+            self._begin_anew()
+        peer, shares = self.peers.of(process), self.peers.shares
+        peer.is_hungry, peer.belief = use.is_hungry, use.belief
+        self._follow(self.peers)
+        other = shares.hear(process, is_hungry=use.is_hungry)
+        told = Verdicts([Instant(now - use.age_s)] * sent, [], [])
+        if use.calls is not None:  # older releases tell totals alone
+            told = peer.hear(use.calls, now)
+        for at in told.sent:
+            self._take(Instant(max(at, self._at)))
+            self.windows.hear(at)
+            if self.windows.size:
+                other.take(1, at, self.windows.kept_s)
+        for at in told.admitted:
+            self._admit(at)
+        for at, fits_in_s in told.refused:
+            self._hear_refusal(now, at, fits_in_s)
+            if self.windows.size:
+                other.take(-1, at, self.windows.kept_s)
+
+    def _begin_anew(self) -> None:
+        """What was learned by then was learned from a part of the calls."""
+        self.windows.forget_refusals()
+        self._is_guess, self._low, self._high = True, 0.0, INFINITE
+
+    def _hear_refusal(self, now: Instant, at: Instant, fits_in_s: float | None) -> None:
+        if at > self._refused_at + OVERTAKEN_S:
+            self._refuse(now, at, fits_in_s)
+        else:
+            self.windows.untake(at)
+
+    def tell(self, use: Use, now: Instant) -> Use:
+        """That, and what the other processes should hear of calls."""
+        return msgspec.structs.replace(use, calls=self.log.tell(now), belief=self.belief)
+
+    def divide(self, sharers: int, place: int, *, is_hungry: bool) -> None:
+        """So many processes use it. `is_hungry`: calls wait here."""
+        if self.peers is not None:
+            self.peers.divide(sharers, place, is_hungry=is_hungry)
+
+    def leave(self, process: str) -> None:
+        """Another process uses the scope no more."""
+        if self.peers is not None:
+            self.peers.leave(process)
+            self._follow(self.peers)
+
+    def _follow(self, peers: Peers) -> None:
+        """One process' beliefs hold for all: each of its own they would leave too much between them, or too little."""
+        leader = peers.leader
+        if leader is not None:
+            self.windows.told = leader.belief
+        elif self.windows.told is not None:
+            self._lead(self.windows.told)
+        elif not self.rate:
+            self._lead(next(iter(peers.beliefs), None))
+
+    def _lead(self, belief: Belief | None) -> None:
+        """Goes on from what another process found."""
+        self.windows.told = None
+        if belief is None:
+            return
+        self.windows.adopt(belief)
+        if not self._is_believed:
+            self._rate, self._low, self._high = belief.rate, belief.rate * LESS, INFINITE
+
     def wait_s(self, now: Instant, sharers: int = 1) -> float:
         """Seconds until a call may go."""
-        window_s = max(self.windows.wait_s(now), self._quiet_until - now)
-        if self.windows.limit:
+        shares = None if sharers == 1 or self.peers is None else self.peers.shares
+        window_s = max(self.windows.wait_s(now, shares), self._quiet_until - now)
+        if self.windows.size:
             return window_s
         rate = self.rate
         if not rate:
             return window_s
-        level = min(self._most, self._left + rate * (now - self._at))
-        wait_s = (1 - level - 1e-9) / rate * (sharers if level < 1 and self.windows.bucket_s else 1)
-        return max(window_s, wait_s)
+        ahead = 0 if sharers == 1 or self.peers is None else self.peers.ahead
+        level = min(self._most + ahead, self._left + rate * (now - self._at))
+        return max(window_s, (1 + ahead - level - 1e-9) / rate)

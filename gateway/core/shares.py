@@ -10,6 +10,8 @@ Mutable; one per level. Amounts are calls or tokens.
 """
 
 from collections import deque
+from collections.abc import Iterable
+from itertools import takewhile
 from typing import NamedTuple
 
 HEARD_S = 0.15
@@ -171,6 +173,17 @@ class Shares:
                 claimed += min(unused, other.total * window.to_come)
         return self._may_borrow(own, kept, claimed + self.silent * theirs / 2, window)
 
+    def wait_in_slide_s(
+        self, mine: Iterable[float], all_sent: Iterable[float], limit: int, period_s: float, now: float
+    ) -> float:
+        """Seconds until it is worth a look whether one more fits; 0.0: it does. What was sent: the newest first."""
+        before = now - period_s
+        self.expire(before)
+        taken, own = count_since(all_sent, before), count_since(mine, before)
+        if self.fits_in_slide(own + 1, Window(limit, limit - taken - 1, min(1.0, HEARD_S / period_s))):
+            return 0.0
+        return max(period_s * SOON, HEARD_S / 2)
+
     def _may_borrow(self, own: float, kept: float, claimed: float, window: Window) -> bool:
         """Beyond its part. Who has no callers waiting leaves the last one: another process may take it just now."""
         least = claimed - HALF if self.is_hungry else max(claimed, 1.0)
@@ -216,3 +229,7 @@ class Shares:
         rate = max(fill.rate / self.count, (fill.rate - satisfied / fill.span_s) / self.hungry)
         over = fill.level - self._kept(unit, fill)
         return max(0.0, rate + over / (self.count * fill.span_s * STEADY))
+
+
+def count_since(newest_first: Iterable[float], moment: float) -> int:
+    return sum(1 for _ in takewhile(lambda at: at > moment, newest_first))

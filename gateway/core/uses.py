@@ -1,8 +1,25 @@
-"""What processes tell each other of a scope that they share."""
+"""What is sent on a scope, and what processes tell each other of one that they share."""
 
 import msgspec
 
+from gateway.core.ids import Instant
 from gateway.core.outcome import Scope
+
+
+class Sent(msgspec.Struct, frozen=True, gc=False):
+    """A call's place in the order of sending: the scope's totals, the call itself included.
+
+    What other processes told of is in them as well.
+    """
+
+    at: Instant
+    requests: int
+    tokens: int
+    freed: tuple[float, ...] = ()
+    """What every sliding window of the scope had given back by then."""
+    produced: int = 0
+    charged: int = 0
+    """Tokens of this call alone."""
 
 
 class Totals(msgspec.Struct, frozen=True, array_like=True):
@@ -37,6 +54,27 @@ class Reading(msgspec.Struct, frozen=True, array_like=True):
     """`reset_s` may be off by so much."""
 
 
+class Calls(msgspec.Struct, frozen=True, array_like=True):
+    """What became of a process' calls since it told last. Milliseconds of its clock; the others before `told_ms`."""
+
+    told_ms: int
+    sent: tuple[int, ...] = ()
+    admitted: tuple[int, ...] = ()
+    refused: tuple[tuple[int, float | None], ...] = ()
+    """With the seconds after which one fits again, if the upstream said it."""
+
+
+class Belief(msgspec.Struct, frozen=True, array_like=True):
+    """What a process believes of a limit that no header names."""
+
+    rate: float
+    """Calls a second."""
+    limit: int = 0
+    """Of a window; 0: it is none."""
+    period_s: float = 0.0
+    is_bucket: bool = False
+
+
 class Use(msgspec.Struct, frozen=True):
     """One process uses the scope now, near its limits."""
 
@@ -48,3 +86,7 @@ class Use(msgspec.Struct, frozen=True):
     """Calls wait there for room."""
     readings: tuple[Reading, ...] = ()
     """The newest of its answers; those that were told before are left out."""
+    calls: Calls | None = None
+    """Where no headers tell of the limit…"""
+    belief: Belief | None = None
+    """…and what is made of them."""

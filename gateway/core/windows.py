@@ -19,12 +19,15 @@ from gateway.core.evidence import (
     Span,
     fits_window,
     meet,
+    steady_told,
     step_told,
     steps_told,
     window_told,
 )
 from gateway.core.hearsay import Hearsay, Window
 from gateway.core.ids import Instant
+from gateway.core.shares import Shares
+from gateway.core.uses import Belief
 
 REMEMBERED = MOST_CALLS + 32
 """Calls."""
@@ -50,10 +53,6 @@ FEWEST_KEPT, KEPT_UP, TELLING = 15, 5, 0.99
 """A bucket's pace was kept up by so many calls: that is seen at each fifth, and told where it is news."""
 SCOUTS = 40.0
 """A scope that goes ahead of others does so for so many calls' time at most."""
-STEADY, STEADY_S = 0.005, 0.0012
-"""Delays that differ by so little are the same."""
-SHORTEST_S = 0.005
-"""Shorter delays are no bucket's step."""
 
 
 class Windows:
@@ -61,8 +60,8 @@ class Windows:
 
     __slots__ = (
         "__weakref__", "_admitted", "_before", "_came", "_came_at", "_extra", "_gap_s", "_heard", "_hearsay",
-        "_idle_s", "_judges_at", "_lost", "_own", "_refused", "_scouts_until", "_sent", "_step", "_steps_heard",
-        "_tight", "_took_s", "_trial_s", "_window", "haste",
+        "_idle_s", "_judges_at", "_lost", "_mine", "_own", "_refused", "_scouts_until", "_sent", "_step",
+        "_steps_heard", "_tight", "_took_s", "_trial_s", "_window", "haste", "settles_s", "told",
     )  # fmt: skip
 
     def __init__(self, hearsay: Hearsay | None = None) -> None:
@@ -70,6 +69,8 @@ class Windows:
         self._heard = 0
         self._sent: deque[float] = deque(maxlen=REMEMBERED)
         """When calls were sent that were not refused; the last first."""
+        self._mine: deque[float] = deque(maxlen=REMEMBERED)
+        """Of these, this process'."""
         self._own: deque[Refused] = deque(maxlen=KEPT)
         self._admitted = self._refused = 0
         self._before = (0, 0.0)
@@ -95,6 +96,9 @@ class Windows:
         self._tight = 0
         self._took_s = 0.0
         """Calls in a row that were sent in about that period, and the longest it took."""
+        self.settles_s = SETTLES_S
+        self.told: Belief | None = None
+        """What another process believes, which holds here, too."""
 
     @property
     def limit(self) -> int:
@@ -108,6 +112,38 @@ class Windows:
         return self._window.period_s if self._trial_s is None else self._trial_s
 
     @property
+    def is_young(self) -> bool:
+        """It was refused not often enough to know much."""
+        return len(self._own) < KEPT
+
+    def forget_refusals(self) -> None:
+        self._own.clear()
+        self._end_trial()
+        self._window, self._step, self._extra = None, NOTHING, 0
+        self._judges_at = INFINITE
+        self._hearsay.take_back(self)
+
+    @property
+    def size(self) -> int:
+        """Calls that are sent in a period; 0: any number."""
+        return self.limit + self._extra if self.told is None else self.told.limit
+
+    @property
+    def kept_s(self) -> float:
+        """That period."""
+        return self.period_s if self.told is None else self.told.period_s
+
+    def adopt(self, belief: Belief) -> None:
+        """Goes on from what another process found."""
+        self._end_trial()
+        self._window, self._step, self._extra = None, NOTHING, 0
+        if belief.limit:
+            self._window = self._hearsay.window_of(Span(belief.period_s, belief.period_s, 1.0, belief.limit))
+            self._heard = self._hearsay.version
+        elif belief.is_bucket:
+            self._step = Span(1 / belief.rate, 1 / belief.rate, 1.0)
+
+    @property
     def bucket_s(self) -> float:
         """The time in which one call surely comes back; 0.0: no bucket is believed in."""
         return 0.0 if self._step is NOTHING else max(self._step.low_s, self._step.high_s)
@@ -119,17 +155,19 @@ class Windows:
 
     # -- calls ---------------------------------------------------------------------------------------------------
 
-    def take(self, now: Instant) -> None:
+    def take(self, now: Instant, *, is_mine: bool = True) -> None:
         if now >= self._judges_at:
             self._judge()
-        if self._heard != self._hearsay.version and self._own:
+        if self.told is None and self._heard != self._hearsay.version and self._own:
             self._join()
-        if self._window is not None:
+        if self.told is None and self._window is not None and self._judges_at == INFINITE:
             self._count(self._window, now)
-        if self._step is not NOTHING:
+        if self.told is None and self._step is not NOTHING:
             self._follow(now)
         self._note_gap(now)
         self._sent.appendleft(now)
+        if is_mine:
+            self._mine.appendleft(now)
         self._admitted += 1
 
     def _note_gap(self, now: Instant) -> None:
@@ -211,6 +249,15 @@ class Windows:
         if met:
             self._step = self._step._replace(low_s=low_s, high_s=high_s)
 
+    def hear(self, sent_at: Instant) -> None:
+        """Another process sent a call then, perhaps before what was sent here last."""
+        if self._sent and sent_at < self._sent[0]:
+            self.note(sent_at)
+            return
+        self.take(sent_at, is_mine=False)
+        for told in self._own:
+            told.note(sent_at)
+
     def note(self, sent_at: Instant) -> None:
         """A call that was sent before anything was noted here came through."""
         self._admitted += 1
@@ -224,6 +271,8 @@ class Windows:
         if sent_at in self._sent:
             self._sent.remove(sent_at)
             self._admitted -= 1
+        if sent_at in self._mine:
+            self._mine.remove(sent_at)
         if self._own:
             self._own[-1].untake(sent_at)
 
@@ -245,10 +294,12 @@ class Windows:
         self._end_scouting()
         self._own.append(told)
         self._hearsay.tell(self, told)
-        self._judges_at = now + min(max(SETTLES_S, now - sent_at), LONGEST_S)
+        self._judges_at = now + min(max(self.settles_s, now - sent_at), LONGEST_S)
 
     def _judge(self) -> None:
         self._judges_at = INFINITE
+        if self.told is not None:
+            return
         own, others = list(self._own), self._hearsay.refusals(self)
         found = window_told(own, others)
         if not self._is_expected(own[-1]) or self._is_better(found.rate):
@@ -292,7 +343,7 @@ class Windows:
             hearsay.tell_step(self, told)
         is_doubtful = self._is_doubtful() and found.share >= AGREEING * step.share
         self._window, self._step = None, NOTHING
-        steady = self._steady()
+        steady = steady_told(own)
         if steady is not None and (found.share < steady.share or not found.share):
             self._step = steady
         elif step.share and step.share >= found.share and not is_doubtful:
@@ -308,16 +359,6 @@ class Windows:
         is_known = step is not NOTHING and step.high_s < step.low_s * WELL_KNOWN
         return is_known and len(own) > 1 and own[-1].admitted - own[-2].admitted < SHORT
 
-    def _steady(self) -> Span | None:
-        """A bucket that refusals empty says the same each time."""
-        waits = [one.earliest - one.at for one in self._own if one.is_exact]
-        if len(waits) < 2 or waits[-1] < SHORTEST_S or not self._own[-1].is_exact:
-            return None
-        fits_in_s = waits[-1]
-        alike = [wait for wait in waits if abs(wait - fits_in_s) <= STEADY * fits_in_s + STEADY_S]
-        step_s = sum(alike) / len(alike)
-        return Span(step_s, step_s, len(alike) / len(waits)) if len(alike) >= max(2, AGREEING * len(waits)) else None
-
     def _join(self) -> None:
         """Believes in what others found, where that is more and nothing speaks against it."""
         self._heard = self._hearsay.version
@@ -332,17 +373,25 @@ class Windows:
             self._hearsay.return_scout(self)
             self.haste, self._scouts_until = 1, 0.0
 
-    def wait_s(self, now: Instant) -> float:
-        """Seconds until a call fits into the window."""
+    def wait_s(self, now: Instant, shares: Shares | None = None) -> float:
+        """Seconds until a call fits into the window. `shares`: with other processes that use it."""
         if self._judges_at != INFINITE:
             if now < self._judges_at:
                 return self._judges_at - now
             self._judge()
-        size = self.limit + self._extra
-        if len(self._sent) < size or not size:
+        size, period_s = self.size, self.kept_s
+        if not size:
             return 0.0
-        period_s, first_at = self.period_s, self._sent[size - 1]
+        if len(self._sent) < size:
+            return 0.0 if shares is None else self._wait_for_part_s(shares, size, now)
+        first_at = self._sent[size - 1]
         room_at = first_at + period_s * (1 + GUARD) + GUARD_S
-        if not self._own[-1].is_exact and now - first_at < 2 * period_s:
+        if self._own and not self._own[-1].is_exact and now - first_at < 2 * period_s:
             room_at = max(room_at, self._sent[0] + period_s / (SPREAD * size))
+        if room_at <= now and shares is not None:
+            return self._wait_for_part_s(shares, size, now)
         return max(0.0, room_at - now)
+
+    def _wait_for_part_s(self, shares: Shares, size: int, now: Instant) -> float:
+        """There is room, as far as is known: of what nobody has heard of yet each process has its part."""
+        return shares.wait_in_slide_s(self._mine, self._sent, size, self.kept_s * (1 + GUARD) + GUARD_S, now)

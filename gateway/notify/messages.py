@@ -1,7 +1,8 @@
 """What processes tell each other about health, as the payload of a NOTIFY: versioned JSON below 8,000 bytes.
 
     {"v":1,"from":"<sender>","parks":[[kind, holder, what, reason, strikes, since, until, probe, rejected, mark], …],
-     "recoveries":[[kind, holder, what], …], "uses":[[kind, holder, what, sent, age, hungry, readings], …],
+     "recoveries":[[kind, holder, what], …], "uses":[[kind, holder, what, sent, age, hungry, readings, calls, belief],
+     …],
      "organizations":[[account id, organisation, shared], …]}
 
 Times are ISO 8601 UTC. Releases overlap while they are rolled out: a message of another version, or with a reason that
@@ -18,7 +19,7 @@ from gateway.core.ids import AccountId
 from gateway.core.organizations import Membership
 from gateway.core.outcome import OutcomeKind, Scope, ScopeKind
 from gateway.core.parks import Park
-from gateway.core.uses import Reading, Totals, Use
+from gateway.core.uses import Belief, Calls, Reading, Totals, Use
 
 T = TypeVar("T")
 
@@ -53,6 +54,8 @@ class _Use(msgspec.Struct, frozen=True, array_like=True):
     age_s: float = 0.0
     is_hungry: bool = False
     readings: tuple[Reading, ...] = ()
+    calls: Calls | None = None
+    belief: Belief | None = None
 
 
 class _Park(msgspec.Struct, frozen=True, array_like=True):
@@ -121,7 +124,15 @@ def read_message(payload: str) -> Message | None:
         parks=tuple(_core_park(park) for park in read.parks),
         recoveries=tuple(Scope(scope.kind, scope.holder, scope.what) for scope in read.recoveries),
         uses=tuple(
-            Use(Scope(use.kind, use.holder, use.what), use.sent, use.age_s, use.is_hungry, use.readings)
+            Use(
+                Scope(use.kind, use.holder, use.what),
+                use.sent,
+                use.age_s,
+                use.is_hungry,
+                use.readings,
+                use.calls,
+                use.belief,
+            )
             for use in read.uses
         ),
         organizations=tuple(Membership(one.account_id, one.organization, one.is_shared) for one in read.organizations),
@@ -162,7 +173,17 @@ def _wire_membership(one: Membership) -> _Membership:
 
 def _wire_use(use: Use) -> _Use:
     scope = use.scope
-    return _Use(scope.kind, scope.holder, scope.what, use.sent, use.age_s, use.is_hungry, use.readings)
+    return _Use(
+        scope.kind,
+        scope.holder,
+        scope.what,
+        use.sent,
+        use.age_s,
+        use.is_hungry,
+        use.readings,
+        use.calls,
+        use.belief,
+    )
 
 
 def _wire_park(park: Park) -> _Park:

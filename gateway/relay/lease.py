@@ -2,9 +2,9 @@
 
 from typing import Protocol
 
-from gateway.core.headroom import Sent
 from gateway.core.ids import CallId, Instant
 from gateway.core.outcome import Outcome, Scope
+from gateway.core.uses import Sent
 from gateway.relay.member import Member
 from gateway.relay.pool import Pool
 

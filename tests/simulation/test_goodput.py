@@ -311,3 +311,27 @@ def test_processes_that_do_not_hear_of_each_other_find_out_and_hold_back(process
     assert result.refused == 0
     assert overloaded.goodput >= 0.9
     assert overloaded.waste <= 0.2
+
+
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+@pytest.mark.parametrize("load", [0.9, 1.5])
+def test_processes_without_headers_learn_the_limit_together(algorithm, load):
+    world = World(rules(algorithm), tells=False, processes=2)
+    world.tell_uses()
+
+    result = world.run(rate=load * 8 * EACH, capacity=8 * EACH, seconds=300, warm_up_s=40)
+
+    assert result.served >= 0.97 * min(result.offered, result.capacity)
+    assert result.waste <= 0.03
+    assert result.refused == 0 or load > 1
+
+
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+def test_four_processes_without_headers_share_what_they_learned(algorithm):
+    world = World(rules(algorithm), tells=False, processes=4)
+    world.tell_uses()
+
+    result = world.run(rate=1.5 * 8 * EACH, capacity=8 * EACH, seconds=150, warm_up_s=40)
+
+    assert result.goodput >= 0.9
+    assert result.waste <= 0.03

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gateway.core.outcome import OutcomeKind, Scope, ScopeKind
 from gateway.core.parks import Park
-from gateway.core.uses import Reading, Totals, Use
+from gateway.core.uses import Belief, Calls, Reading, Totals, Use
 from gateway.notify.messages import read_message, write_messages
 
 AT = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
@@ -111,9 +111,11 @@ def test_a_field_of_a_later_release_is_ignored() -> None:
 
 def test_uses_are_read_as_they_were_written():
     readings = (Reading("requests", 10.0, 3.0, 1.5, 0.25, is_success=True),)
+    calls = Calls(1234, (40, 0), (900,), ((30, 1.5), (0, None)))
     uses = (
         Use(Scope(ScopeKind.HOLDER_MODEL, "a", "gpt-4"), Totals(7, 700, 70), 0.01, is_hungry=True, readings=readings),
         Use(Scope(ScopeKind.HOLDER_MODEL, "group:p:g", "gpt-5")),
+        Use(Scope(ScopeKind.HOLDER_MODEL, "b", "gpt-4"), calls=calls, belief=Belief(2.5, 10, 4.0)),
     )
 
     (payload,) = write_messages("me", uses=uses)
@@ -121,6 +123,18 @@ def test_uses_are_read_as_they_were_written():
 
     assert message is not None
     assert (message.sender, message.uses, message.parks) == ("me", uses, ())
+
+
+def test_uses_of_a_release_that_told_no_calls_are_read():
+    scope = Scope(ScopeKind.HOLDER_MODEL, "a", "gpt-4")
+    (payload,) = write_messages("me", uses=[Use(scope, Totals(7), calls=Calls(1), belief=Belief(2.5))])
+    told = msgspec.json.decode(payload)
+    told["uses"][0] = told["uses"][0][:7]
+
+    message = read_message(msgspec.json.encode(told).decode())
+
+    assert message is not None
+    assert message.uses == (Use(scope, Totals(7)),)
 
 
 def test_uses_of_a_release_that_told_scopes_alone_are_read():

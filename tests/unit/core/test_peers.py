@@ -1,0 +1,167 @@
+"""What processes tell each other of calls that no header tells of."""
+
+import pytest
+
+from gateway.core.headroom import Headroom
+from gateway.core.ids import Instant
+from gateway.core.peers import KNOWN, MOST_TOLD, ON_WAY_S, CallLog, Peer, Peers
+from gateway.core.uses import Belief, Calls, Totals, Use
+
+
+def call(headroom, now, *, is_refused=False, fits_in_s=None):
+    sent = headroom.take(1, Instant(now))
+    if is_refused:
+        headroom.refuse(Instant(now), sent, fits_in_s)
+    else:
+        headroom.admit(Instant(now), sent)
+
+
+def test_log_tells_each_call_once_and_the_newest_of_many():
+    log = CallLog()
+    for number in range(MOST_TOLD + 1):
+        log.sent.append(10.0 + number / 1000)
+    log.admitted.append(10.5)
+    log.refuse(10.75, 1.5)
+
+    told, again = log.tell(Instant(11.0)), log.tell(Instant(11.1))
+
+    assert (told.told_ms, told.sent[0], len(told.sent)) == (11_000, 999, MOST_TOLD)
+    assert (told.admitted, told.refused) == ((500,), ((250, 1.5),))
+    assert again == Calls(11_100)
+    assert log.refusals == 1
+
+
+def test_moments_are_moved_to_our_clock_by_the_shortest_way_of_a_message():
+    peer = Peer()
+    peer.hear(Calls(5_000), Instant(100.0))
+
+    late = peer.hear(Calls(6_000, sent=(100,)), Instant(101.5))
+
+    assert late.sent == [pytest.approx(100.9 - ON_WAY_S, abs=0.001)]
+    assert peer.took_at == late.sent[0]
+
+
+def test_verdicts_find_their_calls_though_two_were_sent_in_one_millisecond():
+    peer = Peer()
+    sent = peer.hear(Calls(5_000, sent=(40, 40)), Instant(100.0)).sent
+
+    told = peer.hear(Calls(5_300, admitted=(340,), refused=((340, 2.0),)), Instant(100.3))
+
+    assert len(set(sent)) == 2
+    assert {*told.admitted, told.refused[0][0]} == set(sent)
+
+
+def test_verdicts_of_calls_that_nobody_told_of_are_left_out():
+    assert peer_hears(Calls(5_000, admitted=(40,), refused=((30, None),))) == ([], [], [])
+
+
+def peer_hears(calls):
+    return tuple(Peer().hear(calls, Instant(100.0)))
+
+
+def test_calls_that_never_get_a_verdict_are_forgotten():
+    peer = Peer()
+    peer.hear(Calls(5_000, sent=tuple(range(KNOWN))), Instant(100.0))
+    peer.hear(Calls(9_000, sent=(1,)), Instant(104.0))
+
+    told = peer.hear(Calls(9_000, admitted=(4000 + KNOWN - 1, 4000)), Instant(104.0))
+
+    assert len(told.admitted) == 1  # the oldest of them is
+
+
+def test_who_took_the_longest_ago_goes_first_if_its_callers_wait():
+    peers = Peers()
+    peers.took_at = 5.0
+    for name, took_at, is_hungry in (("a", 4.0, True), ("b", 4.0, False), ("c", 6.0, True)):
+        peers.of(name).took_at, peers.of(name).is_hungry = took_at, is_hungry
+
+    assert peers.ahead == 1
+    peers.leave("a")
+    assert peers.ahead == 0
+
+
+def test_first_name_of_those_that_believe_something_leads():
+    peers = Peers()
+    peers.own_name = "m"
+    peers.of("a")
+    peers.of("b").belief = Belief(2.0)
+    peers.of("z").belief = Belief(1.0)
+
+    assert peers.leader is peers.of("b")
+    peers.leave("b")
+    assert peers.leader is None
+
+
+def test_window_is_learned_from_what_all_processes_sent():
+    mine, theirs = Headroom(), Headroom()
+    for number in range(10):
+        call((mine, theirs)[number % 2], 100.0 + number / 10)
+    call(theirs, 100.95, is_refused=True, fits_in_s=3.053)
+
+    mine.heard("a", theirs.use(Instant(100.95)), Instant(100.957), own="b")
+    theirs.heard("b", mine.use(Instant(100.96)), Instant(100.967), own="a")
+    for began, refused_at in ((104.02, 105.0), (108.04, 109.1), (112.06, 113.14)):
+        for number in range(10):
+            call(theirs, began + number / 10)
+        call(theirs, refused_at, is_refused=True, fits_in_s=began + 4.003 - refused_at)
+    theirs.wait_s(1, Instant(114.0))
+    mine.heard("a", theirs.use(Instant(114.0)), Instant(114.007), own="b")
+
+    assert theirs.refill(1) == pytest.approx(2.5, rel=0.01)
+    assert mine.refill(1) == theirs.refill(1)  # who has the first name leads
+
+
+def test_a_new_process_goes_on_from_what_the_others_believe_though_it_has_the_first_name():
+    newest = Headroom()
+    call(newest, 100.0)
+
+    newest.heard("b", Use(newest.scope, calls=Calls(1), belief=Belief(2.5, 10, 4.0)), Instant(100.1), own="a")
+
+    assert newest.refill(1) == pytest.approx(2.5)
+
+
+@pytest.mark.parametrize("belief", [Belief(2.5, 10, 4.0), Belief(2.5, is_bucket=True), Belief(2.5)])
+def test_what_the_first_believed_holds_on_when_it_has_left(belief):
+    headroom = Headroom()
+    call(headroom, 100.0)
+    headroom.heard("a", Use(headroom.scope, calls=Calls(1), belief=belief), Instant(100.1), own="b")
+
+    assert headroom.sharers(Instant(200.0)) == 1
+
+    assert headroom.refill(1) == pytest.approx(2.5, rel=0.01)
+
+
+def test_hungry_processes_take_turns():
+    headroom = Headroom()
+    call(headroom, 100.0)
+    belief = Belief(2.0)
+    use = Use(headroom.scope, is_hungry=True, calls=Calls(1, sent=(500,)), belief=belief)
+    headroom.heard("a", use, Instant(100.0), own="b")
+
+    behind_s = headroom.wait_s(1, Instant(100.5))
+    headroom.heard("a", Use(headroom.scope, is_hungry=True, calls=Calls(501, sent=(0,)), belief=belief), Instant(100.5))
+    next_s = headroom.wait_s(1, Instant(100.5))
+
+    assert behind_s > 0
+    assert 0 < next_s < 1.0
+
+
+def test_releases_that_tell_totals_alone_count_as_well():
+    headroom = Headroom()
+    call(headroom, 100.0)
+    call(headroom, 100.0, is_refused=True, fits_in_s=1.0)
+    now = Instant(101.0)
+    headroom.heard("old", Use(headroom.scope, Totals(100)), now)
+    before_s = headroom.wait_s(1, now)
+
+    headroom.heard("old", Use(headroom.scope, Totals(103)), now)
+
+    assert headroom.wait_s(1, now) > before_s
+
+
+def test_where_headers_tell_of_the_limit_no_calls_are_told():
+    headroom = Headroom()
+    headroom.heard("a", Use(headroom.scope, Totals(1)), Instant(1.0))
+
+    assert headroom.use(Instant(1.0)).calls is None
+    assert not headroom.is_known
