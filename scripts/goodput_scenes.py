@@ -62,6 +62,7 @@ WAVES = (
     Wave("gateway", _SILENT),
     Wave("gateway", _OTHERS),
     Wave("two workers", _KINDS),
+    Wave("two workers", _SILENT),
     Wave("two replicas", _KINDS),
     Wave("round robin", _KINDS),
     Wave("random choice", _KINDS),
