@@ -185,7 +185,9 @@ def steps_told(own: Sequence[Refused], saves_s: float = 0.0) -> list[tuple[float
     for one, next_one in zip(own[-2::-1], own[:0:-1], strict=True):
         calls, refused = newest.admitted - one.admitted, newest.refused - one.refused
         paused_s = max(paused_s, next_one.idle_s - one.idle_s)
-        lost_s = SLACK_S + (newest.idle_s - one.idle_s if paused_s > saves_s else 0.0)
+        lost_s = SLACK_S
+        if paused_s > saves_s:  # it was empty at first, and filled before anything was lost
+            lost_s += newest.idle_s - one.idle_s - max(0.0, saves_s)
         low = max(
             (newest.earliest - one.latest - lost_s) / (calls + refused),
             (newest.earliest - one.at - lost_s) / (calls + refused + 1),
@@ -205,7 +207,8 @@ def step_told(own: Sequence[Refused], others: Iterable[tuple[float, float]], bef
     `before`: how many calls came through before the first refusal, and in what time. They tell how much it saves.
     """
     others = list(others)
-    known, _, _ = meet(0.0, INFINITE, [*steps_told(own), *others], 0.0)
+    known, most, _ = meet(0.0, INFINITE, [*steps_told(own), *others], 0.0)
+    known = (known + most) / 2 if most < INFINITE else known  # the low bound alone would keep itself low
     steps = steps_told(own, before[0] * known - before[1])
     low, high, mine = meet(0.0, INFINITE, steps, 0.0)
     if not steps or mine + 1 < AGREEING * len(own):

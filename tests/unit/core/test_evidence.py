@@ -2,7 +2,16 @@
 
 import pytest
 
-from gateway.core.evidence import INFINITE, NOTHING, OVERTAKES_S, Refused, fits_window, step_told, window_told
+from gateway.core.evidence import (
+    INFINITE,
+    NOTHING,
+    OVERTAKES_S,
+    Refused,
+    fits_window,
+    step_told,
+    steps_told,
+    window_told,
+)
 
 
 def refused(at, fits_in_s=None, sent=(), *, admitted=0, number=0, idle_s=0.0):
@@ -116,3 +125,15 @@ def test_who_had_to_wait_longer_than_a_step_met_no_bucket():
     own[-1].earliest = own[-1].at + 1.5
 
     assert step_told(own, [], (30, 8.0)) == NOTHING
+
+
+def test_a_pause_after_a_refusal_costs_a_bucket_only_what_it_could_not_save():
+    first = refused(100.0, admitted=10, number=0)
+    then = refused(104.0, admitted=40, number=1, idle_s=1.2)
+
+    (lost_all,) = steps_told([first, then], 0.0)
+    (lost_some,) = steps_told([first, then], 0.5)
+    (lost_nothing,) = steps_told([first, then], 1.5)
+
+    assert lost_all[0] < lost_some[0] < lost_nothing[0]
+    assert lost_some[0] == pytest.approx((4.0 - 0.7) / 32, abs=0.001)
