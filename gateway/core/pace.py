@@ -283,7 +283,7 @@ class Pace:
     def _begin_anew(self) -> None:
         """What was learned by then was learned from a part of the calls."""
         self.windows.forget_refusals()
-        self._is_guess, self._low, self._high = True, 0.0, INFINITE
+        self._rate, self._low, self._high, self._is_guess = 2 * self._rate, 0.0, INFINITE, False
 
     def _hear_refusal(self, now: Instant, at: Instant, fits_in_s: float | None) -> None:
         if at > self._refused_at + OVERTAKEN_S:

@@ -335,3 +335,14 @@ def test_four_processes_without_headers_share_what_they_learned(algorithm):
 
     assert result.goodput >= 0.9
     assert result.waste <= 0.03
+
+
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+def test_processes_without_headers_learn_limits_of_many_calls_too(algorithm):
+    world = World(rules(algorithm, requests=100), tells=False, processes=2)
+    world.tell_uses()
+
+    result = world.run(rate=300, capacity=200, seconds=20, warm_up_s=40)
+
+    assert result.goodput >= 0.9
+    assert result.waste <= MOST_WASTE
