@@ -211,8 +211,9 @@ class Level:
             return max(0.0, self._window.at + self._guard_s - now)
         if self.kind is SLIDING:
             return self._slid(missing, now)
-        rate = self.rate
-        return missing / rate if rate else 0.0
+        # A call is whole, and so is what is said to be left; of tokens nothing is over if it comes a little too soon.
+        late_s = GUARD_S if needed > 1 else 0.0
+        return missing / self.rate + late_s if self.rate else 0.0
 
     # -- with other processes ------------------------------------------------------------------------------------
 

@@ -62,10 +62,10 @@ def test_the_database_is_away_when_the_registry_was_not_confirmed_for_long(kit, 
     assert health.snapshot_age_s == age_s
 
 
-def test_nothing_is_known_of_an_account_that_is_gone(kit):
+async def test_nothing_is_known_of_an_account_that_is_gone(kit):
     views = views_of(kit)
 
-    assert (views.headroom(GONE), views.breakers(GONE)) == ([], [])
+    assert (await views.headroom(GONE), views.breakers(GONE)) == ([], [])
 
 
 @pytest.mark.parametrize(

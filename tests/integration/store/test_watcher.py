@@ -192,6 +192,7 @@ async def renamed_away(server_url: str, name: str) -> AsyncIterator[None]:
     """No connection to the database of this name lives or comes to be, as when the server is gone."""
     server = await asyncpg.connect(server_url)
     try:
+        await server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")  # who comes anew would hold the next up
         async with asyncio.timeout(WITHIN_S):
             while True:
                 await server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
@@ -200,6 +201,7 @@ async def renamed_away(server_url: str, name: str) -> AsyncIterator[None]:
                     break
         yield
         await server.execute(f"ALTER DATABASE {name}_away RENAME TO {name}")
+        await server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
     finally:
         await server.close()
 
