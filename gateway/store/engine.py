@@ -17,9 +17,9 @@ CONNECT_TIMEOUT_S = 5.0
 STATEMENT_TIMEOUT_S = 10.0
 POOL_TIMEOUT_S = 5.0
 
-_AWAY_STATES = frozenset({"57P01", "57P02", "57P03", "53300", "57014", "25006", "28000", "28P01", "3D000"})
+_AWAY_STATES = frozenset({"57P01", "57P02", "57P03", "53300", "57014", "25006", "28000", "28P01", "3D000", "55000"})
 """SQLSTATEs of a server that goes, went, is not up yet, has no connection left, is too slow, is a standby that only
-reads, or no longer knows us."""
+reads, no longer knows us, or lets nobody in (`ALLOW_CONNECTIONS false`)."""
 
 
 class StoreUnavailable(Exception):
