@@ -194,7 +194,7 @@ async def test_an_account_that_is_not_there_any_more_is_told(
     for client in (world.ann, world.ann_too):
         with pytest.raises(openai.APIStatusError) as refused:
             await client.files.retrieve(file.id)
-        assert (refused.value.status_code, refused.value.code) == (status, code)  # type: ignore[attr-defined]
+        assert (refused.value.status_code, refused.value.code) == (status, code)
 
 
 def has_project(gateway: Gateway) -> bool:
@@ -260,14 +260,14 @@ async def test_with_postgres_gone_ids_stay_and_follow_later(world: World) -> Non
     async def away(*_: object) -> None:
         return None
 
-    store.save, store.find = away, away  # type: ignore[method-assign]
+    store.save, store.find = away, away
     made = await respond(world.ann)
     assert (await world.ann.responses.retrieve(made.id)).id == made.id
     with pytest.raises(openai.InternalServerError) as refused:
         await world.ann.responses.retrieve("resp_000000000000000000000099")
     assert refused.value.code == "ids_unavailable"
 
-    store.save, store.find = saved, found  # type: ignore[method-assign]
+    store.save, store.find = saved, found
 
     async def is_stored() -> bool:
         return await world.registry.connection.fetchval("SELECT count(*) FROM stateful_ids WHERE id = $1", made.id) == 1

@@ -53,7 +53,7 @@ def test_its_environment_is_one_that_the_gateway_starts_with(compose, tmp_path):
     given = {"GATEWAY_ADMIN_TOKEN": token}
     environment = {name: filled_in(text, given) for name, text in compose["services"]["gateway"]["environment"].items()}
 
-    settings = load_settings(environ={**environment, "GATEWAY_SERVER__HOST": "0.0.0.0"}, folder=tmp_path)  # noqa: S104
+    settings = load_settings(environ={**environment, "GATEWAY_SERVER__HOST": "0.0.0.0"}, folder=tmp_path)  # noqa: S104  # as in a container
 
     assert settings.database_url is not None
     assert settings.database_url.reveal() == "postgresql://gateway:gateway@postgres:5432/gateway"

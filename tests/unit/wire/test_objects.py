@@ -131,9 +131,7 @@ def test_a_response_shows_its_items_and_what_it_made_in_passing() -> None:
 def test_of_a_response_that_is_not_kept_only_the_sealed_text_matters() -> None:
     objects = seen({**RESPONSE, "store": False, "conversation": None}, "POST", "/responses")
 
-    assert {one for one in objects if one[1] != "containers"} == {  # type: ignore[index]
-        (encrypted_id("gAAA"), "encrypted_content", False)
-    }
+    assert {one for one in objects if one[1] != "containers"} == {(encrypted_id("gAAA"), "encrypted_content", False)}
 
 
 def test_an_event_shows_the_response_in_it() -> None:
