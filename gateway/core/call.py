@@ -142,6 +142,8 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     """In the answer."""
     characters: int = 0
     """That were spoken, for models that charge by them."""
+    trained_tokens: int = 0
+    """That a fine-tuning job was trained with."""
 
     @property
     def has_more(self) -> bool:

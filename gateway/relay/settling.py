@@ -1,10 +1,11 @@
 """Counts usage that comes later than its call: notes what is owed for, claims it when its end passes by.
 
-    POST /responses (background), POST /batches ─▶ noted ┄┄▶ GET /responses/{id}, GET /batches/{id} ─▶ over ─▶ claimed
+    POST /responses (background), /batches, …/runs ─▶ noted ┄┄▶ GET /responses/{id}, /batches/{id}, … ─▶ over ─▶ claimed
                                                               └ a batch that does not tell: noted for its output file
 
 Rules of this file: answers go on as they came; the claim comes before the answer, so that a caller who has seen the end
-finds it counted; of a file that did not come whole nothing is counted.
+finds it counted; of a file that did not come whole nothing is counted. A run may need several calls until it is over,
+so only its claim counts, whatever their streams tell.
 """
 
 from collections.abc import Sequence
@@ -21,11 +22,12 @@ from gateway.relay.learning import LAST_EVENTS, MAX_EVENT_BYTES, is_events
 from gateway.relay.metering import Progress
 from gateway.relay.owed import Owed
 from gateway.relay.watched import WatchedBody, Work, uninterrupted
-from gateway.wire.late_usage import LateObject, LinesUsage, read_late_object
+from gateway.wire.late_usage import RUN_ENDS, LateObject, LinesUsage, read_late_object
 from gateway.wire.sse import EventSplitter, read_event
 
-_MARKS: Final = (b"response.created", *LAST_EVENTS, b"response.cancelled")
-"""Names in the events that show a response: the first, and those that end it."""
+_RUN_ENDS: Final = tuple(f"thread.run.{status}".encode() for status in RUN_ENDS)
+_MARKS: Final = (b"response.created", *LAST_EVENTS, b"response.cancelled", b"thread.run.created", *_RUN_ENDS)
+"""Names in the events that show a response or a run: the first, and those that end it."""
 _UNTOLD: Final = (None, Usage())
 """What a vendor tells at once is counted at once."""
 
@@ -63,16 +65,20 @@ class Settling:
         for found in objects:
             if not found.is_over:
                 if is_new and progress.usage in _UNTOLD:
+                    progress.settle(None, None)
                     await self._owed.note(OwedUsage(found.id, call.model or found.model, call.key_id))
             elif not is_new:
                 await self._over(found, progress)
             elif call.is_stream:
                 is_owed = await self._owed.claim(found.id) is not None
                 progress.settle(found.usage if is_owed else None, None)  # else somebody who read it was quicker
+            else:
+                progress.settle(found.usage, None)  # over at once
 
     async def _over(self, found: LateObject, progress: Progress) -> None:
         owed = await self._owed.claim(found.id)
         if owed is None:
+            progress.settle(None, None)
             return
         owed = msgspec.structs.replace(owed, model=owed.model or found.model)
         if found.usage is not None or found.output_file_id is None:
@@ -88,7 +94,7 @@ class Settling:
 
 
 class _Stream:
-    """The events of a response: the first one says whether it is owed for, the last one what it used."""
+    """The events of a response or a run: the first one says whether it is owed for, the last one what it used."""
 
     def __init__(self, settling: Settling, call: Call, progress: Progress) -> None:
         self._settling = settling

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from gateway.sandbox import batches, responses
+from gateway.sandbox import batches, responses, runs
 from gateway.sandbox.answer import Answer, streamed, whole
 from gateway.sandbox.config import KeyConfig
 from gateway.sandbox.errors import ErrorKind, Names, worded, write_error
@@ -157,6 +157,8 @@ def _one(call: ObjectCall, headers: HeaderList) -> Answer:
         batches.finish(found, call.shelf, call.objects, call.created)
     if place.path == "/fine_tuning/jobs":
         _finish_job(call, found)
+    if place.collection.object in {"thread.run", "eval.run"} and found["status"] == "queued":
+        runs.finish(found)
     if place.path == "/responses" and found["status"] == "queued":
         responses.finish(found)
     if place.path == "/responses" and call.query.get("stream") == "true":
@@ -216,7 +218,7 @@ def _make(call: ObjectCall) -> Fields:
     if call.files and call.place.path != "/files":
         made |= {"bytes": len(call.files[0].value), "filename": call.files[0].filename}
         call.shelf.contents[made["id"]] = call.files[0].value
-    return made
+    return runs.begin(made)
 
 
 def _make_file(call: ObjectCall) -> Fields:
@@ -263,7 +265,7 @@ def _finish_job(call: ObjectCall, job: Fields) -> None:
     """A job is done when it is first asked for."""
     if job["fine_tuned_model"] is None:
         suffix = call.objects.new_id("")[-8:]
-        job["status"] = "succeeded"
+        job["status"], job["trained_tokens"] = "succeeded", 1_000
         job["fine_tuned_model"] = f"ft:{job.get('model', 'gpt-4o-mini')}:{call.org}::{suffix}"
 
 
@@ -283,12 +285,12 @@ MAKERS: dict[str, Callable[[ObjectCall], Fields]] = {
 def _thread_and_run(call: ObjectCall, headers: HeaderList) -> Answer:
     thread = _make(msgspec.structs.replace(call, fields=call.fields.get("thread") or {}))
     call.shelf.put("/threads", thread)
-    runs = Place(COLLECTIONS["/threads/*/runs"], f"/threads/{thread['id']}/runs")
-    within = msgspec.structs.replace(call, place=runs)
+    there = Place(COLLECTIONS["/threads/*/runs"], f"/threads/{thread['id']}/runs")
+    within = msgspec.structs.replace(call, place=there)
     if call.fields.get("stream") is not True:
         return _create(within, headers)
     run = _make(within)
-    call.shelf.put(runs.path, run)
+    call.shelf.put(there.path, run)
     return _run_events(within, headers, run, thread)
 
 

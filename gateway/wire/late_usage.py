@@ -1,6 +1,10 @@
-"""Usage in objects that are read after they were made: responses in the background, batches, their output's lines."""
+"""Usage in objects that are read after they were made: responses in the background, batches, runs, jobs.
 
-from collections.abc import Mapping
+Rules of this file: an object tells all it used once it is over (reference §6.1). What belongs to a part of it alone, a
+run's steps, an eval's output items, a batch's lines where the batch tells, is in that already.
+"""
+
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -11,16 +15,21 @@ from gateway.wire.lenient import UNREADABLE
 from gateway.wire.realtime import added
 from gateway.wire.usage import usage_of
 
+RUN_ENDS: Final = ("completed", "incomplete", "failed", "cancelled", "expired")
+"""Statuses of an assistant's run in which nothing more is used; its events are named so, too."""
 _ENDS: Final[Mapping[str, frozenset[str]]] = {
     "response": frozenset({"completed", "incomplete", "failed", "cancelled"}),
     "batch": frozenset({"completed", "expired", "cancelled", "failed"}),
+    "thread.run": frozenset(RUN_ENDS),
+    "eval.run": frozenset({"completed", "failed", "canceled", "cancelled"}),
+    "fine_tuning.job": frozenset({"succeeded", "failed", "cancelled"}),
 }
-"""`object` → statuses in which nothing more is used."""
+"""`object` → the same."""
 _NOTHING: Final = Usage()
 
 
 class LateObject(msgspec.Struct, frozen=True):
-    """A response in the background, or a batch, as an answer or an event shows it."""
+    """A response in the background, a batch, a run or a job, as an answer or an event shows it."""
 
     id: str
     is_over: bool
@@ -58,9 +67,10 @@ def read_late_object(body: bytes) -> LateObject | None:
         return None
     kind = value.get("object")
     ends = _ENDS.get(kind) if isinstance(kind, str) else None
-    if ends is None or (kind == "response" and value.get("background") is not True):
+    if kind is None or ends is None or (kind == "response" and value.get("background") is not True):
         return None
-    usage, file, model = usage_of(value.get("usage")), value.get("output_file_id"), value.get("model")
+    file, model = value.get("output_file_id"), value.get("model")
+    usage = _READERS.get(kind, _told)(value)
     return LateObject(
         id=value["id"],
         is_over=value.get("status") in ends,
@@ -68,6 +78,31 @@ def read_late_object(body: bytes) -> LateObject | None:
         model=model if isinstance(model, str) else None,
         output_file_id=file if isinstance(file, str) else None,
     )
+
+
+def _told(value: Mapping[str, Any]) -> Usage | None:
+    return usage_of(value.get("usage"))
+
+
+def _of_models(value: Mapping[str, Any]) -> Usage | None:
+    """Of an eval's run, which tells it for each model that was asked, graders too."""
+    usage, told = None, value.get("per_model_usage")
+    for one in told if isinstance(told, list) else ():
+        if isinstance(one, dict):
+            cached = {"cached_tokens": one.get("cached_tokens")}
+            usage = added(usage, usage_of(one | {"prompt_tokens_details": cached}))
+    return usage
+
+
+def _trained(value: Mapping[str, Any]) -> Usage | None:
+    tokens = value.get("trained_tokens")
+    return Usage(trained_tokens=tokens) if type(tokens) is int and tokens > 0 else None
+
+
+_READERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Usage | None]]] = {
+    "eval.run": _of_models,
+    "fine_tuning.job": _trained,
+}
 
 
 class LinesUsage:

@@ -20,6 +20,8 @@ _UNCOUNTED: Final = frozenset({"moderations"})
 _MEDIA: Final = ("/images/", "/audio/")
 """Paths of endpoints whose answers are counted in other things than tokens, too."""
 SPEECH: Final = "/audio/speech"
+_STEP: Final = "thread.run.step"
+"""An object whose usage is a part of its run's, which comes after it."""
 
 _Count = Annotated[int, msgspec.Meta(ge=0)] | None
 
@@ -81,6 +83,7 @@ class _Media(msgspec.Struct, gc=False):
 class _Event(msgspec.Struct, gc=False):
     """An event, which says its usage itself or in what it tells of."""
 
+    object: Any = None
     usage: msgspec.Raw = msgspec.Raw()
     response: msgspec.Raw = msgspec.Raw()
     """Responses and realtime."""
@@ -117,6 +120,8 @@ def read_event_usage(data: bytes) -> Usage | None:
     try:
         event = _decode_event(data)
     except _UNREADABLE:
+        return None
+    if event.object == _STEP:
         return None
     own = bytes(event.usage)
     inner = bytes(event.response) or bytes(event.message)

@@ -1,4 +1,4 @@
-"""Usage of responses in the background and of batches: once for all replicas, told by whoever sees the end first."""
+"""Usage of responses in the background, batches and runs: once for all replicas, told by who sees the end first."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -87,6 +87,41 @@ async def test_a_batch_is_counted_by_its_output(world: World) -> None:
     (counted,) = await world.counted()
     assert (counted["endpoint"], counted["input_tokens"], counted["output_tokens"]) == ("files.content", 3, 3)
     assert counted["usage_of"]["id"] == done.output_file_id  # type: ignore[index]  # it is an object
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # OpenAI's assistants are, for their users
+async def test_runs_are_counted_once_by_all_replicas(world: World) -> None:
+    one, two = world.clients
+    assistant = await one.beta.assistants.create(model="gpt-4")
+    made = await one.beta.threads.create_and_run(assistant_id=assistant.id)
+    measured = await one.evals.create(data_source_config={"type": "logs"}, testing_criteria=[])
+    source = {"type": "completions", "model": "gpt-4", "source": {"type": "stored_completions"}}
+    run = await one.evals.runs.create(measured.id, data_source=source)  # type: ignore[arg-type]  # a dict of that form
+    assert (made.status, run.status) == ("queued", "queued")
+
+    for client in (two, one, two):
+        await client.beta.threads.runs.retrieve(made.id, thread_id=made.thread_id)
+        await client.evals.runs.retrieve(run.id, eval_id=measured.id)
+
+    counted = sorted(await world.counted(), key=lambda call: str(call["endpoint"]))
+    assert [(each["endpoint"], each["input_tokens"], each["output_tokens"]) for each in counted] == [
+        ("evals.runs.get", 7, 2),
+        ("threads.runs.get", 7, 2),
+    ]
+    assert [each["usage_of"]["id"] for each in counted] == [run.id, made.id]  # type: ignore[index]  # they are objects
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+async def test_the_stream_of_a_run_counts_it(world: World) -> None:
+    one, two = world.clients
+    assistant = await one.beta.assistants.create(model="gpt-4")
+    async with one.beta.threads.create_and_run_stream(assistant_id=assistant.id) as stream:
+        made = await stream.get_final_run()
+    await two.beta.threads.runs.retrieve(made.id, thread_id=made.thread_id)
+
+    (counted,) = await world.counted()
+    assert made.usage is not None
+    assert (counted["endpoint"], counted["input_tokens"]) == ("threads.create_and_run", made.usage.prompt_tokens)
 
 
 async def test_a_response_that_was_waited_for_is_counted_by_its_call(world: World) -> None:

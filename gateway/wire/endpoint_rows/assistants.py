@@ -3,7 +3,7 @@
 from typing import Final
 
 from gateway.core.call import BodyKind, Endpoint, ModelUse, StreamKind
-from gateway.wire.endpoint_rows.row import creating, delete, get, listing, post
+from gateway.wire.endpoint_rows.row import creating, delete, get, listing, post, settling
 
 ROWS: Final[tuple[Endpoint, ...]] = (
     listing("assistants.list", "/assistants"),
@@ -12,7 +12,9 @@ ROWS: Final[tuple[Endpoint, ...]] = (
     get("assistants.get", "/assistants/{assistant_id}"),
     post("assistants.update", "/assistants/{assistant_id}", model=ModelUse.OPTIONAL),
     creating("threads.create", "/threads", "thread"),
-    creating("threads.create_and_run", "/threads/runs", "run", stream=StreamKind.EVENTS, model=ModelUse.OPTIONAL),
+    settling(
+        creating("threads.create_and_run", "/threads/runs", "run", stream=StreamKind.EVENTS, model=ModelUse.OPTIONAL)
+    ),
     delete("threads.delete", "/threads/{thread_id}"),
     get("threads.get", "/threads/{thread_id}"),
     post("threads.update", "/threads/{thread_id}"),
@@ -22,19 +24,23 @@ ROWS: Final[tuple[Endpoint, ...]] = (
     get("threads.messages.get", "/threads/{thread_id}/messages/{message_id}"),
     post("threads.messages.update", "/threads/{thread_id}/messages/{message_id}"),
     get("threads.runs.list", "/threads/{thread_id}/runs"),
-    creating(
-        "threads.runs.create", "/threads/{thread_id}/runs", "run", stream=StreamKind.EVENTS, model=ModelUse.OPTIONAL
+    settling(
+        creating(
+            "threads.runs.create", "/threads/{thread_id}/runs", "run", stream=StreamKind.EVENTS, model=ModelUse.OPTIONAL
+        )
     ),
-    get("threads.runs.get", "/threads/{thread_id}/runs/{run_id}"),
-    post("threads.runs.update", "/threads/{thread_id}/runs/{run_id}"),
-    post("threads.runs.cancel", "/threads/{thread_id}/runs/{run_id}/cancel", body=BodyKind.NONE),
+    settling(get("threads.runs.get", "/threads/{thread_id}/runs/{run_id}")),
+    settling(post("threads.runs.update", "/threads/{thread_id}/runs/{run_id}")),
+    settling(post("threads.runs.cancel", "/threads/{thread_id}/runs/{run_id}/cancel", body=BodyKind.NONE)),
     get("threads.runs.steps.list", "/threads/{thread_id}/runs/{run_id}/steps"),
     get("threads.runs.steps.get", "/threads/{thread_id}/runs/{run_id}/steps/{step_id}"),
-    post(
-        "threads.runs.submit_tool_outputs",
-        "/threads/{thread_id}/runs/{run_id}/submit_tool_outputs",
-        stream=StreamKind.EVENTS,
-        is_creating=True,
+    settling(
+        post(
+            "threads.runs.submit_tool_outputs",
+            "/threads/{thread_id}/runs/{run_id}/submit_tool_outputs",
+            stream=StreamKind.EVENTS,
+            is_creating=True,
+        )
     ),
     creating("chatkit.sessions.create", "/chatkit/sessions", "chatkit_session"),
     post("chatkit.sessions.cancel", "/chatkit/sessions/{session_id}/cancel", body=BodyKind.NONE),

@@ -19,6 +19,21 @@ def batch(**fields: object) -> dict[str, object]:
     return {"id": "batch_1", "object": "batch", "status": "completed", "output_file_id": "file-o", **fields}
 
 
+RAN = {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8}
+
+
+def run(**fields: object) -> dict[str, object]:
+    return {"id": "run_1", "object": "thread.run", "status": "completed", "model": "m", **fields}
+
+
+def eval_run(**fields: object) -> dict[str, object]:
+    return {"id": "evalrun_1", "object": "eval.run", "status": "completed", **fields}
+
+
+def job(**fields: object) -> dict[str, object]:
+    return {"id": "ftjob-1", "object": "fine_tuning.job", "status": "succeeded", **fields}
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
@@ -33,6 +48,20 @@ def batch(**fields: object) -> dict[str, object]:
         (batch(usage=USED), LateObject("batch_1", True, Usage(5, 3, 2), None, "file-o")),
         (batch(usage={"input_tokens": 0, "output_tokens": 0}), LateObject("batch_1", True, None, None, "file-o")),
         (batch(status="in_progress", output_file_id=None), LateObject("batch_1", False)),
+        (run(usage=RAN), LateObject("run_1", True, Usage(5, 3), "m")),
+        (run(status="requires_action", usage=None), LateObject("run_1", False, None, "m")),
+        (run(status="expired", usage="much"), LateObject("run_1", True, None, "m")),
+        (eval_run(), LateObject("evalrun_1", True)),
+        (eval_run(per_model_usage={"prompt_tokens": 1}), LateObject("evalrun_1", True)),
+        (
+            eval_run(per_model_usage=[RAN | {"cached_tokens": 2}, 7, RAN]),
+            LateObject("evalrun_1", True, Usage(10, 6, 2)),
+        ),
+        (eval_run(per_model_usage=[RAN | {"cached_tokens": "2"}]), LateObject("evalrun_1", True, Usage(5, 3))),
+        (job(trained_tokens=9), LateObject("ftjob-1", True, Usage(trained_tokens=9))),
+        (job(trained_tokens=0), LateObject("ftjob-1", True)),
+        (job(trained_tokens=True), LateObject("ftjob-1", True)),
+        (job(status="running", trained_tokens=None), LateObject("ftjob-1", False)),
         (response(background=False, usage=USED), None),
         (response(background=None), None),
         (batch(id=None), None),
