@@ -9,40 +9,38 @@ from collections.abc import Awaitable
 
 import msgspec
 
-from gateway.core.affinity import Bound, serving_all, upstream_names
+from gateway.core.affinity import upstream_names
 from gateway.core.call import BodyKind, Call, Endpoint, ModelUse, Schema
 from gateway.core.errors import DRAINING, CallRefused, GatewayError, ModelNotFound, NotAllowed, ShuttingDown
-from gateway.core.ids import CallId, ModelName, ProviderId
+from gateway.core.ids import CallId, ModelName
 from gateway.core.outcome import OutcomeKind
-from gateway.core.routing import provider_for, targets_for
 from gateway.core.snapshot import ClientKey
 from gateway.ingress.asgi import HangUp, Receive, Scope, Send, send_coming, send_whole
 from gateway.ingress.asked import ANTHROPIC_VERSION, as_spoken, endpoint_of, envelope_of, is_upload, methods_of
 from gateway.ingress.body import CallerGone, read_body
-from gateway.ingress.caller import check_model, check_named
+from gateway.ingress.caller import check_model
 from gateway.ingress.front import DataPlaneApp
+from gateway.ingress.jobs import call_of, job_of
 from gateway.ingress.own_key import own_key_in
 from gateway.ingress.plane import JSON, PREFIX, UNKNOWN, DataPlane, end_of, own_headers
 from gateway.ingress.upload import json_in, read_upload, spooled_form
 from gateway.providers.base import Headers
 from gateway.relay.answer import Answer, ComingBody
 from gateway.relay.batch_file import check_upload, read_batch, renamed_batch
-from gateway.relay.job import Body, Job, charged, fitted, renamed, renamed_places
+from gateway.relay.job import Body, Job
 from gateway.relay.metering import CLIENT_GONE, Progress
 from gateway.relay.own_keys import OwnKey
 from gateway.relay.spooled import Spool, SpooledBody
 from gateway.telemetry.events import CallEnd, Event
 from gateway.telemetry.log import get_logger
-from gateway.wire.acting import as_creating
 from gateway.wire.batch_lines import BatchLines
 from gateway.wire.endpoints import UNLISTED_MODEL, path_values
 from gateway.wire.envelope import Envelope, form_envelope, peek_envelope, peek_fields, read_envelope
 from gateway.wire.errors import error_headers, write_error
-from gateway.wire.headers import max_wait_s, request_headers
+from gateway.wire.headers import request_headers
 from gateway.wire.multipart import check_clear
 from gateway.wire.paths import check_path
 from gateway.wire.places import form_fields
-from gateway.wire.query import model_in, with_model
 from gateway.wire.references import Named, may_refer, references_of, texts_of
 
 _JSON_BODY = BodyKind.JSON  # bound: Python 3.11 takes as long to find a member as to call a function
@@ -59,35 +57,35 @@ def data_plane(plane: DataPlane) -> DataPlaneApp:
 
 
 class Exchange:
-    """One request and its answer."""
+    """One request and its answer. Fits `jobs.Asked`."""
 
     __slots__ = (
-        "_call_id", "_coming", "_headers", "_own_key", "_path", "_plane", "_progress", "_receive", "_schema", "_scope",
-        "_send", "_spool",
+        "_coming", "_receive", "_schema", "_scope", "_send", "_spool", "call_id", "headers", "own_key", "path", "plane",
+        "progress",
     )  # fmt: skip
 
     def __init__(self, plane: DataPlane, scope: Scope, receive: Receive, send: Send) -> None:
-        self._plane = plane
+        self.plane = plane
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._headers: dict[bytes, bytes] = dict(scope["headers"])
-        self._path: str = scope["raw_path"].removeprefix(PREFIX).decode("latin-1")
-        self._call_id = CallId(f"req_{plane.rng.getrandbits(128):032x}")
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.path: str = scope["raw_path"].removeprefix(PREFIX).decode("latin-1")
+        self.call_id = CallId(f"req_{plane.rng.getrandbits(128):032x}")
         self._schema = _OPENAI
         """Whose form the caller's errors have."""
-        self._own_key: OwnKey | None = None
+        self.own_key: OwnKey | None = None
         """A provider's, that the caller brought."""
         self._spool: Spool | None = None
         """Holds the call's body until the call is over."""
         self._coming: ComingBody | None = None
         """Set once the head of a body that is on its way went out: from then on no status can be sent."""
-        call = Call(id=self._call_id, endpoint=UNKNOWN)
-        self._progress = Progress(call, plane.meter, plane.clock, plane.clock.now())
+        call = Call(id=self.call_id, endpoint=UNKNOWN)
+        self.progress = Progress(call, plane.meter, plane.clock, plane.clock.now())
 
     async def run(self) -> None:
         """Answers, whatever happens. The watch cancels this task when the caller goes away."""
-        plane, progress = self._plane, self._progress
+        plane, progress = self.plane, self.progress
         plane.meter.call_started()
         task = plane.gate.enter()
         hang_up = HangUp(task, self._receive)
@@ -111,7 +109,7 @@ class Exchange:
                     raise  # neither the caller nor the drain: somebody ends this task
             task.uncancel()
         except Exception as error:  # noqa: BLE001  # the ingress boundary: a bug of ours becomes a plain 500
-            get_logger().exception(Event.CALL_CRASHED, call_id=self._call_id, error=type(error).__name__)
+            get_logger().exception(Event.CALL_CRASHED, call_id=self.call_id, error=type(error).__name__)
             await self._crashed()
         finally:
             plane.hang_ups.remove(hang_up)
@@ -119,38 +117,47 @@ class Exchange:
             if self._spool is not None:
                 self._spool.close()
 
+    @property
+    def query(self) -> bytes:
+        query: bytes = self._scope["query_string"]
+        return query
+
+    @property
+    def passed_headers(self) -> Headers:
+        return request_headers(self._scope["headers"])
+
     # -- reading -------------------------------------------------------------------------------------------------
 
     async def _read(self) -> Job | Answer:
         """The call, checked as far as it can be without its pool, or the answer of an endpoint that is our own."""
-        plane = self._plane
-        endpoint = as_spoken(endpoint_of(self._scope["method"], self._path), self._headers)
+        plane = self.plane
+        endpoint = as_spoken(endpoint_of(self._scope["method"], self.path), self.headers)
         self._schema = endpoint.schema
-        key = plane.callers.caller_of(self._headers, plane.board.snapshot, plane.clock)
+        key = plane.callers.caller_of(self.headers, plane.board.snapshot, plane.clock)
         if plane.gate.is_draining:
             raise ShuttingDown(DRAINING, retry_after_s=1.0)
-        own_key = self._own_key = own_key_in(self._headers) if plane.own_keys.are_taken else None
+        own_key = self.own_key = own_key_in(self.headers) if plane.own_keys.are_taken else None
         if endpoint.is_own and own_key is None:
             return self._own(endpoint, key)
         if endpoint.gives_secret and own_key is None:
             self._check_secrets(key)
-        if endpoint.body is not _JSON_BODY and is_upload(endpoint, self._headers):
+        if endpoint.body is not _JSON_BODY and is_upload(endpoint, self.headers):
             return await self._upload(endpoint, key)
         body = await read_body(
             self._receive,
             max_bytes=plane.max_json_bytes,
-            encoding=self._headers.get(b"content-encoding"),
-            declared=self._headers.get(b"content-length"),
+            encoding=self.headers.get(b"content-encoding"),
+            declared=self.headers.get(b"content-length"),
         )
         if endpoint.body is _JSON_BODY:
             if not body.startswith(b"{") and (job := await self._form(endpoint, key, body)) is not None:
                 return job
             envelope = read_envelope(body, endpoint)
         else:
-            envelope = envelope_of(endpoint, self._headers, self._path, self._scope["query_string"], body)
-        call = self._call(endpoint, key, envelope)
+            envelope = envelope_of(endpoint, self.headers, self.path, self.query, body)
+        call = call_of(self, endpoint, key, envelope)
         if own_key is not None or not may_refer(call, envelope.fields, body):
-            return self._job(call, key, envelope, body)
+            return job_of(self, call, key, envelope, body)
         fields = envelope.fields if endpoint.path else peek_fields(body)
         return await self._bound(call, key, envelope, body, references_of(call, fields, body=body))
 
@@ -172,15 +179,15 @@ class Exchange:
         if batch is not None:
             batch.check(is_owned=key is not None)
             others = others + batch.references
-        call, bound = await self._plane.affinity.bind(
+        call, bound = await self.plane.affinity.bind(
             call, named.path, others, keeps_chats=named.keeps_chats, models=models
         )
         if batch is not None and isinstance(body, SpooledBody):
-            body = await renamed_batch(body, upstream_names(self._plane.board.snapshot, call, models))
-        return self._job(call, key, envelope, body, bound)
+            body = await renamed_batch(body, upstream_names(self.plane.board.snapshot, call, models))
+        return job_of(self, call, key, envelope, body, bound)
 
     def _check_secrets(self, key: ClientKey | None) -> None:
-        if not self._plane.gives_client_secrets:
+        if not self.plane.gives_client_secrets:
             raise NotAllowed(
                 "Client secrets let their holder speak to the provider past this gateway, so they are not given out: "
                 "open /v1/realtime here with your own key. Operator: `realtime.client_secrets: true` allows them.",
@@ -194,7 +201,7 @@ class Exchange:
 
     async def _upload(self, endpoint: Endpoint, key: ClientKey | None) -> Job:
         """A call whose body is a form or a file. Its patience begins when it is whole: sending it takes time."""
-        plane, headers = self._plane, self._headers
+        plane, headers = self.plane, self.headers
         spool = self._spool = Spool(plane.spool_folder)
         body = await read_upload(
             self._receive,
@@ -208,21 +215,21 @@ class Exchange:
 
     async def _form(self, endpoint: Endpoint, key: ClientKey | None, body: bytes) -> Job | None:
         """A call whose body could be JSON, but is a form; None: it is none."""
-        spool = self._spool = Spool(self._plane.spool_folder)
-        form = await spooled_form(body, self._headers.get(b"content-type", b""), spool)
+        spool = self._spool = Spool(self.plane.spool_folder)
+        form = await spooled_form(body, self.headers.get(b"content-type", b""), spool)
         return None if form is None else await self._uploaded(endpoint, key, form)
 
     async def _uploaded(self, endpoint: Endpoint, key: ClientKey | None, body: SpooledBody) -> Job:
         envelope = Envelope() if body.form is None else form_envelope(body.form, endpoint)
-        call = self._call(endpoint, key, envelope)
-        names_objects = self._own_key is None and not endpoint.is_stateless
+        call = call_of(self, endpoint, key, envelope)
+        names_objects = self.own_key is None and not endpoint.is_stateless
         lacks_model = call.model is None and endpoint.model is ModelUse.REQUIRED
         is_owners = key is not None and (names_objects or bool(key.models))
         if body.form is not None and (is_owners or lacks_model):
             check_clear(body.form)
         if names_objects:
             batch = await read_batch(body) if endpoint.creates == "file" else None
-            plain = await json_in(body, self._plane.max_json_bytes, is_owned=key is not None)
+            plain = await json_in(body, self.plane.max_json_bytes, is_owned=key is not None)
             fields = peek_fields(plain)
             check_model(key, peek_envelope(plain).model)
             if endpoint.model_places and body.form is not None:
@@ -230,88 +237,28 @@ class Exchange:
             named = references_of(call, fields, texts_of(body.form), body=plain)
             job = await self._bound(call, key, envelope, body, named, batch)
         else:
-            job = self._job(call, key, envelope, body)
-        return msgspec.structs.replace(job, began=self._plane.clock.now())
-
-    def _call(self, endpoint: Endpoint, key: ClientKey | None, envelope: Envelope) -> Call:
-        headers, plane = self._headers, self._plane
-        named = headers.get(b"x-provider")
-        query: bytes = self._scope["query_string"]
-        call = Call(
-            id=self._call_id,
-            endpoint=as_creating(endpoint) if envelope.is_acting else endpoint,
-            path=self._path,
-            query=query,
-            model=envelope.model or (model_in(query) if query else None),
-            is_stream=envelope.is_stream,
-            asks_usage=envelope.asks_usage,
-            estimated_tokens=envelope.estimated_tokens,
-            affinity=envelope.affinity,
-            named_provider=ProviderId(named.decode("latin-1")) if named else None,
-            key_id=None if key is None else key.id,
-            owner=None if key is None else key.owner,
-            max_wait_s=max_wait_s(headers, plane.default_wait_s, plane.max_wait_s),
-        )
-        self._progress.call = call
-        check_model(key, call.model)
-        if endpoint.model_places:
-            check_named(key, call)
-        return call
-
-    def _job(
-        self, call: Call, key: ClientKey | None, envelope: Envelope, body: Body, bound: Bound | None = None
-    ) -> Job:
-        plane, own_key, query = self._plane, self._own_key, call.query
-        board = plane.board
-        if envelope.other_models:
-            call, body = self._with_others(call, key, envelope.other_models, body)
-        pool = board.pools.pool_for(call) if own_key is None else plane.own_keys.pool_for(board.snapshot, call, own_key)
-        sent = fitted(call, pool, envelope, body)
-        if sent is body and isinstance(body, bytes) and envelope.model is not None and key is not None and key.models:
-            sent = renamed(body, call.endpoint, envelope.model, envelope.model)  # wherever one is written
-        if not pool.charges_answers and isinstance(body, bytes):
-            call = charged(call, pool, body)
-        if query and not pool.is_model_kept:
-            call = msgspec.structs.replace(call, query=with_model(query, pool.model))
-        allowed = () if key is None else key.models
-        headers = request_headers(self._scope["headers"])
-        return Job(call, pool, headers, sent, self._progress, body, allowed, bound=bound)
-
-    def _with_others(
-        self, call: Call, key: ClientKey | None, others: tuple[ModelName, ...], body: Body
-    ) -> tuple[Call, Body]:
-        """A call that names models besides its own: its provider's, so accounts that serve them all, and its names."""
-        snapshot = self._plane.board.snapshot
-        for model in others:
-            check_model(key, model)
-        there = msgspec.structs.replace(call, named_provider=provider_for(snapshot, call).id)
-        body = renamed_places(body, call.endpoint, upstream_names(snapshot, there, others))
-        if self._own_key is None:
-            its_own = targets_for(snapshot, there).accounts
-            serving = serving_all(snapshot, there, (call.model or others[0], *others), param="model")
-            if len(serving) < len(its_own):
-                call = msgspec.structs.replace(call, pinned=serving)
-        return call, body
+            job = job_of(self, call, key, envelope, body)
+        return msgspec.structs.replace(job, began=self.plane.clock.now())
 
     def _own(self, endpoint: Endpoint, key: ClientKey | None) -> Job | Answer:
-        self._progress.call = Call(id=self._call_id, endpoint=endpoint, key_id=None if key is None else key.id)
-        if ANTHROPIC_VERSION in self._headers:  # both APIs list models at the same path
+        self.progress.call = Call(id=self.call_id, endpoint=endpoint, key_id=None if key is None else key.id)
+        if ANTHROPIC_VERSION in self.headers:  # both APIs list models at the same path
             self._schema = Schema.ANTHROPIC
-        name = path_values(endpoint, self._path).get("model", "")
+        name = path_values(endpoint, self.path).get("model", "")
         try:
-            query = self._scope["query_string"]
-            body = self._plane.catalog.answer(name, self._plane.board.snapshot, key, self._schema, query)
+            query = self.query
+            body = self.plane.catalog.answer(name, self.plane.board.snapshot, key, self._schema, query)
         except ModelNotFound as unlisted:
             return self._asked_upstream(ModelName(name), key, unlisted)
         return Answer(200, JSON, body)
 
     def _asked_upstream(self, model: ModelName, key: ClientKey | None, unlisted: ModelNotFound) -> Job:
         """Whether there is a model that no list has: lists are read now and then, and some leave names out."""
-        check_path(self._path)
-        endpoint = as_spoken(UNLISTED_MODEL, self._headers)
+        check_path(self.path)
+        endpoint = as_spoken(UNLISTED_MODEL, self.headers)
         try:
             envelope = Envelope(model=model)
-            job = self._job(self._call(endpoint, key, envelope), key, envelope, b"")
+            job = job_of(self, call_of(self, endpoint, key, envelope), key, envelope, b"")
         except CallRefused:
             raise unlisted from None
         members = job.pool.members
@@ -322,45 +269,45 @@ class Exchange:
     # -- answering -----------------------------------------------------------------------------------------------
 
     def _relayed(self, job: Job) -> Awaitable[Answer]:
-        plane = self._plane
+        plane = self.plane
         if job.bound is not None:
             return plane.stateful.relay_call(job)
-        relay = plane.relay if self._own_key is None else plane.own_keys
+        relay = plane.relay if self.own_key is None else plane.own_keys
         return relay.relay_call(job)
 
     def _own_headers(self) -> Headers:
-        headers = own_headers(self._call_id, self._progress)
-        if self._plane.cors.origins:
-            headers += self._plane.cors.answer_headers(self._headers)
+        headers = own_headers(self.call_id, self.progress)
+        if self.plane.cors.origins:
+            headers += self.plane.cors.answer_headers(self.headers)
         return headers
 
     async def _send_answer(self, answer: Answer) -> None:
         headers = answer.headers + self._own_headers()
         if answer.coming is not None:
             self._coming = answer.coming
-            await send_coming(self._send, answer.status, headers, answer.coming, self._plane.keep_alives)
+            await send_coming(self._send, answer.status, headers, answer.coming, self.plane.keep_alives)
             return
         await send_whole(self._scope, self._send, answer.status, headers, answer.body)
-        self._progress.sent_whole(len(answer.body))
-        self._progress.finish(answer.outcome, answer.status, code=answer.code)
+        self.progress.sent_whole(len(answer.body))
+        self.progress.finish(answer.outcome, answer.status, code=answer.code)
 
     async def _send_error(self, error: GatewayError) -> None:
-        body = write_error(error, self._schema, call_id=self._call_id)
+        body = write_error(error, self._schema, call_id=self.call_id)
         headers = (*JSON, *error_headers(error), *self._own_headers())
         if self._schema is Schema.ANTHROPIC:
-            headers += ((b"request-id", self._call_id.encode()),)
+            headers += ((b"request-id", self.call_id.encode()),)
         if error.status == 405:  # RFC 9110 §15.5.6
-            headers += ((b"allow", ", ".join(methods_of(self._path)).encode()),)
+            headers += ((b"allow", ", ".join(methods_of(self.path)).encode()),)
         elif error.status == 426:  # RFC 9110 §15.5.22
             headers += ((b"upgrade", b"websocket"),)
         await send_whole(self._scope, self._send, error.status, headers, body)
-        self._progress.finish(end_of(error), error.status, code=error.code)
+        self.progress.finish(end_of(error), error.status, code=error.code)
 
     async def _crashed(self) -> None:
         if self._coming is None:
             error = GatewayError("The gateway failed on this call. Its operator finds this id in the log.")
             await self._send_error(error)
-        self._progress.finish(CallEnd.CRASHED, 500, code="internal_error", is_complete=False)
+        self.progress.finish(CallEnd.CRASHED, 500, code="internal_error", is_complete=False)
 
     async def _cut_short(self) -> None:
         """The drain ran out of time: the caller learns why, in the form that its answer still allows."""
@@ -371,12 +318,12 @@ class Exchange:
         last_words = self._coming.last_words(error)
         if last_words:
             await self._send({"type": "http.response.body", "body": last_words, "more_body": False})
-        self._progress.finish(CallEnd.SHUTTING_DOWN, 200, code=error.code, is_complete=False)
+        self.progress.finish(CallEnd.SHUTTING_DOWN, 200, code=error.code, is_complete=False)
 
     async def _preflight(self) -> bool:
-        headers = self._plane.cors.preflight_headers(self._headers)
+        headers = self.plane.cors.preflight_headers(self.headers)
         if headers is None:
             return False
         await send_whole(self._scope, self._send, 204, headers, b"")
-        self._progress.finish(OutcomeKind.OK, 204)
+        self.progress.finish(OutcomeKind.OK, 204)
         return True
