@@ -5,10 +5,12 @@ ready value by their parent and read no file and no environment. Keys in `gatewa
 `GATEWAY_SERVER__PORT` is `server.port`. Times are seconds, sizes bytes (text such as `32 MiB` is read as well).
 """
 
+import os
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
@@ -292,20 +294,17 @@ def read_order(raw: bytes) -> WorkerOrder:
     return msgspec.json.decode(raw, type=WorkerOrder, dec_hook=from_text)
 
 
+_FROM_TEXT: Final[Mapping[type, Callable[[str], object]]] = {Secret: Secret, Path: Path}
+"""The types of settings that msgspec does not know."""
+
+
 def from_text(wanted: type, value: object) -> object:
-    """Msgspec's hook for the types it does not know."""
+    """Msgspec's hook for reading them."""
     if not isinstance(value, str):
         raise TypeError(f"Expected `str`, got `{type(value).__name__}`")
-    if wanted is Secret:
-        return Secret(value)
-    if wanted is Path:
-        return Path(value)
-    raise NotImplementedError(wanted)  # msgspec's protocol for a type that no hook knows
+    return _FROM_TEXT[wanted](value)
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, Secret):
-        return value.reveal()
-    if isinstance(value, Path):
-        return str(value)
-    raise NotImplementedError(type(value))  # as above
+def _plain(value: Secret | Path) -> str:
+    """Msgspec's hook for writing them."""
+    return value.reveal() if isinstance(value, Secret) else os.fspath(value)
