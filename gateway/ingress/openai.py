@@ -23,9 +23,10 @@ from gateway.ingress.front import DataPlaneApp
 from gateway.ingress.jobs import call_of, job_of
 from gateway.ingress.own_key import own_key_in
 from gateway.ingress.plane import JSON, PREFIX, UNKNOWN, DataPlane, end_of, own_headers
-from gateway.ingress.upload import json_in, read_upload, spooled_form
+from gateway.ingress.upload import json_in, named_in_upload, read_upload, spooled_form
 from gateway.providers.base import Headers
 from gateway.relay.answer import Answer, ComingBody
+from gateway.relay.aside import LARGE_BYTES, aside
 from gateway.relay.batch_file import check_upload, read_batch, renamed_batch
 from gateway.relay.job import Body, Job
 from gateway.relay.metering import CLIENT_GONE, Progress
@@ -35,13 +36,12 @@ from gateway.telemetry.events import CallEnd, Event
 from gateway.telemetry.log import get_logger
 from gateway.wire.batch_lines import BatchLines
 from gateway.wire.endpoints import UNLISTED_MODEL, path_values
-from gateway.wire.envelope import Envelope, form_envelope, peek_envelope, peek_fields, read_envelope
+from gateway.wire.envelope import Envelope, form_envelope, peek_fields, read_envelope
 from gateway.wire.errors import error_headers, write_error
 from gateway.wire.headers import request_headers
 from gateway.wire.multipart import check_clear
 from gateway.wire.paths import check_path
-from gateway.wire.places import form_fields
-from gateway.wire.references import Named, may_refer, references_of, texts_of
+from gateway.wire.references import Named, may_refer, references_of
 
 _JSON_BODY = BodyKind.JSON  # bound: Python 3.11 takes as long to find a member as to call a function
 _OPENAI = Schema.OPENAI
@@ -149,17 +149,31 @@ class Exchange:
             encoding=self.headers.get(b"content-encoding"),
             declared=self.headers.get(b"content-length"),
         )
-        if endpoint.body is _JSON_BODY:
-            if not body.startswith(b"{") and (job := await self._form(endpoint, key, body)) is not None:
+        if endpoint.body is _JSON_BODY and not body.startswith(b"{"):
+            job = await self._form(endpoint, key, body)
+            if job is not None:
                 return job
+        if len(body) <= LARGE_BYTES:
+            call, envelope, named = self._looked_into(endpoint, key, body)
+        else:
+            call, envelope, named = await aside(self._looked_into, endpoint, key, body)
+        if named is None:
+            return job_of(self, call, key, envelope, body)
+        return await self._bound(call, key, envelope, body, named)
+
+    def _looked_into(
+        self, endpoint: Endpoint, key: ClientKey | None, body: bytes
+    ) -> tuple[Call, Envelope, Named | None]:
+        """A call by its body, and what that names; None: it cannot name anything that we look after."""
+        if endpoint.body is _JSON_BODY:
             envelope = read_envelope(body, endpoint)
         else:
             envelope = envelope_of(endpoint, self.headers, self.path, self.query, body)
         call = call_of(self, endpoint, key, envelope)
-        if own_key is not None or not may_refer(call, envelope.fields, body):
-            return job_of(self, call, key, envelope, body)
+        if self.own_key is not None or not may_refer(call, envelope.fields, body):
+            return call, envelope, None
         fields = envelope.fields if endpoint.path else peek_fields(body)
-        return await self._bound(call, key, envelope, body, references_of(call, fields, body=body))
+        return call, envelope, references_of(call, fields, body=body)
 
     async def _bound(  # a call and what was read of it, by name
         self,
@@ -230,11 +244,8 @@ class Exchange:
         if names_objects:
             batch = await read_batch(body) if endpoint.creates == "file" else None
             plain = await json_in(body, self.plane.max_json_bytes, is_owned=key is not None)
-            fields = peek_fields(plain)
-            check_model(key, peek_envelope(plain).model)
-            if endpoint.model_places and body.form is not None:
-                fields |= form_fields(body.form, endpoint.model_places)
-            named = references_of(call, fields, texts_of(body.form), body=plain)
+            asked = (call, key, body.form, plain)
+            named = named_in_upload(*asked) if body.size <= LARGE_BYTES else await aside(named_in_upload, *asked)
             job = await self._bound(call, key, envelope, body, named, batch)
         else:
             job = job_of(self, call, key, envelope, body)

@@ -4,7 +4,9 @@ import zlib
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 
+from gateway.core.call import Call
 from gateway.core.errors import InvalidCall
+from gateway.core.snapshot import ClientKey
 from gateway.ingress.body import (
     UNPACKED_BY,
     CallerGone,
@@ -14,9 +16,13 @@ from gateway.ingress.body import (
     too_large,
     unknown_coding,
 )
+from gateway.ingress.caller import check_model
 from gateway.relay.spooled import PIECE_BYTES, Spool, SpooledBody
+from gateway.wire.envelope import peek_envelope, peek_fields
 from gateway.wire.lenient import begins_as_json
 from gateway.wire.multipart import Form, FormReader, read_boundary
+from gateway.wire.places import form_fields
+from gateway.wire.references import Named, references_of, texts_of
 from gateway.wire.urlencoded import UrlencodedReader, is_urlencoded
 
 SHARE_OF_FORM = 512
@@ -78,6 +84,18 @@ async def json_in(body: SpooledBody, max_bytes: int, *, is_owned: bool) -> bytes
         return b""
     async with aclosing(body.read_pieces(0, body.size)) as pieces:
         return b"".join([piece async for piece in pieces])
+
+
+def named_in_upload(call: Call, key: ClientKey | None, form: Form | None, plain: bytes) -> Named:
+    """What a call names whose body is a form, or `plain`, which `json_in` gave.
+
+    Raises NotAllowed and InvalidCall.
+    """
+    fields = peek_fields(plain)
+    check_model(key, peek_envelope(plain).model)
+    if call.endpoint.model_places and form is not None:
+        fields |= form_fields(form, call.endpoint.model_places)
+    return references_of(call, fields, texts_of(form), body=plain)
 
 
 async def _begins_as_json(body: SpooledBody) -> bool:

@@ -9,7 +9,8 @@ from contextlib import aclosing
 from typing import Final
 
 from gateway.core.errors import InvalidCall
-from gateway.relay.spooled import SpooledBody
+from gateway.relay.aside import aside
+from gateway.relay.spooled import PIECE_BYTES, SpooledBody
 from gateway.wire.batch_lines import BatchLines, LineRenamer, RenamedLines
 from gateway.wire.multipart import Part
 from gateway.wire.places import Names
@@ -36,10 +37,10 @@ async def read_batch(body: SpooledBody) -> BatchLines | None:
     if file is None:
         return None
     lines = BatchLines()
-    async with aclosing(body.read_pieces(file.start, file.end)) as pieces:
+    async with aclosing(body.read_pieces(file.start, file.end, PIECE_BYTES)) as pieces:
         async for piece in pieces:
-            lines.feed(piece)
-    lines.finish()
+            await aside(lines.feed, piece)
+    await aside(lines.finish)
     return lines
 
 

@@ -30,13 +30,23 @@ def test_more_values_than_a_worker_should_decode_are_refused(body: bytes) -> Non
         pytest.param({"text": 'if (x) { return ["a", \\"b\\"]; }\n' * 250_000}, id="brackets-in-a-text"),
         pytest.param({"input": [[1, 2, 3]] * 60_000, "image": "x" * 1_048_576}, id="arrays"),
         pytest.param([0] * (MAX_VALUES - 1), id="numbers"),
+        pytest.param([[]] * (MAX_NESTED - 1), id="as-many-arrays-as-may-be"),
     ],
 )
 def test_what_a_caller_may_need_is_decoded(value: object) -> None:
     assert decode_leniently(msgspec.json.encode(value)) == value
 
 
+def test_a_body_need_not_be_large_to_hold_too_many() -> None:
+    body = b"[" + b"[]," * MAX_NESTED + b"1]"
+
+    with pytest.raises(InvalidCall):
+        decode_leniently(body)
+
+    assert len(body) < 1_048_576
+
+
 def test_a_short_body_is_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lenient, "_count", None)
 
-    check_values(b"[" * 1_000_000)
+    check_values(b"[" * MAX_NESTED)
