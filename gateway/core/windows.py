@@ -261,7 +261,8 @@ class Windows:
     def note(self, sent_at: Instant) -> None:
         """A call that was sent before anything was noted here came through."""
         self._admitted += 1
-        self._sent = deque(sorted([*self._sent, sent_at], reverse=True), maxlen=REMEMBERED)
+        newest_first = sorted([*self._sent, sent_at], reverse=True)
+        self._sent = deque(newest_first[:REMEMBERED], maxlen=REMEMBERED)  # a deque would keep the last, the oldest
         for told in self._own:
             told.note(sent_at)
 

@@ -8,7 +8,8 @@ import pytest
 from gateway.core.evidence import ENOUGH
 from gateway.core.hearsay import FIRST_ASK, Hearsay
 from gateway.core.ids import Instant
-from gateway.core.windows import GUARD_S, SETTLES_S, Windows
+from gateway.core.uses import Belief
+from gateway.core.windows import GUARD_S, REMEMBERED, SETTLES_S, Windows
 from gateway.sandbox.config import Algorithm
 from gateway.sandbox.limiter import make_meter
 
@@ -156,6 +157,19 @@ def test_what_was_sent_before_it_was_noted_counts():
         windows.note(Instant(sent))
 
     assert list(windows._sent) == [4.0, 3.0, 2.0, 1.0]
+
+
+def test_a_call_of_another_that_is_heard_of_late_is_counted_however_many_are_remembered():
+    windows = Windows()
+    windows.adopt(Belief(rate=0.5, limit=2, period_s=4.0))
+    for number in range(2 * REMEMBERED):
+        windows.take(Instant(100.0 + 5 * number))
+    newest = 100.0 + 5 * 2 * REMEMBERED
+    windows.take(Instant(newest))
+
+    windows.hear(Instant(newest - 0.1))
+
+    assert windows.wait_s(Instant(newest)) == pytest.approx(4.0 - 0.1 + GUARD_S, abs=0.01)
 
 
 def test_what_others_find_out_of_a_bucket_is_believed_at_the_next_call():
