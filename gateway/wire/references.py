@@ -88,6 +88,13 @@ _NESTED: Final = (dict, list)
 _ESCAPE: Final = b"\\u00"
 _ESCAPED_LETTER: Final = re.compile(rb"\\u00[4-7]")
 """An ASCII letter or underscore, written so that no search finds the name it is in."""
+_CHAT_NEEDLE: Final = re.compile(
+    rb'"(?:f(?:ile_id"|t:|t?+[ile_d]{0,5}+\\u00[3-7])|a(?:udio"|[udi]{0,3}+\\u00[4-7])'
+    rb'|s(?:tore"[ \t\n\r]*+:[ \t\n\r]*+t|[tor]{0,3}+\\u00[4-7])|\\u00[4-7])'
+)
+"""`"file_id"`, `"audio"`, `"store": t`, `"ft:`, with escapes too. Without one of them a chat names nothing, however
+often its members stand in it, and its answer makes nothing known. By first letters, twice as fast as word by word.
+"""
 _DIVIDERS: Final = re.compile(r"[/\\;?#&=,%]+")
 """What some server may take for the end of an id in a path."""
 _IN_BRACKETS: Final = re.compile(r"\[([a-z_]+)\]")
@@ -110,11 +117,20 @@ class Named(NamedTuple):
 
 
 def may_refer(call: Call, fields: Mapping[str, Any], body: bytes) -> bool:
-    """Whether a call may name an object, or its answer make one known. False for nearly all chats, and cheap."""
+    """Whether a call may name an object, or its answer make one known. False for nearly all chats, and cheap.
+
+    Raises InvalidCall for a chat of somebody with ids of its own that names an object in what only some servers read:
+    in the first of two `messages`.
+    """
     endpoint = call.endpoint
     if endpoint.stream is _CHAT:
-        if _chat_may_refer(fields):
-            return True
+        if call.owner is None:
+            if _chat_may_refer(fields):
+                return True
+        elif _CHAT_NEEDLE.search(body) is not None:
+            if _chat_may_refer(fields):
+                return True
+            NAMED_ONCE.check(body)
     elif not endpoint.is_stateless:
         is_message = endpoint.schema is Schema.ANTHROPIC and endpoint.model is ModelUse.REQUIRED
         return not is_message or _message_may_refer(body)

@@ -92,6 +92,21 @@ async def test_an_escaped_name_hides_no_id(world: World) -> None:
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "object_not_found")
 
 
+async def test_messages_that_stand_twice_hide_no_id(world: World) -> None:
+    file = await world.ann.files.create(file=("a.txt", b"x"), purpose="user_data")
+    body = (
+        b'{"model":"gpt-4","messages":[{"role":"user","content":[{"type":"file","file":{"file_id":"%b"}}]}],'
+        b'"messages":[{"role":"user","content":"hi"}]}' % file.id.encode()
+    )
+
+    answer = await world.gateways[0].client.post(
+        "/v1/chat/completions", content=body, headers={"authorization": f"Bearer {world.bob.api_key}"}
+    )
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "duplicate_member")
+    assert not world.seen("/v1/chat/completions", "POST")
+
+
 async def test_two_projects_in_one_call_are_named_both(world: World) -> None:
     made = {}
     while len(made) < 2:
