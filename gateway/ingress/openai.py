@@ -6,6 +6,7 @@ the call, find its pool, check it, relay it, send the answer.
 
 import asyncio
 from collections.abc import Awaitable
+from functools import partial
 
 import msgspec
 
@@ -242,7 +243,8 @@ class Exchange:
         if body.form is not None and (is_owners or lacks_model):
             check_clear(body.form)
         if names_objects:
-            batch = await read_batch(body) if endpoint.creates == "file" else None
+            narrowed = partial(self.plane.affinity.narrowed, call)
+            batch = await read_batch(body, narrowed) if endpoint.creates == "file" else None
             plain = await json_in(body, self.plane.max_json_bytes, is_owned=key is not None)
             asked = (call, key, body.form, plain)
             named = named_in_upload(*asked) if body.size <= LARGE_BYTES else await aside(named_in_upload, *asked)

@@ -78,13 +78,7 @@ class Affinity:
         if call.endpoint.is_list:
             call = await self._listed(call)
         references = [*named] if path is None else [path, *named]
-        found = await self._found(call, references)
-        unknown = [reference for reference in references if reference.id not in found]
-        for reference in unknown:
-            if not reference.is_soft:
-                binding = await self._looked_for(call, reference)
-                if binding is not None:
-                    found[reference.id] = binding
+        found = await self._located(call, references)
         if models:
             call = msgspec.structs.replace(call, pinned=serving_all(self._board.snapshot, call, models))
         having = [(reference, found[reference.id]) for reference in references if reference.id in found]
@@ -101,6 +95,27 @@ class Affinity:
             is_placed=bool(having),
         )
         return call, bound
+
+    async def narrowed(self, call: Call, references: Sequence[Reference]) -> list[Reference]:
+        """A part of many references, looked up and checked as by `bind`; what of it the next part is checked with.
+
+        That is the first whose account is known, for all others must be there too; at the end `bind` takes it for all.
+        """
+        found = await self._located(call, references)
+        having = [(reference, found[reference.id]) for reference in references if reference.id in found]
+        if having:
+            pin_of(self._board.snapshot, having)
+        return [reference for reference, _ in having[:1]]
+
+    async def _located(self, call: Call, references: Sequence[Reference]) -> dict[str, Binding]:
+        """Where those of the references are that are anywhere, by id."""
+        found = await self._found(call, references)
+        for reference in references:
+            if reference.id not in found and not reference.is_soft:
+                binding = await self._looked_for(call, reference)
+                if binding is not None:
+                    found[reference.id] = binding
+        return found
 
     async def _listed(self, call: Call) -> Call:
         """A list that leads to no provider by itself leads to those that hold something of the caller's."""

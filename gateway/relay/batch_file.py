@@ -4,10 +4,11 @@ Where a route or a provider calls a model otherwise, the lines are given the oth
 long the file is then, it is read once more before.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Final
 
+from gateway.core.affinity import Reference
 from gateway.core.errors import InvalidCall
 from gateway.relay.aside import aside
 from gateway.relay.spooled import PIECE_BYTES, SpooledBody
@@ -16,6 +17,11 @@ from gateway.wire.multipart import Part
 from gateway.wire.places import Names
 
 PURPOSE: Final = "batch"
+LOOKED_UP: Final = 1000
+"""Objects at once. OpenAI takes 50,000 lines, 200 MB, and any number of objects in each line."""
+
+Narrowed = Callable[[Sequence[Reference]], Awaitable[list[Reference]]]
+"""`relay.affinity.Affinity.narrowed`, for one call."""
 
 
 def check_upload(fields: Mapping[str, object]) -> None:
@@ -31,8 +37,11 @@ def check_upload(fields: Mapping[str, object]) -> None:
         )
 
 
-async def read_batch(body: SpooledBody) -> BatchLines | None:
-    """What the lines of the file ask for; None when the form is no batch's. Holds a piece of it at a time."""
+async def read_batch(body: SpooledBody, narrowed: Narrowed) -> BatchLines | None:
+    """What the lines of the file ask for; None when the form is no batch's. Raises GatewayError as `narrowed`.
+
+    Holds a piece of the file at a time, and of the objects that it names about as many as are looked up at once.
+    """
     file = _file_in(body)
     if file is None:
         return None
@@ -40,8 +49,20 @@ async def read_batch(body: SpooledBody) -> BatchLines | None:
     async with aclosing(body.read_pieces(file.start, file.end, PIECE_BYTES)) as pieces:
         async for piece in pieces:
             await aside(lines.feed, piece)
+            if len(lines.references) >= LOOKED_UP:
+                await _narrow(lines, narrowed)
     await aside(lines.finish)
+    await _narrow(lines, narrowed)
     return lines
+
+
+async def _narrow(lines: BatchLines, narrowed: Narrowed) -> None:
+    """What succeeds is an upload, whatever its lines name: of what nobody knows it tells nothing."""
+    kept: list[Reference] = []
+    references = lines.references
+    for start in range(0, len(references), LOOKED_UP):
+        kept = await narrowed([*kept, *references[start : start + LOOKED_UP]])
+    lines.narrow(kept)
 
 
 async def renamed_batch(body: SpooledBody, names: Names) -> SpooledBody:

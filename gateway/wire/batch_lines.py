@@ -5,7 +5,7 @@ tells the caller line by line. Of a line only the bytes of its model are ever ch
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -22,7 +22,6 @@ from gateway.wire.references import FINE_TUNED, MEMBERS, NAMED_ONCE, read_refere
 
 MAX_MODELS: Final = 100
 """OpenAI takes one a file."""
-MAX_REFERENCES: Final = 10_000
 PLACE: Final = ("body", "model")
 _NOBODY: Final = ModelName("")
 _NEEDLE: Final = re.compile(b'"(?:(?:%b)"|%b)' % ("|".join((*MEMBERS, ENCRYPTED, "id")).encode(), FINE_TUNED.encode()))
@@ -64,6 +63,10 @@ class BatchLines:
         """Each once; `param` names the line: `file[3].input_file_id`."""
         return list(self._references.values())
 
+    def narrow(self, kept: Iterable[Reference]) -> None:
+        """These are kept in place of all that were read: a file may name more than anybody wants to hold."""
+        self._references = {reference.id: reference for reference in kept}
+
     def feed(self, piece: bytes) -> None:
         """Raises InvalidCall for a line that says one thing twice."""
         for line in self._splitter.feed(piece):
@@ -79,9 +82,7 @@ class BatchLines:
         `is_owned`: the caller's ids and models are its own, so a line that nobody can look into may not pass either.
         """
         if self._is_too_much:
-            raise _refused(
-                f"The file names more than {MAX_MODELS} models, or more than {MAX_REFERENCES} objects. Divide it."
-            )
+            raise _refused(f"The file names more than {MAX_MODELS} models. Divide it.")
         if is_owned and self.unread is not None:
             longest = jsonl.MAX_LINE_BYTES >> 20
             raise _refused(f"Line {self.unread + 1} of the file is no JSON object, or longer than {longest} MiB.")
@@ -110,7 +111,7 @@ class BatchLines:
         for reference in read_references(fields) if isinstance(fields, dict) else ():
             param = f"file[{self.lines - 1}].{reference.param}"
             self._references.setdefault(reference.id, msgspec.structs.replace(reference, param=param))
-        self._is_too_much = len(self._models) > MAX_MODELS or len(self._references) > MAX_REFERENCES
+        self._is_too_much = len(self._models) > MAX_MODELS
         return whole is None or isinstance(whole, dict)
 
 

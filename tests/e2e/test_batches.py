@@ -76,3 +76,23 @@ async def test_a_batchs_file_lies_where_the_objects_of_its_lines_lie(world: Worl
     with pytest.raises(openai.BadRequestError) as refused:
         await world.bob.files.create(file=("in.jsonl", jsonl("gpt-4", previous_response_id=made.id)), purpose="batch")
     assert (refused.value.code, refused.value.param) == ("object_not_found", "file[0].previous_response_id")
+
+
+async def test_a_file_may_name_more_objects_than_are_looked_up_at_once(world: World) -> None:
+    home = await world.registry.connection.fetchval("SELECT id FROM accounts WHERE label = 'sk-b'")
+    await world.registry.execute(
+        "INSERT INTO stateful_ids (id, kind, provider_id, account_id, owner, is_listed) "
+        "SELECT 'resp_' || n, 'responses', 'openai', $1, CASE WHEN n < 11000 THEN 'ann' ELSE 'bob' END, false "
+        "FROM generate_series(0, 11000) n",
+        home,
+    )
+
+    def file(count: int) -> bytes:
+        return b"".join(jsonl("gpt-4", previous_response_id=f"resp_{number}") for number in range(count))
+
+    await world.ann.files.create(file=("in.jsonl", file(11_000)), purpose="batch")
+    with pytest.raises(openai.BadRequestError) as refused:
+        await world.ann.files.create(file=("in.jsonl", file(11_001)), purpose="batch")
+
+    assert world.seen("/v1/files", "POST") == ["sk-b"]
+    assert refused.value.param == "file[11000].previous_response_id"

@@ -138,3 +138,23 @@ async def test_models_of_a_batch_leave_the_accounts_that_serve_them() -> None:
     world.has("file-1", "a")
     with pytest.raises(ModelNotFound):
         await world.affinity.bind(call, None, [FILE], models=[ModelName("gpt-4o")])
+
+
+async def test_many_objects_are_looked_up_in_parts() -> None:
+    world = World()
+    for id_, account_id in (("file-1", "b"), ("file-2", "b"), ("file-3", "a")):
+        world.has(id_, account_id)
+    world.has("file-4", owner="bob")
+    call = world.call("/files")
+    one, two, three, four = (Reference(f"file-{n}", "files", f"file[0].file-{n}") for n in range(1, 5))
+    new = Reference("new", "items", is_soft=True)
+
+    assert await world.affinity.narrowed(call, [new]) == []
+    assert await world.affinity.narrowed(call, [new, one]) == [one]
+    assert await world.affinity.narrowed(call, [one, two]) == [one]
+    with pytest.raises(InvalidCall) as mixed:
+        await world.affinity.narrowed(call, [one, three])
+    assert mixed.value.code == "mixed_account_references"
+    with pytest.raises(ObjectNotFound) as refused:
+        await world.affinity.narrowed(call, [one, four])
+    assert refused.value.param == "file[0].file-4"

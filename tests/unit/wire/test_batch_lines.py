@@ -95,19 +95,27 @@ def test_what_nobody_can_look_into_is_refused_to_owners(file: bytes, monkeypatch
     assert (refused.value.code, refused.value.param) == ("invalid_batch_file", "file")
 
 
-@pytest.mark.parametrize("bound", ["MAX_MODELS", "MAX_REFERENCES"])
-def test_more_than_can_be_looked_after_is_refused(bound: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_lines, bound, 2)
+def test_more_models_than_can_be_looked_after_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_lines, "MAX_MODELS", 2)
     lines = BatchLines()
     for number in range(2):
-        lines.feed(line(model=f"m{number}", previous_response_id=f"r{number}") + b"\n")
+        lines.feed(line(model=f"m{number}") + b"\n")
     lines.check(is_owned=False)
     for number in range(2, 5):
-        lines.feed(line(model=f"m{number}", previous_response_id=f"r{number}") + b"\n")
+        lines.feed(line(model=f"m{number}") + b"\n")
 
-    assert len(lines.models) == len(lines.references) == 3
+    assert len(lines.models) == 3
     with pytest.raises(InvalidCall, match="Divide it"):
         lines.check(is_owned=False)
+
+
+def test_what_was_looked_up_need_not_be_held() -> None:
+    lines = BatchLines()
+    lines.feed(line(model="m", previous_response_id="r0") + b"\n" + line(model="m", previous_response_id="r1") + b"\n")
+    lines.narrow(lines.references[:1])
+    lines.feed(line(model="m", previous_response_id="r2") + b"\n")
+
+    assert [one.id for one in lines.references] == ["r0", "r2"]
 
 
 def test_half_a_surrogate_and_a_huge_number_hide_nothing() -> None:
