@@ -9,11 +9,8 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random, SystemRandom
-from typing import Any
 
 from litestar import Litestar
-from litestar.connection import ASGIConnection
-from litestar.handlers import BaseRouteHandler
 from litestar.types import Guard
 
 from gateway import __version__
@@ -22,7 +19,7 @@ from gateway.core.ids import Instant, ProviderId
 from gateway.core.organizations import Organization
 from gateway.core.snapshot import Account, Snapshot
 from gateway.declared_settings import overlaid
-from gateway.ingress.admin.access import page_guard
+from gateway.ingress.admin.access import let_in, page_guard
 from gateway.ingress.admin.deps import AdminDeps
 from gateway.ingress.admin.problems import PROBLEM_HANDLERS
 from gateway.ingress.admin.router import admin_router
@@ -55,6 +52,7 @@ from gateway.providers.base import via_of
 from gateway.providers.catalog import KINDS
 from gateway.relay.affinity import Affinity
 from gateway.relay.asking import Asking
+from gateway.relay.batch_uploads import BatchUploads
 from gateway.relay.board import Board
 from gateway.relay.catalog import ModelCatalog
 from gateway.relay.checks import Checks
@@ -73,6 +71,7 @@ from gateway.relay.waiting import Waiting
 from gateway.relay.ways import Ways
 from gateway.settings import AuthMode, ForeignIds, Settings, WorkerContext
 from gateway.store.affinity import IdTable
+from gateway.store.batch_uploads import BatchUploadTable
 from gateway.store.cipher import Cipher, parse_keys
 from gateway.store.cooldowns import ParkTable
 from gateway.store.engine import make_engine
@@ -163,6 +162,8 @@ class Service:
         """What knows where stateful objects live."""
         self.ids = IdTable(self.engine)
         self.owed = OwedTable(self.engine)
+        self.upload_table = BatchUploadTable(self.engine, self.cipher)
+        self.uploads = BatchUploads(self.upload_table)
         self.known_ids = KnownIds(self.ids, clock=self.clock)
         self.affinity = Affinity(
             board=self.board,
@@ -249,7 +250,7 @@ class Service:
             background.start("providers.idle", lambda: every(60.0, checks.check_idle, clock))
             background.start("accounts.rejected", lambda: every(60.0, checks.check_rejected, clock))
             background.start("parks.expired", lambda: every(600.0, self.parks.delete_expired, clock))
-            ids = IdUpkeep(ids=self.ids, owed=self.owed, clock=clock)
+            ids = IdUpkeep(ids=self.ids, others=(self.owed, self.upload_table), clock=clock)
             background.start("ids.passed", lambda: every(60.0, ids.delete_passed, clock))
 
     async def _refresh_tokens(self) -> None:
@@ -284,7 +285,7 @@ class Service:
     def ops_guard(self) -> Guard:
         """/health and /metrics are open where calls are, else by the token (SPEC §7)."""
         if not self.needs_key:
-            return _let_in
+            return let_in
         return page_guard(self.settings.admin_token, is_loopback=self.context.is_loopback)
 
     def stateful(self) -> StatefulRelay:
@@ -301,6 +302,7 @@ class Service:
             lists=lists,
             learning=learning,
             settling=Settling(Owed(self.owed)),
+            uploads=self.uploads,
             board=self.board,
             clock=self.clock,
             rng=self.rng,
@@ -313,6 +315,7 @@ class Service:
             relay=self.ways.calls,
             stateful=self.stateful(),
             affinity=self.affinity,
+            uploads=self.uploads,
             catalog=self.catalog,
             meter=self.meters,
             gate=self.gate,
@@ -368,10 +371,6 @@ class Service:
             accounts=views.accounts,
             database=views.database,
         )
-
-
-def _let_in(_connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
-    return
 
 
 def build_app(settings: Settings, context: WorkerContext) -> Front:

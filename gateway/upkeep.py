@@ -4,7 +4,8 @@ Gauges, parks out of the table, checks of idle providers and of rejected account
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from gateway.core.cooldown import NEVER, Phase
 from gateway.core.ids import AccountId, Instant, ProviderId
@@ -20,7 +21,6 @@ from gateway.relay.waiting import Waiting
 from gateway.store.affinity import BATCH, IdTable
 from gateway.store.cooldowns import ParkTable
 from gateway.store.engine import StoreUnavailable
-from gateway.store.owed_usage import OwedTable
 from gateway.store.watcher import RegistryWatcher
 from gateway.telemetry.events import Event
 from gateway.telemetry.log import LogOutput, get_logger
@@ -212,16 +212,23 @@ class UsesUpkeep:
         self._announcer.announce_uses(self._board.headrooms.news(now))
 
 
-class IdUpkeep:
-    """Forgets stored ids, and what is owed for them, when their time has passed."""
+class AgingRows(Protocol):
+    """A table whose rows are of use for a time."""
 
-    def __init__(self, *, ids: IdTable, owed: OwedTable, clock: Clock) -> None:
+    async def delete_old(self) -> int: ...
+
+
+class IdUpkeep:
+    """Forgets stored ids, and what is kept beside them, when their time has passed."""
+
+    def __init__(self, *, ids: IdTable, others: Sequence[AgingRows], clock: Clock) -> None:
         self._ids = ids
-        self._owed = owed
+        self._others = others
         self._clock = clock
 
     async def delete_passed(self) -> None:
         """In short transactions with pauses: some thousand rows a second at most."""
         while await self._ids.delete_passed() == BATCH:
             await self._clock.sleep(0.5)
-        await self._owed.delete_old()
+        for rows in self._others:
+            await rows.delete_old()

@@ -79,7 +79,12 @@ def own_key_targets_for(snapshot: Snapshot, call: Call) -> Targets:
 
     The provider's allow-list holds. Raises as `targets_for`.
     """
-    return targets_for(msgspec.structs.replace(snapshot, accounts_of={}), call)
+    return targets_for(without_accounts(snapshot), call)
+
+
+def without_accounts(snapshot: Snapshot) -> Snapshot:
+    """The registry for such a caller."""
+    return msgspec.structs.replace(snapshot, accounts_of={})
 
 
 def _pinned(accounts: tuple[Account, ...], pinned: frozenset[AccountId] | None) -> tuple[Account, ...]:

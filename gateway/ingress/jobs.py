@@ -11,7 +11,7 @@ import msgspec
 from gateway.core.affinity import Bound, serving_all, upstream_names
 from gateway.core.call import Call, Endpoint
 from gateway.core.ids import CallId, ModelName, ProviderId
-from gateway.core.routing import provider_for, targets_for
+from gateway.core.routing import provider_for, targets_for, without_accounts
 from gateway.core.snapshot import ClientKey
 from gateway.ingress.caller import check_model, check_named
 from gateway.ingress.plane import DataPlane
@@ -110,6 +110,8 @@ def _with_others(
 ) -> tuple[Call, Body]:
     """A call that names models besides its own: its provider's, so accounts that serve them all, and its names."""
     snapshot = asked.plane.board.snapshot
+    if asked.own_key is not None:
+        snapshot = without_accounts(snapshot)
     for model in others:
         check_model(key, model)
     there = msgspec.structs.replace(call, named_provider=provider_for(snapshot, call).id)

@@ -15,6 +15,7 @@ from gateway.core.call import BodyKind, Call, Endpoint, ModelUse, Schema
 from gateway.core.errors import DRAINING, CallRefused, GatewayError, ModelNotFound, NotAllowed, ShuttingDown
 from gateway.core.ids import CallId, ModelName
 from gateway.core.outcome import OutcomeKind
+from gateway.core.routing import without_accounts
 from gateway.core.snapshot import ClientKey
 from gateway.ingress.asgi import HangUp, Receive, Scope, Send, send_coming, send_whole
 from gateway.ingress.asked import ANTHROPIC_VERSION, as_spoken, endpoint_of, envelope_of, is_upload, methods_of
@@ -22,13 +23,15 @@ from gateway.ingress.body import CallerGone, read_body
 from gateway.ingress.caller import check_model
 from gateway.ingress.front import DataPlaneApp
 from gateway.ingress.jobs import call_of, job_of
-from gateway.ingress.own_key import own_key_in
+from gateway.ingress.own_key import check_lines, own_key_in
 from gateway.ingress.plane import JSON, PREFIX, UNKNOWN, DataPlane, end_of, own_headers
 from gateway.ingress.upload import json_in, named_in_upload, read_upload, spooled_form
 from gateway.providers.base import Headers
 from gateway.relay.answer import Answer, ComingBody
 from gateway.relay.aside import LARGE_BYTES, aside
-from gateway.relay.batch_file import check_upload, read_batch, renamed_batch
+from gateway.relay.batch_file import read_batch, renamed_batch
+from gateway.relay.batch_uploads import ENDPOINTS as UPLOADS
+from gateway.relay.batch_uploads import check_names
 from gateway.relay.job import Body, Job
 from gateway.relay.metering import CLIENT_GONE, Progress
 from gateway.relay.own_keys import OwnKey
@@ -171,6 +174,8 @@ class Exchange:
         else:
             envelope = envelope_of(endpoint, self.headers, self.path, self.query, body)
         call = call_of(self, endpoint, key, envelope)
+        if self.own_key is not None:
+            check_lines(key, call, envelope.fields)
         if self.own_key is not None or not may_refer(call, envelope.fields, body):
             return call, envelope, None
         fields = envelope.fields if endpoint.path else peek_fields(body)
@@ -186,8 +191,12 @@ class Exchange:
         batch: BatchLines | None = None,
     ) -> Job:
         """The job of a call that has to do with stateful objects: it goes where these are."""
-        if call.endpoint.creates == "upload" and key is not None:
-            check_upload(envelope.fields)
+        upload = None
+        if call.endpoint.path in UPLOADS:
+            narrowed = partial(self.plane.affinity.narrowed, call)
+            batch, upload = await self.plane.uploads.read(
+                call, envelope.fields, body, narrowed, is_owned=key is not None
+            )
         others, models = named.others, named.models if batch is None else batch.models
         for model in models:
             check_model(key, model)
@@ -197,9 +206,25 @@ class Exchange:
         call, bound = await self.plane.affinity.bind(
             call, named.path, others, keeps_chats=named.keeps_chats, models=models
         )
-        if batch is not None and isinstance(body, SpooledBody):
-            body = await renamed_batch(body, upstream_names(self.plane.board.snapshot, call, models))
-        return job_of(self, call, key, envelope, body, bound)
+        if batch is not None:
+            names = upstream_names(self.plane.board.snapshot, call, models)
+            if upload is not None:
+                check_names(names)
+            elif isinstance(body, SpooledBody):
+                body = await renamed_batch(body, names)
+        job = job_of(self, call, key, envelope, body, bound)
+        return job if upload is None else msgspec.structs.replace(job, upload=upload)
+
+    async def _own_lines(self, call: Call, key: ClientKey | None, body: SpooledBody) -> SpooledBody:
+        """A batch's file of a caller with a provider's key: its lines name models as all calls with that key do."""
+        batch = await read_batch(body, None) if call.endpoint.creates == "file" else None
+        if batch is None:
+            return body
+        for model in batch.models:
+            check_model(key, model)
+        batch.check(is_owned=key is not None and bool(key.models))
+        snapshot = without_accounts(self.plane.board.snapshot)
+        return await renamed_batch(body, upstream_names(snapshot, call, batch.models))
 
     def _check_secrets(self, key: ClientKey | None) -> None:
         if not self.plane.gives_client_secrets:
@@ -250,7 +275,7 @@ class Exchange:
             named = named_in_upload(*asked) if body.size <= LARGE_BYTES else await aside(named_in_upload, *asked)
             job = await self._bound(call, key, envelope, body, named, batch)
         else:
-            job = job_of(self, call, key, envelope, body)
+            job = job_of(self, call, key, envelope, await self._own_lines(call, key, body))
         return msgspec.structs.replace(job, began=self.plane.clock.now())
 
     def _own(self, endpoint: Endpoint, key: ClientKey | None) -> Job | Answer:

@@ -4,10 +4,16 @@ SDKs of vendors that have a header of their own for keys are heard too: `x-api-k
 """
 
 from collections.abc import Mapping
+from typing import Any
 
+from gateway.core.call import Call
+from gateway.core.errors import NotAllowed
 from gateway.core.ids import Secret
-from gateway.ingress.caller import BEARER
+from gateway.core.snapshot import ClientKey
+from gateway.ingress.caller import BEARER, check_model
+from gateway.relay.batch_uploads import is_begun
 from gateway.relay.own_keys import OwnKey
+from gateway.wire.message_ids import read_batch_models
 
 KEY_HEADERS = (b"x-api-key", b"api-key")
 OURS = b"gw-"
@@ -31,6 +37,24 @@ def own_key_in(headers: Mapping[bytes, bytes]) -> OwnKey | None:
         organization=_text(headers, b"openai-organization"),
         project=_text(headers, b"openai-project"),
     )
+
+
+def check_lines(key: ClientKey | None, call: Call, fields: Mapping[str, Any]) -> None:
+    """Raises NotAllowed for a batch with models that the client key beside the provider's may not use.
+
+    Nothing is kept of such a caller's calls, so of a file in parts nobody could say what it names.
+    """
+    if key is None or not key.models:
+        return
+    for model in read_batch_models(fields):
+        check_model(key, model)
+    if call.endpoint.path == "/uploads" and is_begun(fields):
+        raise NotAllowed(
+            "This client key may use some models alone, and the lines of a file in parts are not looked into where the "
+            "provider's key is your own. Send it whole: POST /v1/files.",
+            param="purpose",
+            code="model_not_allowed",
+        )
 
 
 def _text(headers: Mapping[bytes, bytes], name: bytes) -> str | None:

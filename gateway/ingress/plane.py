@@ -26,6 +26,7 @@ from gateway.ingress.cors import Cors
 from gateway.ingress.keep_alive import KeepAlives
 from gateway.providers.base import Headers
 from gateway.relay.affinity import Affinity
+from gateway.relay.batch_uploads import BatchUploads
 from gateway.relay.board import Board
 from gateway.relay.catalog import ModelCatalog
 from gateway.relay.gate import Gate
@@ -62,6 +63,7 @@ class DataPlane(msgspec.Struct, frozen=True, kw_only=True):
     stateful: StatefulRelay
     """Takes the calls that have to do with stateful objects."""
     affinity: Affinity
+    uploads: BatchUploads
     catalog: ModelCatalog
     meter: Meter
     gate: Gate

@@ -4,12 +4,11 @@ Where a route or a provider calls a model otherwise, the lines are given the oth
 long the file is then, it is read once more before.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Final
 
 from gateway.core.affinity import Reference
-from gateway.core.errors import InvalidCall
 from gateway.relay.aside import aside
 from gateway.relay.spooled import PIECE_BYTES, SpooledBody
 from gateway.wire.batch_lines import BatchLines, LineRenamer, RenamedLines
@@ -24,39 +23,35 @@ Narrowed = Callable[[Sequence[Reference]], Awaitable[list[Reference]]]
 """`relay.affinity.Affinity.narrowed`, for one call."""
 
 
-def check_upload(fields: Mapping[str, object]) -> None:
-    """Raises InvalidCall for an upload in parts that is to be a batch. `fields` is what begins it.
-
-    Nobody can look into its lines: parts are cut anywhere, and put in order at the end.
-    """
-    if str(fields.get("purpose")).strip().lower() == PURPOSE:
-        raise InvalidCall(
-            "A batch's file is not taken in parts, for its lines are read here first. Send it whole: POST /v1/files.",
-            param="purpose",
-            code="invalid_batch_file",
-        )
-
-
-async def read_batch(body: SpooledBody, narrowed: Narrowed) -> BatchLines | None:
+async def read_batch(body: SpooledBody, narrowed: Narrowed | None) -> BatchLines | None:
     """What the lines of the file ask for; None when the form is no batch's. Raises GatewayError as `narrowed`.
 
     Holds a piece of the file at a time, and of the objects that it names about as many as are looked up at once.
+    `narrowed`: None for a caller whose objects are not looked after.
     """
     file = _file_in(body)
     if file is None:
         return None
-    lines = BatchLines()
-    async with aclosing(body.read_pieces(file.start, file.end, PIECE_BYTES)) as pieces:
-        async for piece in pieces:
-            await aside(lines.feed, piece)
-            if len(lines.references) >= LOOKED_UP:
-                await _narrow(lines, narrowed)
+    lines = BatchLines(reads_ids=narrowed is not None)
+    await read_through(body, file, lines.feed, lines, narrowed)
     await aside(lines.finish)
-    await _narrow(lines, narrowed)
+    if narrowed is not None:
+        await narrow(lines, narrowed)
     return lines
 
 
-async def _narrow(lines: BatchLines, narrowed: Narrowed) -> None:
+async def read_through(
+    body: SpooledBody, file: Part, feed: Callable[[bytes], None], lines: BatchLines, narrowed: Narrowed | None
+) -> None:
+    """Feeds what reads `lines` from the file, or from a part of one. Raises GatewayError as `narrowed`."""
+    async with aclosing(body.read_pieces(file.start, file.end, PIECE_BYTES)) as pieces:
+        async for piece in pieces:
+            await aside(feed, piece)
+            if narrowed is not None and len(lines.references) >= LOOKED_UP:
+                await narrow(lines, narrowed)
+
+
+async def narrow(lines: BatchLines, narrowed: Narrowed) -> None:
     """What succeeds is an upload, whatever its lines name: of what nobody knows it tells nothing."""
     kept: list[Reference] = []
     references = lines.references

@@ -4,6 +4,7 @@ import msgspec
 
 from gateway.core.affinity import Bound
 from gateway.core.attempts import Plan
+from gateway.core.batch_upload import BatchUpload
 from gateway.core.call import Call, Endpoint, ModelUse
 from gateway.core.errors import InvalidCall
 from gateway.core.ids import Instant, ModelName
@@ -38,6 +39,8 @@ class Job(msgspec.Struct, frozen=True):
     """When this model's turn began: its patience and its deadline count from then. None: with the call's arrival."""
     bound: Bound | None = None
     """What it names of stateful objects; None: neither it nor its answer has anything to do with one."""
+    upload: BatchUpload | None = None
+    """Of a batch's file in parts, what to note when the call is done."""
     plan: Plan = Plan()
     """What it has been through: a call whose stream broke does not go back to the account that broke it."""
 

@@ -18,6 +18,7 @@ from gateway.core.selection import choose
 from gateway.core.snapshot import SelectionStrategy
 from gateway.relay.answer import Answer
 from gateway.relay.asking_around import AskingAround
+from gateway.relay.batch_uploads import BatchUploads
 from gateway.relay.board import Board
 from gateway.relay.job import Job
 from gateway.relay.learning import Learning
@@ -45,6 +46,7 @@ class StatefulRelay:
         lists: Lists,
         learning: Learning,
         settling: Settling,
+        uploads: BatchUploads,
         board: Board,
         clock: Clock,
         rng: Random,
@@ -53,6 +55,7 @@ class StatefulRelay:
         self._lists = lists
         self._learning = learning
         self._settling = settling
+        self._uploads = uploads
         self._around = AskingAround(relay=relay.relay_call, board=board, clock=clock)
         self._board = board
         self._clock = clock
@@ -70,6 +73,8 @@ class StatefulRelay:
             answer = await self._relay.relay_call(job)
         answer = await self._around.answer(job, answer)
         answer = await self._learning.learned(answer, job.call, job.bound, job.progress)
+        if job.upload is not None:
+            answer = await self._uploads.noted(answer, job.upload)
         return await self._settling.settled(answer, job.call, job.bound, job.progress)
 
     async def _at_home(self, job: Job) -> Answer:

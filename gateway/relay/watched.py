@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from gateway.core.errors import GatewayError
 from gateway.relay.answer import ComingBody
 
 Work = Coroutine[Any, Any, None]
+T = TypeVar("T")
 
 
 class WatchedBody:
@@ -46,11 +47,11 @@ class WatchedBody:
         await self._coming.close()
 
 
-async def uninterrupted(work: Work) -> None:
+async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
     """Does `work`, which never takes long, to its end: whoever cancels waits so long."""
     task = asyncio.ensure_future(work)
     try:
-        await asyncio.shield(task)
+        return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait({task})
         raise

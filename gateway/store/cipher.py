@@ -111,6 +111,22 @@ class Cipher:
         except (InvalidTag, ValueError, msgspec.DecodeError) as error:
             raise BrokenSeal("the envelope is damaged, or was sealed for another row") from error
 
+    def seal_bytes(self, content: bytes, place: str) -> bytes:
+        """The same of bytes: the id of the key, a zero, the nonce, the ciphertext and its tag."""
+        nonce = os.urandom(_NONCE_BYTES)
+        return self.key_id.encode() + b"\0" + nonce + self._ciphers[self.key_id].encrypt(nonce, content, place.encode())
+
+    def open_bytes(self, sealed: bytes, place: str) -> bytes:
+        """What `seal_bytes` was given. Raises UnknownKey or BrokenSeal, as `open`."""
+        name, _, rest = sealed.partition(b"\0")
+        key_id = name.decode("ascii", "replace")
+        if key_id not in self._ciphers:
+            raise UnknownKey(key_id)
+        try:
+            return self._ciphers[key_id].decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], place.encode())
+        except (InvalidTag, ValueError) as error:
+            raise BrokenSeal("the content is damaged, or was sealed for another row") from error
+
     def needs_sealing(self, auth_data: object) -> bool:
         """Whether it is plain, or sealed with a key that is no longer the first."""
         return not (isinstance(auth_data, dict) and auth_data.get("$enc") == 1 and auth_data.get("kid") == self.key_id)

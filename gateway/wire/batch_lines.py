@@ -44,7 +44,10 @@ _decode_line: Final = msgspec.json.Decoder(_Line).decode
 class BatchLines:
     """Fed the file piece by piece, cut anywhere; then `finish`."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "file", *, reads_ids: bool = True) -> None:
+        """`name`: of the field that is read, for messages; `reads_ids`: the objects that lines name matter."""
+        self._name = name
+        self._reads_ids = reads_ids
         self._splitter = LineSplitter()
         self._models: dict[ModelName, None] = {}
         self._references: dict[str, Reference] = {}
@@ -76,16 +79,25 @@ class BatchLines:
         """The last line needs no line end."""
         self._end_line(self._splitter.finish())
 
+    def take_rest(self) -> bytes | None:
+        """What stands behind the last line end, which is not read; None: it is too long to be held."""
+        return self._splitter.finish()
+
+    def pass_over(self, lines: int) -> None:
+        """So many lines follow that were read elsewhere."""
+        self.lines += lines
+
     def check(self, *, is_owned: bool) -> None:
         """Raises InvalidCall for a file that names more than can be looked after.
 
         `is_owned`: the caller's ids and models are its own, so a line that nobody can look into may not pass either.
         """
         if self._is_too_much:
-            raise _refused(f"The file names more than {MAX_MODELS} models. Divide it.")
+            raise refused(f"The file names more than {MAX_MODELS} models. Divide it.", self._name)
         if is_owned and self.unread is not None:
             longest = jsonl.MAX_LINE_BYTES >> 20
-            raise _refused(f"Line {self.unread + 1} of the file is no JSON object, or longer than {longest} MiB.")
+            message = f"Line {self.unread + 1} of the {self._name} is no JSON object, or longer than {longest} MiB."
+            raise refused(message, self._name)
 
     def _end_line(self, line: bytes | None) -> None:
         if line is None or line.strip():
@@ -99,7 +111,7 @@ class BatchLines:
             return True
         try:
             model, whole = _read_line(line)
-            if whole is None and (_hides_model(line, model) or _NEEDLE.search(line) is not None or _ESCAPE in line):
+            if whole is None and (_hides_model(line, model) or self._may_name(line)):
                 whole = decode_leniently(line)
         except UNREADABLE:
             return False
@@ -107,12 +119,16 @@ class BatchLines:
             self._models.setdefault(model)
         if whole is not None:
             NAMED_ONCE.check(line)
-        fields = whole.get("body") if isinstance(whole, dict) else None
+        fields = whole.get("body") if self._reads_ids and isinstance(whole, dict) else None
         for reference in read_references(fields) if isinstance(fields, dict) else ():
-            param = f"file[{self.lines - 1}].{reference.param}"
+            param = f"{self._name}[{self.lines - 1}].{reference.param}"
             self._references.setdefault(reference.id, msgspec.structs.replace(reference, param=param))
         self._is_too_much = len(self._models) > MAX_MODELS
         return whole is None or isinstance(whole, dict)
+
+    def _may_name(self, line: bytes) -> bool:
+        """Whether an object may be in it."""
+        return self._reads_ids and (_NEEDLE.search(line) is not None or _ESCAPE in line)
 
 
 class RenamedLines(NamedTuple):
@@ -181,5 +197,5 @@ def _hides_model(line: bytes, model: ModelName | None) -> bool:
     return line.count(_MODEL_KEY) != (0 if model is None else 1)
 
 
-def _refused(message: str) -> InvalidCall:
-    return InvalidCall(message, param="file", code="invalid_batch_file")
+def refused(message: str, param: str = "file") -> InvalidCall:
+    return InvalidCall(message, param=param, code="invalid_batch_file")

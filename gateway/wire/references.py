@@ -81,8 +81,8 @@ FINE_TUNED: Final = "ft:"
 CHECKPOINT: Final = "fine_tuned_model_checkpoint"
 
 _NAMES: Final = frozenset({*MEMBERS, "model", ENCRYPTED})
-NAMED_ONCE: Final = Keys({*_NAMES, "id", "type", "purpose"}, OPAQUE_MEMBERS)
-"""And what says which kind of object an id is of, or a file is to be."""
+NAMED_ONCE: Final = Keys({*_NAMES, "id", "type", "purpose", "part_ids"}, OPAQUE_MEMBERS)
+"""And what says which kind of object an id is of, what a file is to be, or of which parts it is made."""
 _CHAT: Final = StreamKind.CHAT  # bound: Python 3.11 takes as long to find a member as to call a function
 _NESTED: Final = (dict, list)
 _ESCAPE: Final = b"\\u00"

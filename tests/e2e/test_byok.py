@@ -1,12 +1,14 @@
 """Callers who bring a provider's key of their own: it goes through, and nothing of it stays."""
 
 import msgspec
+import openai
 import pytest
 from openai import AsyncOpenAI
 
+from gateway.core.ids import Secret
 from gateway.sandbox.faults import Fault
 from gateway.settings import AuthMode, Settings
-from tests.fakes.gateway_fixture import DEFAULTS, running_gateway, until_answered
+from tests.fakes.gateway_fixture import DEFAULTS, running_gateway, until, until_answered
 
 OWN = "sk-callers-own-key"
 MINE = {"authorization": f"Bearer {OWN}", "x-provider": "openai"}
@@ -177,3 +179,59 @@ async def test_with_client_keys_on_the_gateways_key_goes_in_its_own_header(datab
     assert not_allowed.status_code == 403
     assert ours_alone.status_code == 503
     assert {*keys_seen(sandbox)} == {OWN}
+
+
+# -- batches -----------------------------------------------------------------------------------------------------
+
+
+def batch_of(*models: str) -> bytes:
+    lines = [{"custom_id": "1", "body": {"model": model, "input": [{"file_id": "file-theirs"}]}} for model in models]
+    return b"\n".join(map(msgspec.json.encode, lines))
+
+
+async def stored(client: AsyncOpenAI, content: bytes) -> bytes:
+    """What arrives of a batch's file."""
+    made = await client.files.create(file=("in.jsonl", content), purpose="batch")
+    return (await client.files.content(made.id)).content
+
+
+def own_client(gateway, **headers: str) -> AsyncOpenAI:
+    named = {"x-provider": "openai", **headers}
+    return AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key=OWN, default_headers=named, max_retries=0)
+
+
+async def test_a_batchs_lines_name_models_as_the_same_callers_calls_do(byok, registry, sandbox):
+    await registry.add_route("fast", upstream_model="gpt-4")
+    await until(lambda: "fast" in byok.snapshot.exact_routes, 2.0, "the route")
+    await byok.chat("hi", model="fast", headers=MINE)
+
+    async with own_client(byok) as client:
+        assert await stored(client, batch_of("fast", "gpt-4")) == batch_of("gpt-4", "gpt-4")
+        assert await stored(client, b"no lines\n" + batch_of("fast")) == b"no lines\n" + batch_of("gpt-4")
+
+    (asked,) = [seen for seen in sandbox.log if seen.path.endswith("/chat/completions")]
+    assert asked.model == "gpt-4"
+    assert {seen.key for seen in sandbox.log} <= {OWN, "sk-a"}
+    assert {seen.key for seen in sandbox.log if "files" in seen.path} == {OWN}
+
+
+async def test_a_client_key_with_some_models_has_no_others_in_batches(database_url, registry, sandbox):
+    await registry.add_provider("openai", sandbox.url)
+    await registry.add_account("sk-a")
+    async with running_gateway(database_url, settings(auth=AuthMode.KEYS, admin_token=Secret("t" * 20))) as gateway:
+        await gateway.serves(accounts=1)
+        admin = {"authorization": f"Bearer {'t' * 20}"}
+        made = await gateway.client.post("/api/v1/keys", json={"name": "k", "models": ["gpt-4"]}, headers=admin)
+        await until(lambda: gateway.snapshot.keys, 2.0, "the key")
+        async with own_client(gateway, **{"x-gateway-key": made.json()["key"]}) as client:
+            for refused in (
+                stored(client, batch_of("gpt-4", "gpt-3.5-turbo")),
+                client.uploads.create(bytes=9, filename="a", mime_type="a/b", purpose="batch"),
+            ):
+                with pytest.raises(openai.PermissionDeniedError) as error:
+                    await refused
+                assert error.value.code == "model_not_allowed"
+            with pytest.raises(openai.BadRequestError, match="Line 1"):
+                await stored(client, b"no lines")
+            assert await stored(client, batch_of("gpt-4")) == batch_of("gpt-4")
+            await client.uploads.create(bytes=9, filename="a", mime_type="a/b", purpose="user_data")

@@ -259,14 +259,6 @@ async def test_the_named_provider_must_be_the_ids_own(world: World) -> None:
     assert refused.value.code == "mixed_account_references"
 
 
-async def test_a_batch_is_not_taken_in_parts_for_its_lines_go_unseen(world: World) -> None:
-    with pytest.raises(openai.BadRequestError) as refused:
-        await world.bob.uploads.create(bytes=9, filename="a.jsonl", mime_type="application/jsonl", purpose="batch")
-
-    assert refused.value.code == "invalid_batch_file"
-    assert world.seen("/v1/uploads", "POST") == []
-
-
 async def test_with_postgres_gone_ids_stay_and_follow_later(world: World) -> None:
     first = world.gateways[0]
     store = first.service.ids

@@ -14,6 +14,7 @@ from gateway.core.ids import AccountId, CallId, ProviderId
 from gateway.core.snapshot import Account
 from gateway.relay.affinity import Affinity
 from gateway.relay.answer import Answer
+from gateway.relay.batch_uploads import BatchUploads
 from gateway.relay.id_search import IdSearch
 from gateway.relay.job import Job
 from gateway.relay.known_ids import KnownIds
@@ -23,12 +24,14 @@ from gateway.relay.metering import Progress
 from gateway.relay.owed import Owed
 from gateway.relay.settling import Settling
 from gateway.relay.stateful import StatefulRelay
+from gateway.telemetry.events import CallRecord
 from gateway.wire.acting import as_creating
 from gateway.wire.endpoints import find
 from gateway.wire.references import references_of
 from tests.fakes.id_store import MemoryIds
 from tests.fakes.owed_store import MemoryOwed
 from tests.fakes.relay_kit import RelayKit, refusal
+from tests.fakes.upload_store import MemoryUploads
 
 AT = datetime(2026, 11, 21, tzinfo=UTC)
 FILE = Reference("file-1", "files", "input_file_id")
@@ -77,6 +80,7 @@ class World:
             lists=lists,
             learning=learning,
             settling=Settling(Owed(self.owed)),
+            uploads=BatchUploads(MemoryUploads()),
             board=kit.board,
             clock=kit.clock,
             rng=Random(1),
@@ -121,6 +125,18 @@ class World:
         progress = self.progress = Progress(call, self.kit.meter, self.kit.clock, self.kit.clock.now())
         job = Job(call, self.kit.board.pools.pool_for(call), (), body, progress, body, bound=bound)
         return await self.kit.finished(self.relay.relay_call(job))
+
+    async def ended(self, call: Call, body: bytes = b"{}") -> CallRecord:
+        """What is told of the call once its answer was taken as a whole."""
+        answer = await self.served(call, body)
+        if answer.coming is not None:
+            while await self.kit.finished(answer.coming.next_piece()):
+                pass
+            await answer.coming.close()
+        else:
+            self.progress.sent_whole(len(answer.body))
+            self.progress.finish(answer.outcome, answer.status)
+        return self.kit.meter.calls[-1]
 
     async def settled(self) -> None:
         """What was learned is in the table."""

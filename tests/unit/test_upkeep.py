@@ -90,7 +90,7 @@ async def test_ids_that_passed_go_in_batches_with_pauses(kit):
         async def delete_old(self):
             old.append("deleted")
 
-    await kit.finished(IdUpkeep(ids=Ids(), owed=Owed(), clock=kit.clock).delete_passed())
+    await kit.finished(IdUpkeep(ids=Ids(), others=[Owed()], clock=kit.clock).delete_passed())
 
     assert (batches, old, kit.clock.slept) == ([], ["deleted"], [0.5, 0.5])
 

@@ -35,6 +35,10 @@ def admin_guard(token: Secret | None, *, is_loopback: bool) -> Guard:
     return guard
 
 
+def let_in(_connection: Connection, _handler: BaseRouteHandler) -> None:
+    """The guard of what is open to all."""
+
+
 def page_guard(token: Secret | None, *, is_loopback: bool) -> Guard:
     """For pages that only read: a browser may also send the token as the password of HTTP Basic, with any user name."""
 

@@ -5,6 +5,7 @@ from gateway.store.tables.account_tokens import AccountTokenRow
 from gateway.store.tables.accounts import AccountRow
 from gateway.store.tables.audit_log import AuditRow
 from gateway.store.tables.base import Base
+from gateway.store.tables.batch_uploads import BatchPartRow, BatchUploadRow
 from gateway.store.tables.client_keys import ClientKeyRow
 from gateway.store.tables.cooldowns import CooldownRow
 from gateway.store.tables.model_routes import ModelRouteRow
@@ -18,6 +19,8 @@ __all__ = [
     "AccountTokenRow",
     "AuditRow",
     "Base",
+    "BatchPartRow",
+    "BatchUploadRow",
     "ClientKeyRow",
     "CooldownRow",
     "ModelRouteRow",

@@ -3,8 +3,8 @@ from functools import partial
 import msgspec
 import pytest
 
-from gateway.core.errors import InvalidCall, ObjectNotFound
-from gateway.relay.batch_file import LOOKED_UP, check_upload, read_batch
+from gateway.core.errors import ObjectNotFound
+from gateway.relay.batch_file import LOOKED_UP, read_batch
 from gateway.relay.spooled import Spool, SpooledBody
 from gateway.wire.multipart import FormReader
 from tests.fakes.stateful_kit import World
@@ -17,19 +17,6 @@ HEAD = (
     b'--X\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
     b'--X\r\nContent-Disposition: form-data; name="file"; filename="in.jsonl"\r\n\r\n'
 )
-
-
-@pytest.mark.parametrize("purpose", ["batch", " Batch "])
-def test_a_batch_is_not_taken_in_parts(purpose: str) -> None:
-    with pytest.raises(InvalidCall) as refused:
-        check_upload({"purpose": purpose})
-
-    assert (refused.value.param, refused.value.code) == ("purpose", "invalid_batch_file")
-
-
-@pytest.mark.parametrize("fields", [{}, {"purpose": "vision"}, {"purpose": None}, {"part_ids": ["batch"]}])
-def test_other_uploads_are(fields: dict[str, object]) -> None:
-    check_upload(fields)
 
 
 async def uploaded(file: bytes) -> tuple[Spool, SpooledBody]:

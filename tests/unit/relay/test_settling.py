@@ -48,16 +48,7 @@ class Scene:
         self.world.kit.upstream.on("sk-a", reply)
         model = ModelName("gpt-4") if path == "/responses" else None
         call: Call = self.world.call(path, method, model=model, key_id=KEY if method == "POST" else KeyId("key-2"))
-        answer = await self.world.served(call, sent)
-        if answer.coming is not None:
-            while await self.world.kit.finished(answer.coming.next_piece()):
-                pass
-            await answer.coming.close()
-        else:
-            progress = self.world.progress
-            progress.sent_whole(len(answer.body))
-            progress.finish(answer.outcome, answer.status)
-        return self.world.kit.meter.calls[-1]
+        return await self.world.ended(call, sent)
 
 
 def counts(record: CallRecord) -> tuple[int, int]:

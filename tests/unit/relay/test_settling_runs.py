@@ -44,6 +44,7 @@ COMPLETED = ("thread.run.completed", run("completed", USED))
 class Scene:
     def __init__(self) -> None:
         self.world = World("a")
+        self.last: CallRecord
 
     async def ask(  # a call, and what it is answered, by name
         self, path: str, body: bytes | Reply, method: str = "GET", sent: bytes = b"{}", model: str | None = None
@@ -53,19 +54,8 @@ class Scene:
         self.world.kit.upstream.on("sk-a", reply)
         key, named = (KEY if method == "POST" else OTHER), None if model is None else ModelName(model)
         call: Call = self.world.call(path, method, model=named, key_id=key)
-        answer = await self.world.served(call, sent)
-        if answer.coming is not None:
-            while await self.world.kit.finished(answer.coming.next_piece()):
-                pass
-            await answer.coming.close()
-        else:
-            self.world.progress.sent_whole(len(answer.body))
-            self.world.progress.finish(answer.outcome, answer.status)
+        self.last = await self.world.ended(call, sent)
         return self.last.input_tokens, self.last.output_tokens
-
-    @property
-    def last(self) -> CallRecord:
-        return self.world.kit.meter.calls[-1]
 
 
 @pytest.mark.parametrize("path", [RUNS, "/threads/runs"])

@@ -154,3 +154,21 @@ def test_wrong_keys_are_named_and_not_shown(text: str, says: str) -> None:
 
     assert "aHVudGVyMg" not in str(refused.value)
     assert "hunter2" not in str(refused.value)
+
+
+@given(st.binary(max_size=100))
+def test_bytes_are_sealed_for_their_place_alone(content: bytes) -> None:
+    sealed = cipher().seal_bytes(content, "here")
+
+    assert cipher(f"{K2},{K1}").open_bytes(sealed, "here") == content
+    assert len(content) < 8 or content not in sealed
+    with pytest.raises(BrokenSeal):
+        cipher().open_bytes(sealed, "there")
+    with pytest.raises(UnknownKey):
+        cipher(K2).open_bytes(sealed, "here")
+
+
+@pytest.mark.parametrize("sealed", [b"k1\0", b"k1\0short", b"k1\0" + b"x" * 40])
+def test_bytes_that_are_damaged_do_not_open(sealed: bytes) -> None:
+    with pytest.raises(BrokenSeal):
+        cipher().open_bytes(sealed, "here")
