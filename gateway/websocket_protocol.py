@@ -5,6 +5,7 @@ Imported by the first upgrade of a worker (`http_protocol.websocket_protocol`). 
 - a handshake that is none is answered in OpenAI's shape, and never left without an answer;
 - a peer that answers no ping is dead only when it owes us nothing else: who reads slowly lives (the idle limit of
   sessions ends those that read nothing at all);
+- a text that is no UTF-8 ends its session with 1007 and no more words: it is the peer's fault, not ours;
 - a stop leaves sessions to the app, which ends them when the drain's time is up;
 - who does not answer our close, or does not read it, is cut.
 """
@@ -13,6 +14,7 @@ import asyncio
 import logging
 from typing import Any
 
+from uvicorn._types import WebSocketReceiveEvent
 from uvicorn.config import Config
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -26,6 +28,8 @@ from gateway.wire.sockets import LOST
 
 CLOSE_S = 5.0
 """For the answer to our close frame, and for what is still unsent."""
+INVALID_TEXT = 1007
+"""RFC 6455 §7.4.1."""
 _WRITE_BYTES = 65_536
 """Unsent bytes beyond which a sender waits."""
 
@@ -93,8 +97,26 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self.conn.close_sent is not None:
             super().handle_parser_exception()
             return
+        self.handshake_complete = True  # else uvicorn answers for an app that has nobody to answer
         self.queue.put_nowait({"type": "websocket.disconnect", "code": LOST})
         self.transport.abort()
+
+    def send_receive_event_to_app(self) -> None:
+        """As uvicorn's but for texts that are no UTF-8, which that one logs as if we had failed."""
+        data = self.frames[0] if len(self.frames) == 1 else b"".join(self.frames)
+        self.frames = []
+        if self.close_sent:
+            return
+        try:
+            message = _received(data, is_text=self.curr_msg_data_type == "text")
+        except UnicodeDecodeError:
+            self.conn.fail(INVALID_TEXT, "A text is no UTF-8.")
+            self.handle_parser_exception()
+            return
+        self.queue.put_nowait(message)
+        if not self.read_paused:
+            self.read_paused = True
+            self.transport.pause_reading()
 
     def shutdown(self) -> None:
         """The app ends its sessions itself, when the drain's time is up."""
@@ -145,3 +167,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         await super().run_asgi()
         if self.close_timer is None and not self.disconnected:
             self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
+
+
+def _received(data: bytes, *, is_text: bool) -> WebSocketReceiveEvent:
+    if is_text:
+        return {"type": "websocket.receive", "text": data.decode()}
+    return {"type": "websocket.receive", "bytes": data}

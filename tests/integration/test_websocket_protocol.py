@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import msgspec
+import pytest
 import uvicorn
 
 from gateway.http_protocol import CoalescingProtocol, websocket_protocol
@@ -141,3 +142,51 @@ async def test_an_app_that_falls_is_a_500():
         status, body = await client.answer()
 
     assert (status, msgspec.json.decode(body)["error"]["code"]) == (500, "invalid_handshake")
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        pytest.param(b"\x81\x82\x00\x00\x00\x00\xc3\x28", id="whole"),
+        pytest.param(b"\x01\x81\x00\x00\x00\x00\xc3\x80\x81\x00\x00\x00\x00\x28", id="in-fragments"),
+        pytest.param(b"\x81\x81\x00\x00\x00\x00\xc3\x81\x81\x00\x00\x00\x00a", id="another-behind-it"),
+    ],
+)
+async def test_a_text_that_is_no_utf8_ends_the_session_with_1007_and_without_a_traceback(frames, caplog):
+    heard = []
+
+    async def app(scope, receive, send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (message := await receive())["type"] != "websocket.disconnect":
+            heard.append(message["text"])
+        heard.append(message["code"])
+
+    async with serving(app) as port, raw(port) as client:
+        await opened(client)
+        await client.send(b"\x01\x81\x00\x00\x00\x00\xc3\x80\x81\x00\x00\x00\x00\xa4" + frames)
+        opcode, told = await frame(client)
+
+        assert (opcode, told[:2]) == (8, (1007).to_bytes(2))
+        assert await client.rest() == b""
+
+    assert heard == ["ä", 1007]
+    assert not caplog.records
+
+
+async def test_a_text_that_is_no_utf8_before_the_answer_ends_the_connection(caplog):
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def app(scope, receive, send) -> None:
+        await receive()
+        begun.set()
+        assert (await receive())["type"] == "websocket.disconnect"
+        ended.set()
+
+    async with serving(app) as port, raw(port) as client, asyncio.timeout(5):
+        await client.send(HANDSHAKE)
+        await begun.wait()
+        await client.send(b"\x81\x81\x00\x00\x00\x00\xc3")
+        await ended.wait()
+
+    assert not [record for record in caplog.records if record.exc_info]

@@ -10,6 +10,8 @@ from tests.fakes.relay_kit import error_json
 
 MODEL = "gpt-realtime"
 NO_MODEL = error_json("The model does not exist", type_="invalid_request_error", code="model_not_found")
+NO_UTF8 = b"\x81\x82\x00\x00\x00\x00\xc3\x28"
+"""A text's frame, masked with zeros."""
 UPGRADE = ("connection: Upgrade", "upgrade: websocket", "sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==")
 
 

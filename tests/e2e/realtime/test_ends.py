@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosed
 
 from gateway.settings import ServerSettings
 from tests.e2e.raw import raw
-from tests.e2e.realtime.kit import UPGRADE, dial, ended_call, handshake, refused
+from tests.e2e.realtime.kit import NO_UTF8, UPGRADE, dial, ended_call, handshake, refused
 from tests.fakes.gateway_fixture import DEFAULTS, running_gateway, until
 from tests.fakes.socket_upstream import CREATED
 
@@ -38,6 +38,17 @@ async def test_the_upstreams_close_reaches_the_caller_with_accounts_masked(gatew
             await socket.recv()
 
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4100, "over for org-***")
+
+
+async def test_a_callers_text_that_is_no_utf8_ends_both_sides_with_1007(gateway, upstream):
+    async with dial(gateway) as socket:
+        await socket.recv()
+        socket.transport.write(NO_UTF8)
+        with pytest.raises(ConnectionClosed) as closed:
+            await socket.recv()
+
+    await asyncio.wait_for(upstream.last.ended.wait(), 2)
+    assert closed.value.rcvd.code == upstream.last.close_code == 1007
 
 
 async def test_a_lost_upstream_closes_the_caller_with_1011(gateway, upstream):

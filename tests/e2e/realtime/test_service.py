@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from gateway.relay.clock import SystemClock
 from tests.databases import temporary_state
+from tests.e2e.realtime.kit import NO_UTF8
 from tests.e2e.service import Service, running
 from tests.fakes.socket_upstream import CREATED, SocketUpstream
 
@@ -74,6 +75,19 @@ async def test_sessions_are_spread_over_workers_and_ended_by_a_stop(home, databa
             ends = [event for event in service.events if event["event"] == "session.ended"]
             assert len(ends) == SESSIONS
             assert {(end["ended_by"], end["close_code"], end["messages_in"]) for end in ends} == {("gateway", 1012, 1)}
+
+
+async def test_a_text_that_is_no_utf8_is_one_line_of_the_log(home, database_url):
+    async with SocketUpstream().running() as upstream:
+        variables = {"OPENAI_API_KEYS": "sk-a", "OPENAI_BASE_URL": upstream.url, "DATABASE_URL": database_url}
+        with running(home, app="", GATEWAY_SERVER__WORKERS="1", **variables) as service:
+            socket = await opened(await asyncio.to_thread(started, service))
+            socket.transport.write(NO_UTF8)
+            assert await closed_with(socket) == 1007
+            end = await asyncio.to_thread(service.event, "session.ended")
+
+    assert end["close_code"] == 1007
+    assert len(service.errors) == 1, "its words at the start"
 
 
 async def test_memory_stays_flat_while_a_caller_does_not_read(home, database_url):
