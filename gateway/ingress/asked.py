@@ -15,6 +15,8 @@ _CHAT = StreamKind.CHAT  # bound: Python 3.11 takes as long to find a member as 
 OWN_METHODS = ("TRACE", "CONNECT")
 """Methods that speak to the server next to the caller: they go no further."""
 USUAL_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+BATCHES_FILES = frozenset({"file", "upload"})
+"""What rows create of which the lines are looked into."""
 ANTHROPIC_VERSION = b"anthropic-version"
 JSON_TYPE = b"application/json"
 
@@ -55,7 +57,7 @@ def _check_spelling(method: str, path: str) -> None:
     usual = usual_path(path)
     for spelled in (usual, usual.lower()):
         endpoint = None if spelled == path else find("GET" if method == "HEAD" else method, spelled)
-        if endpoint is not None and (endpoint.is_list or "{" in endpoint.path):
+        if endpoint is not None and (endpoint.is_list or endpoint.creates in BATCHES_FILES or "{" in endpoint.path):
             raise EndpointNotFound(
                 f"Unknown request URL: {method} /v1{path}. Write it in lower case, without empty or encoded parts."
             )

@@ -176,7 +176,8 @@ class Exchange:
         call = call_of(self, endpoint, key, envelope)
         if self.own_key is not None:
             check_lines(key, call, envelope.fields)
-        if self.own_key is not None or not may_refer(call, envelope.fields, body):
+            return call, envelope, None
+        if not may_refer(call, envelope.fields, body):
             return call, envelope, None
         fields = envelope.fields if endpoint.path else peek_fields(body)
         return call, envelope, references_of(call, fields, body=body)

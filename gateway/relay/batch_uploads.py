@@ -154,8 +154,9 @@ def check_names(names: Names) -> None:
 async def _read_part(upload: BatchUpload, body: Body, held_bytes: int, narrowed: Narrowed) -> Found:
     """What the whole lines of a part ask for; its ends are to be noted."""
     form = body.form if isinstance(body, SpooledBody) else None
-    files = [part for part in form.parts if part.name == FIELD] if form is not None and form.boundary else []
-    if len(files) != 1 or not isinstance(body, SpooledBody):
+    parts = form.parts if form is not None and form.boundary else ()
+    files = [part for part in parts if part.is_file or part.name == FIELD]
+    if len(files) != 1 or files[0].name != FIELD or not isinstance(body, SpooledBody):
         return _unread(upload, f"A part is sent as the one file `{FIELD}` of a form (multipart/form-data).", FIELD)
     reader = PartReader()
     await read_through(body, files[0], reader.feed, reader.lines, narrowed)

@@ -26,7 +26,7 @@ class PartReader:
     def __init__(self) -> None:
         self.lines = BatchLines(FIELD)
         """What stands between the ends."""
-        self._first = HeldLine()
+        self._first = HeldLine(MAX_END_BYTES)
         self._has_line_end = False
         self._is_long = False
 

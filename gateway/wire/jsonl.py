@@ -8,9 +8,10 @@ MAX_LINE_BYTES: Final = 32 * 1024 * 1024
 
 
 class HeldLine:
-    """One line on its way, up to `MAX_LINE_BYTES`."""
+    """One line on its way, up to `MAX_LINE_BYTES`, or fewer."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_bytes: int | None = None) -> None:
+        self._max_bytes = MAX_LINE_BYTES if max_bytes is None else max_bytes
         self._parts: list[bytes] = []
         self._bytes = 0
         self.is_long = False
@@ -21,7 +22,7 @@ class HeldLine:
             return part
         self._parts.append(part)
         self._bytes += len(part)
-        self.is_long = self._bytes > MAX_LINE_BYTES
+        self.is_long = self._bytes > self._max_bytes
         return self._taken() if self.is_long else b""
 
     def take(self) -> bytes:

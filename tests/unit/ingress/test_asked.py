@@ -42,6 +42,8 @@ def test_every_request_has_a_row(method, path, name, sent):
         ("GET", "/files/", EndpointNotFound, "unknown_url"),
         ("GET", "/%66iles/file-1", EndpointNotFound, "unknown_url"),
         ("HEAD", "/Files", EndpointNotFound, "unknown_url"),
+        ("POST", "/files/", EndpointNotFound, "unknown_url"),
+        ("POST", "//uploads", EndpointNotFound, "unknown_url"),
     ],
 )
 def test_some_requests_go_no_further(method, path, error, code):

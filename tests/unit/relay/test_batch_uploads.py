@@ -128,6 +128,7 @@ REFUSED = [
     pytest.param("parts", [("data", b"{}\nno json\n{}")], {}, id="a line that is no JSON"),
     pytest.param("parts", [("file", LINE)], {}, id="another field"),
     pytest.param("parts", [("data", LINE), ("data", NAMES)], {}, id="two files"),
+    pytest.param("parts", [("data", LINE), ("file", NAMES)], {}, id="two files of two names"),
     pytest.param("complete", [], {"part_ids": ["part_1", "part_9"]}, id="a part that nobody saw"),
     pytest.param("complete", [], {"part_ids": "part_1"}, id="no list"),
     pytest.param("complete", [], {"part_ids": [["part_1"]]}, id="no ids"),
