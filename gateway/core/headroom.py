@@ -16,16 +16,17 @@ from typing import NamedTuple
 
 import msgspec
 
-from gateway.core.freeing import BUCKET, FIXED, SLIDING
+from gateway.core.freeing import SLIDING
 from gateway.core.hearsay import Hearsay
 from gateway.core.hints import DIMENSIONS, Quota, RateLimits
 from gateway.core.ids import Instant
 from gateway.core.lately import Lately
-from gateway.core.level import Level
+from gateway.core.level import BURST_S, Level
 from gateway.core.outcome import Scope, ScopeKind
 from gateway.core.pace import Pace
+from gateway.core.pieces import Levels
 from gateway.core.strangers import Strangers
-from gateway.core.uses import Reading, Sent, Totals, Use
+from gateway.core.uses import NO_MARK, Mark, Reading, Sent, Totals, Use
 
 ROOMY = 0.5
 """With more than half of every limit left…"""
@@ -56,10 +57,10 @@ class Headroom:
     """All that is known of a scope's limits, and what this process has sent on it. Unknown = everything fits."""
 
     __slots__ = (
-        "_answers", "_charged", "_freed", "_heard", "_hearsay", "_lately", "_levels", "_names", "_near",
-        "_order", "_others", "_own_name", "_pace", "_place", "_produced", "_quiet_until", "_refusals", "_refused",
-        "_refused_at", "_requests", "_strangers", "_tokens", "_told", "_told_at", "is_awaited", "learn_from", "offset",
-        "scope", "token_limit", "used_at", "wanted_at",
+        "_answers", "_before", "_charged", "_freed", "_heard", "_hearsay", "_lately", "_levels", "_mark", "_names",
+        "_near", "_order", "_others", "_own_name", "_pace", "_place", "_produced", "_quiet_until", "_refusals",
+        "_refused", "_refused_at", "_requests", "_strangers", "_tokens", "_told", "_told_at", "is_awaited",
+        "learn_from", "offset", "scope", "token_limit", "used_at", "wanted_at",
     )  # fmt: skip
 
     def __init__(
@@ -86,9 +87,9 @@ class Headroom:
         self.token_limit = float("inf")
         """A call that is charged more never fits, as far as is known."""
         self._names: dict[str, Level] = {}
-        self._levels: tuple[tuple[Level, bool], ...] = ()
+        self._levels: Levels = ()
         """With whether it counts tokens that a call is charged at admission."""
-        self._charged: tuple[tuple[Level, bool], ...] = ()
+        self._charged: Levels = ()
         """Those that are charged at admission: all but the output's."""
         self._produced = 0
         """Tokens of answers that have ended…"""
@@ -99,9 +100,9 @@ class Headroom:
         self._pace: Pace | None = None
         self._lately: Lately | None = None
         """None until something was refused that no header told of."""
-        self._requests = 0
-        self._tokens = 0
-        self._order = 0
+        self._requests = self._tokens = self._order = 0
+        self._mark = self._before = NO_MARK
+        """Calls that were sent since `_before` may yet overtake each other."""
         self._heard = Totals()
         """Of these, what other processes sent."""
         self._refused = Totals()
@@ -130,6 +131,10 @@ class Headroom:
         """Headers told of its limits."""
         return bool(self._levels)
 
+    @property
+    def levels(self) -> Levels:
+        return self._levels
+
     def level_of(self, dimension: str) -> Level | None:
         """Of `requests`, `tokens`, `project_requests`, `project_tokens` or `output_tokens`."""
         return self._names.get(dimension)
@@ -137,6 +142,9 @@ class Headroom:
     def take(self, tokens: int, now: Instant) -> Sent:
         """A call that will be charged `tokens` is sent now."""
         self.used_at = now
+        if now - self._mark.at >= BURST_S:
+            last, self._mark = self._mark, Mark(now, self._requests, self._tokens)
+            self._before = last if now - last.at < 2 * BURST_S else self._mark
         self._requests += 1
         self._tokens += tokens
         for level, is_tokens in self._charged:
@@ -146,7 +154,7 @@ class Headroom:
             if self._lately is not None:
                 self._lately.note(now, self._admitted)
         freed = tuple([level.freed for level, _ in self._levels]) if self._freed else ()
-        return Sent(now, self._requests, self._tokens, freed, self._produced, tokens)
+        return Sent(now, self._requests, self._tokens, freed, self._produced, tokens, self._before)
 
     def produce(self, tokens: int, now: Instant) -> None:
         """An answer of so many tokens has ended."""
@@ -206,12 +214,14 @@ class Headroom:
             self._levels = tuple([(level, name in _CHARGED_TOKENS) for name, level in self._names.items()])
             self._charged = tuple([pair for pair in self._levels if pair[0] is not self._names.get(OUTPUT)])
         if name == OUTPUT:
-            since = self._produced - sent.produced
+            since, beside = self._produced - sent.produced, 0
+        elif name in _CHARGED_TOKENS:
+            since, beside = self._tokens - sent.tokens, sent.tokens - sent.charged - sent.mark.tokens
         else:
-            since = self._tokens - sent.tokens if name in _CHARGED_TOKENS else self._requests - sent.requests
+            since, beside = self._requests - sent.requests, sent.requests - 1 - sent.mark.requests
         index = list(self._names).index(name) if sent.freed else 0
         freed = sent.freed[index] if index < len(sent.freed) else level.freed
-        level.learn(quota, sent_at=sent.at, since=since, freed=freed, is_success=is_success)
+        level.learn(quota, sent_at=sent.at, since=since, beside=beside, freed=freed, is_success=is_success)
         if name in _CHARGED_TOKENS and level.limit != self.token_limit:
             self.token_limit = min(level.limit for level, is_tokens in self._levels if is_tokens)
 
@@ -279,26 +289,6 @@ class Headroom:
             self._divide(self._pace, sharers, now)
             longest = max(longest, self._pace.wait_s(now, sharers))
         return longest
-
-    def token_room(self, now: Instant) -> float:
-        """A call that is charged more does not fit now; infinite where no limit of tokens is known."""
-        return min((level.level(now) for level, is_tokens in self._levels if is_tokens), default=float("inf"))
-
-    def piece(self, now: Instant) -> float:
-        """What is left of a window of tokens that is used up by half; infinite where there is none."""
-        least = float("inf")
-        for level, is_tokens in self._levels:
-            if is_tokens and level.kind is not BUCKET and (left := level.level(now)) <= ROOMY * level.limit:
-                least = min(least, left)
-        return least
-
-    def loses_room(self) -> bool:
-        """What is left of its tokens now is not there later: they are a window's."""
-        return any(is_tokens and level.kind is not BUCKET for level, is_tokens in self._levels)
-
-    def frees_at_once(self) -> bool:
-        """What its windows have left is gone when they end."""
-        return all(level.kind is FIXED for level, _ in self._levels)
 
     def refill(self, tokens: int) -> float:
         """Calls of so many tokens that fit in a second, over a long time; 0.0 = unknown."""

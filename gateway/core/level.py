@@ -49,7 +49,7 @@ class Level:
     """Starts unknown: `limit` is that of the first answer."""
 
     __slots__ = (
-        "_at", "_began", "_burst", "_burst_at", "_guard_s", "_high", "_log", "_low", "_misses", "_opened", "_own",
+        "_at", "_began", "_guard_s", "_high", "_log", "_low", "_misses", "_opened", "_own",
         "_period_s", "_reading", "_told_at", "_window", "freed", "kind", "left", "limit", "rate", "shares",
     )  # fmt: skip
 
@@ -65,10 +65,6 @@ class Level:
         self._at: float = now
         self._told_at: float = now
         """Of what was taken by then an answer told, and what nobody knows of is given back a period later."""
-        self._burst_at = float("-inf")
-        """Calls sent so soon after this may have overtaken each other."""
-        self._burst = 0.0
-        """What had been sent by then."""
         self._guard_s = GUARD_S
         """Longer where calls are now more, now less time on their way."""
         self._began = float("-inf")
@@ -112,6 +108,13 @@ class Level:
             return self.left
         return self.limit if now >= self._window.at + self._guard_s - SOONEST_S else self.left
 
+    def left_by(self, at: Instant) -> float:
+        """What is left then, if nothing is taken until then."""
+        if self.kind is not SLIDING:
+            return self.level(at)
+        lasts_s = self._period_s + self._guard_s
+        return self.left + sum([amount for sent_at, amount in self._log if sent_at + lasts_s - at <= SOONEST_S])
+
     @property
     def told_at(self) -> float:
         """When the call was sent whose answer told of it last."""
@@ -150,9 +153,12 @@ class Level:
                     del self._log[index]
                 return
 
-    def learn(self, quota: Quota, *, sent_at: Instant, since: float, freed: float, is_success: bool) -> None:
+    def learn(  # the facts of one answer, by name
+        self, quota: Quota, *, sent_at: Instant, since: float, beside: float = 0.0, freed: float, is_success: bool
+    ) -> None:
         """What the answer to a call that was sent then tells; `since`: what was sent after it.
 
+        `beside`: what was sent so shortly before it that the answer may not know of it yet.
         `freed`: `self.freed` when it was sent. `is_success`: it was admitted, so it opened or filled a window.
         """
         if quota.limit is not None and quota.limit != self.limit:
@@ -172,19 +178,15 @@ class Level:
         self._window.at = max(self._window.at, sent_at + min(reset_s, SHORTEST_RESET_S))
         self.rate = self._rate()
         given_back = self.freed - freed if self.kind is SLIDING else 0.0
-        before = self.left + self.rate * max(0.0, sent_at - self._at)
+        before = self.left + self.rate * (sent_at - self._at)
         self.left = min(self.limit, max(quota.remaining - since + given_back, -self.limit))
-        self._cut(before, since, sent_at)
+        self._cut(before, beside, sent_at)
         self._at = self._told_at = sent_at
 
-    def _cut(self, before: float, since: float, sent_at: Instant) -> None:
+    def _cut(self, before: float, beside: float, sent_at: Instant) -> None:
         """What an answer tells is left is less by all that it cannot know. `before`: the level that was believed in."""
         if self.kind is BUCKET:
-            sent = self._opened - since
-            if sent_at - self._burst_at >= BURST_S:
-                self._burst_at, self._burst = sent_at, sent
-            elif self.left - before <= sent - self._burst:
-                self.left = min(self.left, before)  # calls overtake each other on their way
+            self.left = min(self.left, max(before, self.left - beside))  # calls overtake each other on their way
         elif self.kind is SLIDING:
             # What the upstream had freed already, and we within self._guard_s after, would count twice.
             self.left = min(self.left, self._unused)

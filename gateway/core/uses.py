@@ -1,9 +1,22 @@
 """What is sent on a scope, and what processes tell each other of one that they share."""
 
+from typing import NamedTuple
+
 import msgspec
 
 from gateway.core.ids import Instant
 from gateway.core.outcome import Scope
+
+
+class Mark(NamedTuple):
+    """A scope's totals at some moment."""
+
+    at: float
+    requests: int
+    tokens: int
+
+
+NO_MARK = Mark(float("-inf"), 0, 0)
 
 
 class Sent(msgspec.Struct, frozen=True, gc=False):
@@ -20,6 +33,8 @@ class Sent(msgspec.Struct, frozen=True, gc=False):
     produced: int = 0
     charged: int = 0
     """Tokens of this call alone."""
+    mark: "Mark" = NO_MARK
+    """What had been sent when nothing that is on its way could be admitted after it any more."""
 
 
 class Totals(msgspec.Struct, frozen=True, array_like=True):

@@ -1,5 +1,6 @@
 """One account in a pool, with its live load."""
 
+from gateway.core import pieces
 from gateway.core.cooldown import ScopeNames
 from gateway.core.headroom import Headroom
 from gateway.core.ids import AccountId, Instant
@@ -63,19 +64,23 @@ class Member:
 
     def token_room(self, now: Instant) -> float:
         """A call that is charged more does not fit now; infinite where no limit of tokens is known."""
-        return min(headroom.token_room(now) for headroom in self.headrooms)
+        return min(pieces.token_room(headroom.levels, now) for headroom in self.headrooms)
 
     def piece(self, now: Instant) -> float:
         """What is left of a window of tokens that is used up by half; infinite where there is none."""
-        return min(headroom.piece(now) for headroom in self.headrooms)
+        return min(pieces.piece(headroom.levels, now) for headroom in self.headrooms)
+
+    def spare(self, tokens: int, at: Instant) -> float:
+        """Tokens that are left over when a call of `tokens` goes then."""
+        return min(pieces.spare(headroom.levels, tokens, at) for headroom in self.headrooms)
 
     def loses_room(self) -> bool:
         """What is left of its tokens now is not there later: they are a window's."""
-        return any(headroom.loses_room() for headroom in self.headrooms)
+        return any(pieces.loses_room(headroom.levels) for headroom in self.headrooms)
 
     def frees_at_once(self) -> bool:
         """All of its limits are fixed windows."""
-        return all(headroom.frees_at_once() for headroom in self.headrooms)
+        return all(pieces.frees_at_once(headroom.levels) for headroom in self.headrooms)
 
     def wait_s(self, tokens: int, now: Instant) -> float:
         """Seconds until a call that is charged so many tokens fits its limits; 0.0 where none are known."""

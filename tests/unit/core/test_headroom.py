@@ -313,3 +313,49 @@ def test_last_moment_of_a_window_lets_no_more_through_than_the_next_one_has(algo
         sent += 1
 
     assert 1 <= sent <= 10
+
+
+def bucket_of_tokens():
+    """One whose rate is known, 1,000 a second, and of which about 6,000 are left."""
+    headroom, now = Headroom(), Instant(1000.0)
+    for left in (8000, 6000):
+        quota = Quota(10_000, left, (10_000 - left) / 1000)
+        headroom.learn(RateLimits(tokens=quota), headroom.take(2000, now), now, is_success=True)
+    return headroom, Instant(now + 0.2)
+
+
+@pytest.mark.parametrize("after_s", [0.001, 0.06])
+def test_a_small_call_that_is_overtaken_by_a_large_one_is_not_forgotten(after_s):
+    headroom, now = bucket_of_tokens()
+    headroom.take(10, Instant(now - 0.049))
+    believed = headroom.level_of("tokens").level(now)
+    headroom.take(200, now)
+    large = headroom.take(4000, Instant(now + min(after_s, 0.04)))
+    headroom.take(300, Instant(now + after_s))
+
+    # the large one was admitted first: its answer knows nothing of the small one
+    grown = 1000 * min(after_s, 0.04)
+    quota = Quota(10_000, math.floor(believed + grown) - 4000, 8.0)
+    headroom.learn(RateLimits(tokens=quota), large, Instant(now + 0.2), is_success=True)
+
+    left = headroom.level_of("tokens").level(Instant(now + after_s))
+    assert left == pytest.approx(believed - 4500 + 1000 * after_s, abs=5)
+
+
+@pytest.mark.parametrize(
+    ("told_left", "believed"),
+    [
+        pytest.param(9000, 8800, id="more-than-calls-beside-it-explain"),
+        pytest.param(6100, 5900, id="what-they-explain"),
+        pytest.param(3000, 3000, id="less"),
+    ],
+)
+def test_of_what_an_answer_tells_is_left_calls_beside_it_may_be_missing(told_left, believed):
+    headroom, now = bucket_of_tokens()
+    headroom.take(200, now)
+    call = headroom.take(100, now)
+    quota = Quota(10_000, told_left, (10_000 - told_left) / 1000)
+
+    headroom.learn(RateLimits(tokens=quota), call, Instant(now + 0.2), is_success=True)
+
+    assert headroom.level_of("tokens").level(now) == pytest.approx(believed, abs=5)
