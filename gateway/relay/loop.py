@@ -123,12 +123,11 @@ class Relay:
             return picked.member, []
         if is_behind:
             return None, self._turn_of(run, view, job, now)
-        resting = resting_of(view, plan, now)
+        resting, wake_at = resting_of(view, plan, now), picked.room_at
+        if run.ticket is not None:
+            grows_at = let_pass(self._waiting, run.ticket, picked.short, view.spent, now)
+            wake_at = min(wake_at, grows_at) if wake_at <= run.wait_until else wake_at
         if picked.room_at != FOREVER:
-            wake_at = picked.room_at
-            if run.ticket is not None:
-                grows_at = let_pass(self._waiting, run.ticket, picked.short, now)
-                wake_at = min(wake_at, grows_at) if wake_at <= run.wait_until else wake_at
             resting.append(no_headroom(picked.room_at, wake_at=wake_at))
         return None, resting
 

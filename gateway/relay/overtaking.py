@@ -1,12 +1,14 @@
 """Who may go before the head of a line: smaller calls, into room that the head cannot use.
 
-Rules of this file: the account that has room for the head the soonest is kept for it, so that nobody delays it; what
-the others have left is for the first in the line whom it is enough for. Where windows end and free all at once,
-nothing is kept: what is left until then is of no use to the head. Of buckets nobody takes anything before his turn:
-what is left in them is not lost.
+Rules of this file: the account that has room for the head the soonest, be it one without any now, is kept for it, so
+that nobody delays it; where it is the only one with some room, what the head will leave over there is free. What the
+others have left is for the largest in the line whom it is enough for: so the least is lost. Where windows end and free
+all at once, nothing is kept: what is left until then is of no use to the head. Of buckets nobody takes anything before
+his turn: what is left in them is not lost.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from gateway.core.ids import FOREVER, AccountId, Instant
@@ -17,6 +19,8 @@ SCANNED = 32
 """So many accounts are looked at."""
 Short = tuple[float, Member]
 """Seconds until a call fits, and the member: it has some room, but too little."""
+Spent = tuple[Instant, Member]
+"""When a member has some room again that has none now; sorted by that."""
 
 
 class Gap(NamedTuple):
@@ -26,42 +30,61 @@ class Gap(NamedTuple):
     tokens: float
     """A larger call fits nowhere."""
     grows_at: Instant
-    """When it is enough for a call of `least`, if it is not now."""
+    """When it is enough for the smallest call behind, if it is not now."""
 
 
-def gap_beside(short: Sequence[Short], least: int, now: Instant) -> Gap:
-    """`short`: members with too little room for the head; `least`: what the smallest call behind it is charged."""
+def gap_beside(short: Sequence[Short], spent: Iterable[Spent], sizes: tuple[int, int], now: Instant) -> Gap:
+    """`short`: members with too little room for the head; `spent`: without any; `sizes`: what the head is charged, and
+    the smallest call behind it.
+    """
     kept: frozenset[AccountId] = frozenset()
     tokens, grows_at = 0.0, FOREVER
-    first = min(short, key=_wait_s)[1] if short else None
-    for _, member in short:
-        if not member.loses_room() or (member is first and not member.frees_at_once()):
+    needed, least = sizes
+    first = _first(short, spent, needed, now)
+    for wait_s, member in short:
+        room = member.token_room(now)
+        if not member.loses_room():
             kept |= {member.account_id}
             continue
-        room = member.token_room(now)
+        if member is first and not member.frees_at_once():
+            spare = member.spare(needed, Instant(now + wait_s)) if len(short) == 1 else 0.0
+            if spare < least:
+                kept |= {member.account_id}
+                continue
+            room = min(room, spare)
         tokens = max(tokens, room)
         if room < least:
             grows_at = min(grows_at, Instant(now + member.wait_s(least, now)))
     return Gap(kept, tokens, grows_at)
 
 
-def let_pass(waiting: Waiting, head: Ticket, short: Sequence[Short], now: Instant) -> Instant:
-    """The head found no room: the first behind it for whom there is some may look. When the head looks again for them.
+def _first(short: Sequence[Short], spent: Iterable[Spent], needed: int, now: Instant) -> Member | None:
+    """Who has room for the head the soonest; None: a member that is not among the short ones."""
+    wait_s, first = min(short, key=_wait_s, default=(0.0, None))
+    for room_at, member in islice(spent, SCANNED):
+        if room_at >= now + wait_s:
+            break
+        if member.wait_s(needed, now) < wait_s:
+            return None
+    return first
+
+
+def let_pass(waiting: Waiting, head: Ticket, short: Sequence[Short], spent: Iterable[Spent], now: Instant) -> Instant:
+    """The head found no room: the largest behind for whom there is some may look. When the head looks again for them.
 
     Whoever goes wakes the head, so that the next may go.
     """
-    behind = waiting.smaller_behind(head)
-    if not behind or not short:
-        rooms = [member.token_room(now) for _, member in short if member.loses_room()]
-        waiting.leave_gap(head, max(rooms, default=0.0))
+    line = waiting.line_of(head)
+    least = line.least
+    if least is None or not short:
+        line.gap = max([member.token_room(now) for _, member in short if member.loses_room()], default=0.0)
         return FOREVER
-    gap = gap_beside(short, min([ticket.tokens for ticket in behind]), now)
-    waiting.leave_gap(head, gap.tokens)
-    for ticket in behind:
-        if ticket.tokens <= gap.tokens:
-            ticket.kept = gap.kept
-            ticket.ring()
-            break
+    gap = gap_beside(short, spent, (head.tokens, least), now)
+    line.gap = gap.tokens
+    passer = line.largest(gap.tokens)
+    if passer is not None:
+        passer.kept = gap.kept
+        passer.ring()
     return gap.grows_at
 
 

@@ -6,15 +6,12 @@ its place while its call goes back and forth between looking and waiting.
 """
 
 import asyncio
-from collections import deque
-from itertools import islice
 
 from gateway.core.ids import FOREVER, AccountId, Instant
+from gateway.relay.line import Line
 from gateway.relay.ports import Clock
 
 PoolKey = tuple[str, ...]
-BEHIND = 32
-"""So many places from the head may go before it."""
 
 
 class Ticket:
@@ -59,19 +56,6 @@ def _end(waiter: asyncio.Future[None]) -> None:
         waiter.set_result(None)
 
 
-class _Line:
-    """One of them; never empty but when it is made."""
-
-    __slots__ = ("gap", "tickets", "tokens")
-
-    def __init__(self) -> None:
-        self.tickets: deque[Ticket] = deque()
-        self.tokens = 0
-        """Of all."""
-        self.gap = float(FOREVER)
-        """A call behind the head that is charged more need not look; infinite until a head has looked."""
-
-
 class Waiting:
     """All lines of this worker. Bounded by calls and by the bytes of their bodies."""
 
@@ -79,7 +63,7 @@ class Waiting:
         self._clock = clock
         self._max_calls = max_calls
         self._max_bytes = max_bytes
-        self._lines: dict[PoolKey, _Line] = {}
+        self._lines: dict[PoolKey, Line[Ticket]] = {}
         self.calls = 0
         self.bytes = 0
         self.closes_at = FOREVER
@@ -89,7 +73,7 @@ class Waiting:
         """All look again: who has no hope of a turn by then goes at once, and is served elsewhere."""
         self.closes_at = at
         for line in self._lines.values():
-            for ticket in line.tickets:
+            for ticket in line.calls:
                 ticket.ring()
 
     @property
@@ -106,25 +90,19 @@ class Waiting:
         line = self._lines.get(key)
         if line is None:
             return 0
-        tickets = line.tickets
-        return len(tickets) if ticket is None else next(place for place, other in enumerate(tickets) if other is ticket)
+        calls = line.calls
+        return len(calls) if ticket is None else next(place for place, other in enumerate(calls) if other is ticket)
 
     def average_tokens(self, key: PoolKey, tokens: int) -> int:
         """Of those that wait there and one more of so many."""
         line = self._lines.get(key)
-        return tokens if line is None else (line.tokens + tokens) // (len(line.tickets) + 1)
+        return tokens if line is None else line.average_with(tokens)
 
     def is_head(self, ticket: Ticket) -> bool:
-        return self._lines[ticket.key].tickets[0] is ticket
+        return self._lines[ticket.key].calls[0] is ticket
 
-    def smaller_behind(self, head: Ticket) -> list[Ticket]:
-        """Those near the head of its line that are charged less."""
-        line = self._lines[head.key].tickets
-        return [ticket for ticket in islice(line, 1, BEHIND) if ticket.tokens < head.tokens]
-
-    def leave_gap(self, head: Ticket, tokens: float) -> None:
-        """Behind the head there is room for a call of so many tokens: who comes with no more makes it look again."""
-        self._lines[head.key].gap = tokens
+    def line_of(self, ticket: Ticket) -> Line[Ticket]:
+        return self._lines[ticket.key]
 
     def join(self, key: PoolKey, body_bytes: int, *, tokens: int = 0, is_first: bool = False) -> Ticket | None:
         """A place in the line; None when the worker holds as much as it may.
@@ -134,14 +112,10 @@ class Waiting:
         if self.calls >= self._max_calls or self.bytes + body_bytes > self._max_bytes:
             return None
         ticket = Ticket(key, body_bytes, tokens, self._clock)
-        line = self._lines.setdefault(key, _Line())
-        line.tokens += tokens
-        if is_first:
-            line.tickets.appendleft(ticket)
-        else:
-            line.tickets.append(ticket)
-            if 1 < len(line.tickets) <= BEHIND and tokens <= line.gap and tokens < line.tickets[0].tokens:
-                line.tickets[0].ring()
+        line = self._lines.setdefault(key, Line())
+        line.add(ticket, is_first=is_first)
+        if not is_first and tokens <= line.gap and tokens < line.calls[0].tokens:
+            line.calls[0].ring()
         self.calls += 1
         self.bytes += body_bytes
         return ticket
@@ -149,16 +123,15 @@ class Waiting:
     def leave(self, ticket: Ticket) -> None:
         """Gives the place up; the next in line looks at once."""
         line = self._lines[ticket.key]
-        line.tickets.remove(ticket)
-        line.tokens -= ticket.tokens
+        line.remove(ticket)
         self.calls -= 1
         self.bytes -= ticket.body_bytes
-        if line.tickets:
-            line.tickets[0].ring()
+        if line.calls:
+            line.calls[0].ring()
         else:
             del self._lines[ticket.key]
 
     def ring_heads(self) -> None:
         """Something changed for the better somewhere: the first of every line looks."""
         for line in self._lines.values():
-            line.tickets[0].ring()
+            line.calls[0].ring()

@@ -7,9 +7,9 @@ again when the head's time has come or somebody leaves; one `World` per gateway 
 import heapq
 import itertools
 import math
-from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random
+from typing import NamedTuple
 
 import msgspec
 
@@ -25,11 +25,11 @@ from gateway.providers.catalog import KINDS
 from gateway.relay.board import Board
 from gateway.relay.headrooms import NEWS_S, note_head
 from gateway.relay.lease import Lease
+from gateway.relay.line import Line
 from gateway.relay.member import Member
 from gateway.relay.overtaking import Gap, gap_beside, tightest
 from gateway.relay.picking import Pick, pick, refill_of
 from gateway.relay.pool import resting_of
-from gateway.relay.waiting import BEHIND
 from gateway.sandbox.config import KeyConfig, LimitRule
 from gateway.sandbox.limits import Limits, Reading, Refusal, rate_headers
 from gateway.wire.endpoints import find
@@ -71,6 +71,13 @@ class Result(msgspec.Struct):
         return self.wasted / max(self.served, 1)
 
 
+class Waiter(NamedTuple):
+    """A call in the line."""
+
+    arrived: float
+    tokens: int
+
+
 class Process:
     """One worker: its board and its line."""
 
@@ -81,8 +88,7 @@ class Process:
         self.board = Board(clock=world.clock, rng=self.rng, kinds=KINDS, announcer=self)
         self.board.headrooms.process = name
         self.board.replace_snapshot(snapshot_of(*world.accounts))
-        self.line: deque[tuple[float, int]] = deque()
-        """(arrived, tokens)."""
+        self.line: Line[Waiter] = Line()
         self.looks_at = self.room_at = FOREVER
         self.gap = NO_GAP
 
@@ -94,7 +100,7 @@ class Process:
 
     def tell_news(self) -> None:
         now = self.world.clock.now()
-        if self.line:
+        if self.line.calls:
             self.board.pools.note_lines([self.board.pools.pool_for(self.world.call).key], now)
         self._tell_uses(self.board.headrooms.news(now))
         self.world.later(now + NEWS_S, self.tell_news)
@@ -112,54 +118,56 @@ class Process:
 
     def arrive(self, tokens: int) -> None:
         now = self.world.clock.now()
-        if self.line or self._try(tokens).member is None:
+        if self.line.calls or self._try(tokens).member is None:
             self._join(now, tokens)
 
     def _join(self, now: Instant, tokens: int) -> None:
         pool = self.board.pools.pool_for(self.world.call)
-        average = (sum([other for _, other in self.line]) + tokens) // (len(self.line) + 1)
-        refill = refill_of(pool, self.board.view(pool, now), average, now)
-        if refill and (len(self.line) + 1) / refill > PATIENCE_S:
+        refill = refill_of(pool, self.board.view(pool, now), self.line.average_with(tokens), now)
+        if refill and (len(self.line.calls) + 1) / refill > PATIENCE_S:
             self.world.refuse()
             return
-        self.line.append((now, tokens))
-        if len(self.line) == 1 or tokens <= self.gap.tokens:
+        self.line.add(Waiter(now, tokens))
+        if len(self.line.calls) == 1 or tokens <= self.gap.tokens:
             self.look()
 
     def look(self) -> None:
         """The head of the line tries, and the next after it."""
         now = self.world.clock.now()
-        while self.line:
-            arrived, tokens = self.line[0]
-            if now - arrived > PATIENCE_S:
+        while self.line.calls:
+            self.gap, head = NO_GAP, self.line.calls[0]
+            if now - head.arrived > PATIENCE_S:
                 self.world.refuse()
             else:
-                picked = self._try(tokens)
+                picked = self._try(head.tokens)
                 self.room_at = picked.room_at
                 if picked.member is None:
-                    if self._overtakes(picked, tokens, now):
+                    if self._overtakes(picked, head.tokens, now):
                         continue
                     break
-            self.line.popleft()
+            self.line.remove(head)
         self._plan_look()
 
     def _overtakes(self, picked: Pick, tokens: int, now: Instant) -> bool:
         """Whether somebody behind the head went before it."""
-        behind = [other for _, other in itertools.islice(self.line, 1, BEHIND) if other < tokens]
-        self.gap = gap_beside(picked.short, min(behind), now) if behind else NO_GAP
-        first = next((other for other in behind if other <= self.gap.tokens), None)
-        if first is None or self._try(first, self.gap.kept).member is None:
+        least = self.line.least
+        if least is None or not picked.short:
             return False
-        self.line.remove(next(one for one in self.line if one[1] == first))
+        spent = self.board.view(self.board.pools.pool_for(self.world.call), now).spent
+        self.gap = gap_beside(picked.short, spent, (tokens, least), now)
+        passer = self.line.largest(self.gap.tokens)
+        if passer is None or self._try(passer.tokens, self.gap.kept).member is None:
+            return False
+        self.line.remove(passer)
         return True
 
     def _plan_look(self) -> None:
-        if not self.line:
+        if not self.line.calls:
             self.looks_at = FOREVER
             return
         now, pool = self.world.clock.now(), self.board.pools.pool_for(self.world.call)
         wakes = [rest.wake_at for rest in resting_of(self.board.view(pool, now), Plan(), now)]
-        at = min([*wakes, self.room_at, self.gap.grows_at, self.line[0][0] + PATIENCE_S + 0.001])
+        at = min([*wakes, self.room_at, self.gap.grows_at, self.line.calls[0].arrived + PATIENCE_S + 0.001])
         at = max(at, now + 0.001)
         if at != self.looks_at:
             self.looks_at = at
@@ -190,7 +198,7 @@ class Process:
         self.board.observe(lease, outcome, now)
         lease.release()
         if outcome.kind is not OutcomeKind.OK:  # another account, at the head of the line
-            self.line.appendleft((now, lease.tokens))
+            self.line.add(Waiter(now, lease.tokens), is_first=True)
         self.look()
 
 
