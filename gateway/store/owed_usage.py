@@ -28,12 +28,15 @@ class OwedTable:
             return True  # no id that anybody could name again
         model = owed.model if owed.model is not None and fits(owed.model) else None
         row = {"id": owed.id, "model": model, "client_key_id": owed.client_key_id}
+        may_be_there = False
         try:
             with store_errors():
-                async with self._engine.begin() as connection:
+                async with self._engine.connect() as connection:
                     await connection.execute(insert(OwedUsageRow).values(row).on_conflict_do_nothing())
+                    may_be_there = True  # from here on, whether or not the answer to COMMIT comes
+                    await connection.commit()
         except StoreUnavailable:
-            return False
+            return may_be_there
         return True
 
     async def claim(self, id_: str) -> OwedUsage | bool | None:

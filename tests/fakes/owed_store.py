@@ -12,8 +12,12 @@ class MemoryOwed:
         self.asked = 0
         self.held: asyncio.Event | None = None
         """Claims wait for it."""
+        self.slow: asyncio.Event | None = None
+        """Notes wait for it."""
 
     async def note(self, owed: OwedUsage) -> bool:
+        if self.slow is not None:
+            await self.slow.wait()
         if not self.is_away:
             self.rows.setdefault(owed.id, owed)
         return not self.is_away

@@ -58,6 +58,23 @@ async def test_old_notes_go(engine, database_url: str) -> None:
     assert (await table.has("resp_1"), await table.has("resp_2")) == (False, True)
 
 
+async def test_a_note_whose_commit_is_not_answered_may_be_there(engine, database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(
+        "CREATE FUNCTION falls() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END$$"
+    )
+    await connection.execute(
+        "CREATE CONSTRAINT TRIGGER falls AFTER INSERT ON owed_usage DEFERRABLE INITIALLY DEFERRED "
+        "FOR EACH ROW EXECUTE FUNCTION falls()"
+    )
+    try:
+        assert await OwedTable(engine).note(OWED)
+    finally:
+        await connection.execute("DROP FUNCTION falls CASCADE")
+        await connection.close()
+
+
 async def test_away_is_no_word() -> None:
     engine = make_engine("postgresql://nobody@127.0.0.1:1/nothing", 1)
     table = OwedTable(engine)

@@ -9,10 +9,7 @@ from gateway.core.call import Call
 from gateway.core.ids import KeyId, ModelName
 from gateway.core.outcome import Fault, FaultKind
 from gateway.core.owed_usage import OwedUsage
-from gateway.relay import owed as owed_module
-from gateway.relay.owed import Owed
 from gateway.telemetry.events import CallRecord
-from tests.fakes.owed_store import MemoryOwed
 from tests.fakes.scripted_upstream import EVENT_HEADERS, JSON_HEADERS, Reply
 from tests.fakes.stateful_kit import World, ended_writers
 
@@ -207,66 +204,3 @@ async def test_a_caller_that_has_all_and_hangs_up_changes_nothing() -> None:
 
     assert end.cancelled()
     assert counts(world.kit.meter.calls[-1]) == (6, 3)
-
-
-# -- the table away ----------------------------------------------------------------------------------------------
-
-
-async def test_what_could_not_be_written_is_counted_by_its_own_process() -> None:
-    store = MemoryOwed()
-    mine, other = Owed(store), Owed(store)
-    store.is_away = True
-    await mine.note(OwedUsage("a"))
-    await mine.note(OwedUsage("b"))
-
-    assert await mine.has("a")
-    assert await mine.claim("a") == OwedUsage("a")
-    assert await mine.claim("a") is None
-    store.is_away = False
-    assert await other.claim("b") is None
-    assert await mine.claim("b") == OwedUsage("b")
-
-
-async def test_what_nobody_can_say_now_is_counted_later() -> None:
-    store = MemoryOwed()
-    owed = Owed(store)
-    await owed.note(OwedUsage("a"))
-    store.is_away = True
-    assert await owed.claim("a") is None
-    store.is_away = False
-
-    assert await owed.claim("a") == OwedUsage("a")
-
-
-async def test_many_who_claim_at_once_are_one() -> None:
-    store = MemoryOwed()
-    store.rows["a"] = OwedUsage("a")
-
-    claimed = await asyncio.gather(*(Owed(store).claim("a") for _ in range(8)))
-
-    assert [one for one in claimed if one is not None] == [OwedUsage("a")]
-
-
-async def test_memory_is_bounded_and_the_table_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(owed_module, "MAX_REMEMBERED", 2)
-    store = MemoryOwed()
-    owed = Owed(store)
-    for _ in range(3):
-        assert await owed.claim("a") is None
-        assert not await owed.has("a")
-    assert store.asked == 1
-    store.is_away = True
-    for name in ("b", "c", "d"):
-        await owed.note(OwedUsage(name))
-
-    assert [await owed.claim(name) is not None for name in ("b", "c", "d")] == [False, True, True]
-
-
-async def test_what_is_owed_anew_is_asked_for_again() -> None:
-    store = MemoryOwed()
-    owed = Owed(store)
-    assert await owed.claim("a") is None
-
-    await owed.note(OwedUsage("a"))
-
-    assert await owed.claim("a") == OwedUsage("a")
