@@ -72,6 +72,15 @@ async def add(registry, azure, **settings):
     )
 
 
+async def add_with_entra(registry, azure, grant):
+    """The id of the account that buys its tokens with `grant`."""
+    await registry.add_provider(
+        "azure", azure.url, kind="azure_openai", auth_type="oauth", auth_strategy="oauth_client_credentials",
+        supported_models=[],
+    )  # fmt: skip
+    return await registry.add_account("entra", "azure", auth_data=grant)
+
+
 def client(gateway):
     return plain_sdk(gateway.url)
 
@@ -143,11 +152,7 @@ async def test_replicas_share_entras_tokens_and_renew_them_once_refused(database
     azure.answers["Bearer token-1"] = written(200, CHAT)
     async with token_endpoint() as entra:
         grant = {"token_url": entra.url, "client_id": "app", "client_secret": "right", "scope": "s/.default"}
-        await registry.add_provider(
-            "azure", azure.url, kind="azure_openai", auth_type="oauth", auth_strategy="oauth_client_credentials",
-            supported_models=[],
-        )  # fmt: skip
-        await registry.add_account("entra", "azure", auth_data=grant)
+        await add_with_entra(registry, azure, grant)
         async with running_gateway(database_url) as one, running_gateway(database_url) as two:
             for replica in (one, two):
                 await replica.serves(accounts=1)
@@ -178,11 +183,7 @@ async def test_a_certificate_buys_tokens_in_place_of_a_secret(database_url, regi
     async with token_endpoint() as entra:
         entra.public_key = key.public_key()
         grant = {"token_url": entra.url, "client_id": "app", "client_certificate": pem, "scope": "s/.default"}
-        await registry.add_provider(
-            "azure", azure.url, kind="azure_openai", auth_type="oauth", auth_strategy="oauth_client_credentials",
-            supported_models=[],
-        )  # fmt: skip
-        account_id = await registry.add_account("entra", "azure", auth_data=grant)
+        account_id = await add_with_entra(registry, azure, grant)
         async with running_gateway(database_url) as gateway:
             await gateway.serves(accounts=1)
             answer = await gateway.chat(model="gpt-4o")
@@ -204,11 +205,7 @@ async def test_a_wrong_secret_parks_the_account_by_name_until_it_is_mended(datab
     azure.answers["Bearer token-2"] = written(200, CHAT)
     async with token_endpoint() as entra:
         grant = {"token_url": entra.url, "client_id": "app", "client_secret": "wr0ng"}
-        await registry.add_provider(
-            "azure", azure.url, kind="azure_openai", auth_type="oauth", auth_strategy="oauth_client_credentials",
-            supported_models=[],
-        )  # fmt: skip
-        account_id = await registry.add_account("entra", "azure", auth_data=grant)
+        account_id = await add_with_entra(registry, azure, grant)
         async with running_gateway(database_url) as gateway:
             await gateway.serves(accounts=1)
 

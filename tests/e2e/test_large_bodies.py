@@ -87,6 +87,16 @@ def home() -> Iterator[Path]:
         yield state
 
 
+@asynccontextmanager
+async def serving(home: Path, provider: Upstream, database_url: str) -> AsyncIterator[tuple[Service, int]]:
+    """A service with one worker and one account, and its port."""
+    variables = {"OPENAI_API_KEY": "sk-a", "OPENAI_BASE_URL": provider.url, "DATABASE_URL": database_url}
+    with running(home, app="", GATEWAY_SERVER__WORKERS="1", **variables) as service:
+        port = (await asyncio.to_thread(service.event, "service.started"))["port"]
+        assert isinstance(port, int)
+        yield service, port
+
+
 class Growth:
     """How much more memory the worker held at its highest than at the beginning, in MB."""
 
@@ -113,9 +123,7 @@ async def test_memory_stays_flat_while_a_batchs_lines_get_other_names(home, data
     expected = hashlib.sha256(HEAD + lines("gpt-4o-mini") * BLOCKS + TAIL).hexdigest()
     async with upstream() as provider, connected(database_url) as registry:
         await registry.add_route("fast", upstream_model="gpt-4o-mini")
-        variables = {"OPENAI_API_KEY": "sk-a", "OPENAI_BASE_URL": provider.url, "DATABASE_URL": database_url}
-        with running(home, app="", GATEWAY_SERVER__WORKERS="1", **variables) as service:
-            port = (await asyncio.to_thread(service.event, "service.started"))["port"]
+        async with serving(home, provider, database_url) as (service, port):
             for _ in range(2):  # what only the first call makes is made then
                 growth = Growth(service)
                 async with raw(port) as client:
@@ -128,27 +136,22 @@ async def test_memory_stays_flat_while_a_batchs_lines_get_other_names(home, data
 
 async def test_memory_stays_flat_whatever_passes(home, database_url):
     expected = hashlib.sha256(HEAD + BLOCK * BLOCKS + TAIL).hexdigest()
-    async with upstream() as provider:
-        variables = {"OPENAI_API_KEY": "sk-a", "OPENAI_BASE_URL": provider.url, "DATABASE_URL": database_url}
-        with running(home, app="", GATEWAY_SERVER__WORKERS="1", **variables) as service:
-            port = (await asyncio.to_thread(service.event, "service.started"))["port"]
-            for _ in range(2):  # what only the first call makes is made then
-                growth = Growth(service)
-                async with raw(port) as client:
-                    await upload(client)
-                    status, answer = await client.answer()
-                    assert (status, msgspec.json.decode(answer)["id"]) == (200, "file-1")
-                    await client.send(b"GET /v1/files/file-1/content HTTP/1.1\r\nhost: x\r\nrange: bytes=0-1\r\n\r\n")
-                    head = await client.head()
-                    assert head.startswith(b"HTTP/1.1 206")
-                    assert {b"content-range: bytes 0-1/9", b"content-disposition: attachment"} <= set(
-                        head.split(b"\r\n")
-                    )
-                    await download(client)
+    async with upstream() as provider, serving(home, provider, database_url) as (service, port):
+        for _ in range(2):  # what only the first call makes is made then
+            growth = Growth(service)
+            async with raw(port) as client:
+                await upload(client)
+                status, answer = await client.answer()
+                assert (status, msgspec.json.decode(answer)["id"]) == (200, "file-1")
+                await client.send(b"GET /v1/files/file-1/content HTTP/1.1\r\nhost: x\r\nrange: bytes=0-1\r\n\r\n")
+                head = await client.head()
+                assert head.startswith(b"HTTP/1.1 206")
+                assert {b"content-range: bytes 0-1/9", b"content-disposition: attachment"} <= set(head.split(b"\r\n"))
+                await download(client)
 
-            assert growth.now() < GROWTH_MB
-            assert expected == provider.digests[-1] == provider.digests[-2]
-            assert not any((home / "spool").iterdir())
+        assert growth.now() < GROWTH_MB
+        assert expected == provider.digests[-1] == provider.digests[-2]
+        assert not any((home / "spool").iterdir())
 
 
 async def upload(client, block: bytes = BLOCK) -> None:

@@ -24,28 +24,17 @@ async def test_what_a_call_makes_is_its_callers() -> None:
     assert made.created_at == datetime.fromtimestamp(1_700_000_000, UTC)
 
 
-async def test_what_a_shared_object_leads_to_is_shared() -> None:
+@pytest.mark.parametrize("owner", [pytest.param(None, id="shared"), "ann"])
+async def test_what_an_object_leads_to_is_whose_that_is(owner: str | None) -> None:
     world = World("a")
-    world.has("batch_1", owner=None, kind="batches")
+    world.has("batch_1", owner=owner, kind="batches")
     world.kit.upstream.on("sk-a", Reply(pieces=(b'{"id":"batch_1","object":"batch","output_file_id":"file-out"}',)))
 
     await world.served(world.call("/batches/batch_1", "GET"))
 
     output = world.known.get("file-out")
     assert output is not None
-    assert output.owner is None
-
-
-async def test_what_an_owners_object_leads_to_is_the_owners() -> None:
-    world = World("a")
-    world.has("batch_1", kind="batches")
-    world.kit.upstream.on("sk-a", Reply(pieces=(b'{"id":"batch_1","object":"batch","output_file_id":"file-out"}',)))
-
-    await world.served(world.call("/batches/batch_1", "GET"))
-
-    output = world.known.get("file-out")
-    assert output is not None
-    assert output.owner == "ann"
+    assert output.owner == owner
 
 
 async def test_an_unknown_id_that_serves_is_everybodys() -> None:

@@ -71,62 +71,62 @@ async def test_what_is_owed_anew_is_asked_for_again() -> None:
     assert await owed.claim("a") == OwedUsage("a")
 
 
-async def test_a_note_that_takes_long_is_written_all_the_same_and_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> MemoryOwed:
+    """A table that writes nothing until its `slow` is set, and callers of little patience."""
     monkeypatch.setattr(owed_module, "NOTE_S", 0.001)
     store = MemoryOwed()
-    mine, other = Owed(store), Owed(store)
     store.slow = asyncio.Event()
+    return store
+
+
+async def test_a_note_that_takes_long_is_written_all_the_same_and_counted_once(slow: MemoryOwed) -> None:
+    mine, other = Owed(slow), Owed(slow)
     await mine.note(OwedUsage("a"))
     assert await other.claim("a") is None
     await mine.note(OwedUsage("b"))
 
     claiming = asyncio.create_task(mine.claim("b"))
-    store.slow.set()
+    slow.slow.set()
     assert await claiming == OwedUsage("b")
 
-    assert await Owed(store).claim("a") == OwedUsage("a")
+    assert await Owed(slow).claim("a") == OwedUsage("a")
     assert await mine.claim("a") is None
 
 
-async def test_while_nobody_knows_where_a_note_is_it_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(owed_module, "NOTE_S", 0.001)
+async def test_while_nobody_knows_where_a_note_is_it_is_not_counted(
+    slow: MemoryOwed, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(owed_module, "CLAIM_S", 0.001)
-    store = MemoryOwed()
-    owed = Owed(store)
-    store.slow = asyncio.Event()
+    owed = Owed(slow)
     await owed.note(OwedUsage("a"))
     assert await owed.claim("a") is None
 
-    store.is_away = True
-    store.slow.set()
+    slow.is_away = True
+    slow.slow.set()
     await FakeClock().settle()
 
     assert await owed.claim("a") == OwedUsage("a")
     assert await owed.claim("a") is None
 
 
-async def test_who_is_cancelled_breaks_no_note_off() -> None:
-    store = MemoryOwed()
-    owed = Owed(store)
-    store.slow = asyncio.Event()
+async def test_who_is_cancelled_breaks_no_note_off(slow: MemoryOwed) -> None:
+    owed = Owed(slow)
     noting = asyncio.create_task(owed.note(OwedUsage("a")))
     await FakeClock().settle()
     noting.cancel()
     await asyncio.wait({noting})
-    store.slow.set()
+    slow.slow.set()
 
     assert await owed.claim("a") == OwedUsage("a")
 
 
-async def test_notes_do_not_pile_up_before_a_slow_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(owed_module, "NOTE_S", 0.001)
+async def test_notes_do_not_pile_up_before_a_slow_table(slow: MemoryOwed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(owed_module, "MAX_WRITING", 1)
-    store = MemoryOwed()
-    owed = Owed(store)
-    store.slow = asyncio.Event()
+    owed = Owed(slow)
     await owed.note(OwedUsage("a"))
     await owed.note(OwedUsage("b"))
-    store.slow.set()
+    slow.slow.set()
 
     assert [await owed.claim(name) for name in ("b", "a")] == [OwedUsage("b"), OwedUsage("a")]
-    assert store.rows == {}
+    assert slow.rows == {}

@@ -9,6 +9,7 @@ from gateway.core.call import Call
 from gateway.core.ids import KeyId, ModelName
 from gateway.core.outcome import Fault, FaultKind
 from gateway.core.owed_usage import OwedUsage
+from gateway.relay.answer import ComingBody
 from gateway.telemetry.events import CallRecord
 from tests.fakes.scripted_upstream import EVENT_HEADERS, JSON_HEADERS, Reply
 from tests.fakes.stateful_kit import World, ended_writers
@@ -46,6 +47,15 @@ class Scene:
         model = ModelName("gpt-4") if path == "/responses" else None
         call: Call = self.world.call(path, method, model=model, key_id=KEY if method == "POST" else KeyId("key-2"))
         return await self.world.ended(call, sent)
+
+    async def begun(self) -> ComingBody:
+        """A response in the background whose stream has shown its first event."""
+        self.world.kit.upstream.on("sk-a", events(CREATED, DELTA, COMPLETED))
+        call = self.world.call("/responses", model=ModelName("gpt-4"))
+        coming = (await self.world.served(call, STREAMED)).coming
+        assert coming is not None
+        await self.world.kit.finished(coming.next_piece())
+        return coming
 
 
 def counts(record: CallRecord) -> tuple[int, int]:
@@ -111,11 +121,7 @@ async def test_its_own_stream_counts_it_and_nobody_else_does() -> None:
 async def test_a_stream_that_is_left_is_counted_by_who_takes_it_up_again() -> None:
     scene = Scene()
     world = scene.world
-    world.kit.upstream.on("sk-a", events(CREATED, DELTA, COMPLETED))
-    answer = await world.served(world.call("/responses", model=ModelName("gpt-4")), STREAMED)
-    assert answer.coming is not None
-    await world.kit.finished(answer.coming.next_piece())
-    await answer.coming.close()
+    await (await scene.begun()).close()
 
     resumed = await scene.ask("/responses/resp_1", events(DELTA, COMPLETED))
 
@@ -126,14 +132,11 @@ async def test_a_stream_that_is_left_is_counted_by_who_takes_it_up_again() -> No
 async def test_who_was_quicker_than_the_stream_has_counted_it() -> None:
     scene = Scene()
     world = scene.world
-    world.kit.upstream.on("sk-a", events(CREATED, DELTA, COMPLETED))
-    answer = await world.served(world.call("/responses", model=ModelName("gpt-4")), STREAMED)
-    assert answer.coming is not None
-    await world.kit.finished(answer.coming.next_piece())
+    coming = await scene.begun()
     world.owed.rows.clear()
-    while await world.kit.finished(answer.coming.next_piece()):
+    while await world.kit.finished(coming.next_piece()):
         pass
-    await answer.coming.close()
+    await coming.close()
 
     assert counts(world.kit.meter.calls[-1]) == (0, 0)
 
