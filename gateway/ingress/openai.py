@@ -5,7 +5,7 @@ the call, find its pool, check it, relay it, send the answer.
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from functools import partial
 
 import msgspec
@@ -23,7 +23,7 @@ from gateway.ingress.body import CallerGone, read_body
 from gateway.ingress.caller import check_model
 from gateway.ingress.front import DataPlaneApp
 from gateway.ingress.jobs import call_of, job_of
-from gateway.ingress.own_key import check_lines, own_key_in
+from gateway.ingress.own_key import batch_models, check_lines, own_key_in
 from gateway.ingress.plane import JSON, PREFIX, UNKNOWN, DataPlane, end_of, own_headers
 from gateway.ingress.upload import json_in, named_in_upload, read_upload, spooled_form
 from gateway.providers.base import Headers
@@ -43,6 +43,7 @@ from gateway.wire.endpoints import UNLISTED_MODEL, path_values
 from gateway.wire.envelope import Envelope, form_envelope, peek_fields, read_envelope
 from gateway.wire.errors import error_headers, write_error
 from gateway.wire.headers import request_headers
+from gateway.wire.message_ids import renamed_batch_models
 from gateway.wire.multipart import check_clear
 from gateway.wire.paths import check_path
 from gateway.wire.references import Named, may_refer, references_of
@@ -162,6 +163,8 @@ class Exchange:
         else:
             call, envelope, named = await aside(self._looked_into, endpoint, key, body)
         if named is None:
+            if own_key is not None and (models := batch_models(call, envelope.fields)):
+                body = await self._own_calls(call, body, models)
             return job_of(self, call, key, envelope, body)
         return await self._bound(call, key, envelope, body, named)
 
@@ -207,14 +210,20 @@ class Exchange:
         call, bound = await self.plane.affinity.bind(
             call, named.path, others, keeps_chats=named.keeps_chats, models=models
         )
-        if batch is not None:
-            names = upstream_names(self.plane.board.snapshot, call, models)
-            if upload is not None:
-                check_names(names)
-            elif isinstance(body, SpooledBody):
-                body = await renamed_batch(body, names)
+        names = upstream_names(self.plane.board.snapshot, call, models) if models else {}
+        if upload is not None:
+            check_names(names)
+        elif isinstance(body, SpooledBody):
+            body = body if batch is None else await renamed_batch(body, names)
+        elif names:
+            body = await aside(renamed_batch_models, body, names)
         job = job_of(self, call, key, envelope, body, bound)
         return job if upload is None else msgspec.structs.replace(job, upload=upload)
+
+    async def _own_calls(self, call: Call, body: bytes, models: Sequence[ModelName]) -> bytes:
+        """A batch of messages of a caller with a provider's key, as `_own_lines`."""
+        names = upstream_names(without_accounts(self.plane.board.snapshot), call, models)
+        return await aside(renamed_batch_models, body, names) if names else body
 
     async def _own_lines(self, call: Call, key: ClientKey | None, body: SpooledBody) -> SpooledBody:
         """A batch's file of a caller with a provider's key: its lines name models as all calls with that key do."""

@@ -6,9 +6,9 @@ SDKs of vendors that have a header of their own for keys are heard too: `x-api-k
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.core.call import Call
+from gateway.core.call import Call, Schema
 from gateway.core.errors import NotAllowed
-from gateway.core.ids import Secret
+from gateway.core.ids import ModelName, Secret
 from gateway.core.snapshot import ClientKey
 from gateway.ingress.caller import BEARER, check_model
 from gateway.relay.batch_uploads import is_begun
@@ -39,6 +39,11 @@ def own_key_in(headers: Mapping[bytes, bytes]) -> OwnKey | None:
     )
 
 
+def batch_models(call: Call, fields: Mapping[str, Any]) -> tuple[ModelName, ...]:
+    """Those that the calls of a batch of messages ask for; none for any other call."""
+    return read_batch_models(fields) if call.endpoint.schema is Schema.ANTHROPIC else ()
+
+
 def check_lines(key: ClientKey | None, call: Call, fields: Mapping[str, Any]) -> None:
     """Raises NotAllowed for a batch with models that the client key beside the provider's may not use.
 
@@ -46,7 +51,7 @@ def check_lines(key: ClientKey | None, call: Call, fields: Mapping[str, Any]) ->
     """
     if key is None or not key.models:
         return
-    for model in read_batch_models(fields):
+    for model in batch_models(call, fields):
         check_model(key, model)
     if call.endpoint.path == "/uploads" and is_begun(fields):
         raise NotAllowed(

@@ -34,7 +34,8 @@ ENDPOINTS: Final = frozenset({"/uploads", PARTS, COMPLETE})
 MAX_HELD_BYTES: Final = 64 * 1024 * 1024
 """Ends of the parts of one upload."""
 MAX_PARTS: Final = 10_000
-STORE_S: Final = 2.0
+STORE_S: Final = 5.0
+"""Ends of 16 MiB may go to a database that is far away."""
 
 T = TypeVar("T")
 Found = tuple[BatchLines | None, BatchUpload | None]

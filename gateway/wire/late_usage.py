@@ -23,8 +23,9 @@ _ENDS: Final[Mapping[str, frozenset[str]]] = {
     "thread.run": frozenset(RUN_ENDS),
     "eval.run": frozenset({"completed", "failed", "canceled", "cancelled"}),
     "fine_tuning.job": frozenset({"succeeded", "failed", "cancelled"}),
+    "message_batch": frozenset({"ended"}),
 }
-"""`object` → the same."""
+"""`object`, or Anthropic's `type` → the same."""
 _NOTHING: Final = Usage()
 
 
@@ -48,8 +49,15 @@ class _Response(msgspec.Struct, gc=False):
     body: _Body
 
 
+class _Result(msgspec.Struct, gc=False):
+    """Of a batch of Claude's messages."""
+
+    message: _Body
+
+
 class _Line(msgspec.Struct, gc=False):
-    response: _Response
+    response: _Response | None = None
+    result: _Result | None = None
 
 
 _decode_line: Final = msgspec.json.Decoder(_Line).decode
@@ -65,7 +73,7 @@ def read_late_object(body: bytes) -> LateObject | None:
         value = value["response"]
     if not isinstance(value, dict) or not isinstance(value.get("id"), str):
         return None
-    kind = value.get("object")
+    kind = value.get("object", value.get("type"))
     ends = _ENDS.get(kind) if isinstance(kind, str) else None
     if kind is None or ends is None or (kind == "response" and value.get("background") is not True):
         return None
@@ -73,7 +81,7 @@ def read_late_object(body: bytes) -> LateObject | None:
     usage = _READERS.get(kind, _told)(value)
     return LateObject(
         id=value["id"],
-        is_over=value.get("status") in ends,
+        is_over=value.get("status", value.get("processing_status")) in ends,
         usage=None if usage == _NOTHING else usage,
         model=model if isinstance(model, str) else None,
         output_file_id=file if isinstance(file, str) else None,
@@ -122,7 +130,10 @@ class LinesUsage:
 
     def _add(self, line: bytes | None) -> None:
         try:
-            usage = usage_of(_decode_line(line).response.body.usage) if line else None
+            read = _decode_line(line) if line else _Line()
         except UNREADABLE:  # a request that failed, or no line of a batch
             return
-        self.usage = added(self.usage, usage)
+        if read.response is not None:
+            self.usage = added(self.usage, usage_of(read.response.body.usage))
+        elif read.result is not None:
+            self.usage = added(self.usage, usage_of(read.result.message.usage))

@@ -4,6 +4,7 @@ Rules of this file: what comes in is valid JSON (it was decoded before); nothing
 """
 
 import re
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import msgspec
@@ -12,6 +13,7 @@ from gateway.wire.surrogates import without_surrogates
 
 _STRING: Final = rb'"(?:[^"\\]++|\\.)*+"'
 _KEY: Final = re.compile(rb"[ \t\n\r,]*+(" + _STRING + rb")[ \t\n\r]*+:[ \t\n\r]*+")
+_GAP: Final = re.compile(rb"[ \t\n\r,]*+")
 _SIMPLE: Final = re.compile(_STRING + rb"|[^ \t\n\r,\]}]++")
 _BRACKET: Final = re.compile(rb'(?:[^"{}\[\]]++|' + _STRING + rb")*+([{}\[\]])")
 """The next bracket that is not in a string."""
@@ -41,6 +43,17 @@ def read_members(body: bytes) -> list[Member]:
         at = _end_of_value(body, start)
         members.append(Member(_key_text(match[1]), match.start(1), start, at))
     return members
+
+
+def read_values(body: bytes) -> Iterator[tuple[int, int]]:
+    """Where the values of the list that `body` is begin and end."""
+    at = body.index(b"[") + 1
+    while True:
+        start = _GAP.match(body, at).end()  # type: ignore[union-attr]  # it may be empty
+        if body.startswith(b"]", start):
+            return
+        at = _end_of_value(body, start)
+        yield start, at
 
 
 def only_model(body: bytes) -> tuple[int, int] | None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from gateway.core.affinity import FILES, LONGEST_ID, Reference
 from gateway.core.ids import ModelName
+from gateway.wire.places import EACH, Names, renamed_at
 from gateway.wire.refusals import check_references
 
 CONTAINERS: Final = "containers"
@@ -19,6 +20,7 @@ NEEDLES: Final = (b'"file_id"', b'"container"', b"code_execution", b'"skills"')
 _IN_CALLS: Final = frozenset({"messages", "content", "source", "requests", "params", "system", "container", "skills"})
 _IN_ANSWERS: Final = frozenset({"content", "content_block", "message", "delta"})
 """Members that may hold objects with ids."""
+BATCH_MODEL: Final = ("requests", EACH, "params", "model")
 _VENDORS: Final = "anthropic"
 """Type of a skill that everybody has."""
 
@@ -40,6 +42,11 @@ def read_batch_models(fields: Mapping[str, Any]) -> tuple[ModelName, ...]:
         if isinstance(model, str) and model.strip():
             found.setdefault(ModelName(model))
     return tuple(found)
+
+
+def renamed_batch_models(body: bytes, names: Names) -> bytes:
+    """A batch whose calls ask for models by other names; all other bytes as they were."""
+    return renamed_at(body, (BATCH_MODEL,), names) if names else body
 
 
 def read_message_ids(body: Mapping[str, Any]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Names of models that do not stand at the top of a JSON body: where, which, and the bytes with other names there.
 
-A place is the path of a member: `("session", "model")`. Of a key that stands twice both are places, for nobody knows
-which one an upstream reads. All other bytes stay as they were written.
+A place is the path of a member: `("session", "model")`, `EACH` in it every value of a list. Of a key that stands twice
+both are places, for nobody knows which one an upstream reads. All other bytes stay as they were written.
 """
 
 import re
@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.core.ids import ModelName
 from gateway.wire.lenient import UNREADABLE, decode_leniently
-from gateway.wire.members import read_members
+from gateway.wire.members import read_members, read_values
 from gateway.wire.multipart import Edit, Form
 from gateway.wire.refusals import two_models
 from gateway.wire.surrogates import without_surrogates
@@ -20,6 +20,9 @@ from gateway.wire.surrogates import without_surrogates
 Place = tuple[str, ...]
 Names = Mapping[ModelName, ModelName]
 """What a caller calls a model → what its upstream does."""
+EACH: Final = ""
+"""No member of ours is called so."""
+_BLANKS: Final = b" \t\n\r"
 _NAME: Final = re.compile(r"[^\[\]]+")
 
 
@@ -31,25 +34,31 @@ def models_at(fields: Mapping[str, Any], places: Sequence[Place]) -> tuple[Model
 
 def renamed_at(body: bytes, places: Sequence[Place], names: Names) -> bytes:
     """`body`, valid JSON, with another name at each of the places that holds one of `names`."""
-    spans = sorted(span for place in places for span in spans_at(body, place))
-    for start, end in reversed(spans):
+    written, at = list[bytes](), 0
+    for start, end in sorted(span for place in places for span in spans_at(body, place)):
         name = names.get(msgspec.json.decode(without_surrogates(body[start:end]), type=ModelName))
         if name is not None:
-            body = body[:start] + msgspec.json.encode(name) + body[end:]
-    return body
+            written += (body[at:start], msgspec.json.encode(name))
+            at = end
+    return b"".join((*written, body[at:]))
 
 
 def spans_at(body: bytes, place: Place) -> Iterator[tuple[int, int]]:
     """Where the texts of that path begin and end, with their quotes; nothing where it leads to anything else."""
-    wanted, below = place[0], place[1:]
-    for member in read_members(body) if body.lstrip(b" \t\n\r").startswith(b"{") else ():
-        if member.key != wanted:
-            continue
+    below = place[1:]
+    for at, end in _found_at(body, place[0]):
         if below:
-            inner = body[member.start : member.end]
-            yield from ((member.start + start, member.start + end) for start, end in spans_at(inner, below))
-        elif body.startswith(b'"', member.start):
-            yield member.start, member.end
+            yield from ((at + start, at + end) for start, end in spans_at(body[at:end], below))
+        elif body.startswith(b'"', at):
+            yield at, end
+
+
+def _found_at(body: bytes, wanted: str) -> Iterator[tuple[int, int]]:
+    begin = body.lstrip(_BLANKS)[:1]
+    if begin == b"[" and wanted == EACH:
+        yield from read_values(body)
+    elif begin == b"{" and wanted != EACH:
+        yield from ((member.start, member.end) for member in read_members(body) if member.key == wanted)
 
 
 def form_fields(form: Form, places: Sequence[Place]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 
 from gateway.core.call import BodyKind, Endpoint, ModelUse, Schema, StreamKind
-from gateway.wire.endpoint_rows.row import creating, delete, get, listing, post
+from gateway.wire.endpoint_rows.row import creating, delete, get, listing, post, settling
 
 GOES_WITH: Final = "claude-"
 """Calls without a model go where models of this name go."""
@@ -15,11 +15,11 @@ _ROWS: Final = (
     post("messages.create", "/messages", stream=StreamKind.EVENTS, model=ModelUse.REQUIRED),
     post("messages.count_tokens", "/messages/count_tokens", model=ModelUse.REQUIRED),
     listing("messages.batches.list", "/messages/batches"),
-    creating("messages.batches.create", "/messages/batches", "message_batch"),
+    settling(creating("messages.batches.create", "/messages/batches", "message_batch")),
     get("messages.batches.get", _BATCH),
     delete("messages.batches.delete", _BATCH),
     post("messages.batches.cancel", f"{_BATCH}/cancel", body=BodyKind.NONE),
-    get("messages.batches.results", f"{_BATCH}/results", is_download=True),
+    settling(get("messages.batches.results", f"{_BATCH}/results", is_download=True)),
 )
 
 ROWS: Final[tuple[Endpoint, ...]] = tuple(

@@ -62,6 +62,12 @@ def job(**fields: object) -> dict[str, object]:
         (job(trained_tokens=0), LateObject("ftjob-1", True)),
         (job(trained_tokens=True), LateObject("ftjob-1", True)),
         (job(status="running", trained_tokens=None), LateObject("ftjob-1", False)),
+        (
+            {"id": "msgbatch_1", "type": "message_batch", "processing_status": "in_progress"},
+            LateObject("msgbatch_1", False),
+        ),
+        ({"id": "msgbatch_1", "type": "message_batch", "processing_status": "ended"}, LateObject("msgbatch_1", True)),
+        ({"id": "msg_1", "type": "message", "usage": USED}, None),
         (response(background=False, usage=USED), None),
         (response(background=None), None),
         (batch(id=None), None),
@@ -108,6 +114,15 @@ def used(file: bytes, cuts: list[int]) -> Usage | None:
 @given(st.lists(st.integers(0, 10_000), max_size=12))
 def test_lines_add_up_however_the_file_is_cut(cuts: list[int]) -> None:
     assert used(FILE, cuts) == Usage(14, 24, 6, 1)
+
+
+def test_results_of_claudes_batches_add_up() -> None:
+    usage = {"input_tokens": 3, "cache_read_input_tokens": 4, "output_tokens": 2}
+    lines = LinesUsage()
+    for result in ({"type": "succeeded", "message": {"usage": usage}}, {"type": "errored", "error": {}}):
+        lines.feed(json.dumps({"custom_id": "a", "result": result}).encode() + b"\n")
+
+    assert lines.usage == Usage(7, 2, 4)
 
 
 def test_a_file_without_usage_tells_nothing() -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from gateway.core.errors import InvalidCall
 from gateway.core.ids import ModelName
 from gateway.wire.multipart import Form, FormReader
-from gateway.wire.places import Names, form_edits, form_fields, models_at, renamed_at
+from gateway.wire.places import EACH, Names, form_edits, form_fields, models_at, renamed_at
 from gateway.wire.urlencoded import UrlencodedReader
 
 PLACES = (("session", "model"), ("session", "audio", "input", "transcription", "model"))
@@ -143,3 +143,33 @@ def test_two_fields_that_differ_are_refused() -> None:
 
     with pytest.raises(InvalidCall):
         form_fields(form, PLACES)
+
+
+CALLS = ("requests", EACH, "params", "model")
+
+
+def test_every_value_of_a_list_is_a_place() -> None:
+    written = (
+        b'{"requests" : [ {"params":{"model":"a","x":[{"model":"a"}]}} ,{"params": {"model" :"\\u0062"}},\n'
+        b'  7, [{"params":{"model":"a"}}], "a", {"params":["a"]}, {"params":{"model":"c"}} ], "model":"a"}'
+    )
+
+    assert renamed_at(written, (CALLS,), NAMES) == (
+        b'{"requests" : [ {"params":{"model":"upstream-a","x":[{"model":"a"}]}} ,{"params": {"model" :"b-2"}},\n'
+        b'  7, [{"params":{"model":"a"}}], "a", {"params":["a"]}, {"params":{"model":"c"}} ], "model":"a"}'
+    )
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"requests":[]}', b'{"requests":[ ]}', b'{"requests":{"":{"params":{"model":"a"}}}}']
+)
+def test_no_list_has_no_values(body: bytes) -> None:
+    assert renamed_at(body, (CALLS,), NAMES) == body
+
+
+@given(st.lists(st.sampled_from(["a", "b", "c"]), max_size=20))
+def test_many_names_are_all_written_anew(models: list[str]) -> None:
+    def calls(names: list[str]) -> bytes:
+        return msgspec.json.encode({"requests": [{"params": {"model": name}, "custom_id": "1"} for name in names]})
+
+    assert renamed_at(calls(models), (CALLS,), NAMES) == calls([NAMES.get(ModelName(one), one) for one in models])
