@@ -27,13 +27,14 @@ from gateway.ingress.asgi import HangUpWatch
 from gateway.ingress.caller import Callers
 from gateway.ingress.cors import Cors
 from gateway.ingress.front import Front
+from gateway.ingress.handshake import SocketPlane
 from gateway.ingress.home import home_page
 from gateway.ingress.keep_alive import KeepAlives
 from gateway.ingress.openai import data_plane
 from gateway.ingress.ops import OpsDeps, ops_handlers
 from gateway.ingress.plane import DataPlane
-from gateway.ingress.realtime import SocketPlane, socket_plane
 from gateway.ingress.schema import schema_config
+from gateway.ingress.upgrade import socket_plane
 from gateway.memory import Memory
 from gateway.notify.announcer import PgAnnouncer
 from gateway.notify.channel import PgChannel
@@ -390,10 +391,5 @@ def build_app(settings: Settings, context: WorkerContext) -> Front:
     )
     pages.state.drain = service.drain
     plane = service.data_plane()
-    sockets = SocketPlane(
-        plane=plane,
-        relay=service.ways.sessions,
-        own_keys=service.ways.own_session_keys,
-        idle_s=settings.realtime.idle_s,
-    )
+    sockets = SocketPlane(plane=plane, ways=service.ways, idle_s=settings.realtime.idle_s)
     return Front(data_plane=data_plane(plane), sockets=socket_plane(sockets), pages=pages)

@@ -19,7 +19,8 @@ Written by `python -m scripts.endpoints_doc` from `gateway/wire/endpoint_rows/`:
 **Every other path below `/v1` is served as well**, with any method: it goes upstream as it is, under the name `other`.
 So an endpoint that OpenAI adds tomorrow works today, and so do those that a vendor has of its own. Only
 `/v1/organization…` and `/v1/projects…` are refused (403, `admin_path_refused`): they would let a caller change the
-account itself. `HEAD` goes where `GET` goes. WebSockets are in [realtime.md](realtime.md).
+account itself. `HEAD` goes where `GET` goes. WebSockets are in [realtime.md](realtime.md) and
+[responses-websocket.md](responses-websocket.md).
 
 - **Which provider**: `x-provider`, else the route of the model, else the account that holds the id named, else
   `default_provider`, else the only active one. A call that names no model and leaves more than one to choose from is a

@@ -141,6 +141,7 @@ ANTHROPIC: Final = OpenAICompatible(
     StreamUsage.LEAVE,  # its streams always tell it
     Validation.TYPES,
     charges_answers=False,
+    talks_responses=False,
     differences=Differences(_translated, _presented, _placed, _asked),
 )
 """Anthropic's wire format."""

@@ -96,6 +96,7 @@ AZURE_OPENAI: Final = OpenAICompatible(
     "azure_openai",
     StreamUsage.ASK,
     Validation.RANGES,
+    talks_responses=False,  # nobody documents that it does (reference §7.3)
     differences=Differences(presented=_presented, placed=_placed, aimed=_aimed),
 )
 """OpenAI's wire format as Azure serves it."""

@@ -182,6 +182,11 @@ class ProviderKind(Protocol):
         """Whether `max_tokens` is charged at admission, as at OpenAI; else the prompt alone, where no cache has it."""
         ...
 
+    @property
+    def talks_responses(self) -> bool:
+        """Whether its upstreams may serve `/responses` over a WebSocket."""
+        ...
+
     def translation_for(self, endpoint: Endpoint) -> Translation | None:
         """None: its upstreams speak what the endpoint's callers speak. Raises InvalidCall where they have none such.
 

@@ -60,6 +60,7 @@ class OpenAICompatible(msgspec.Struct, frozen=True):
     stream_usage: StreamUsage
     validation: Validation
     charges_answers: bool = True
+    talks_responses: bool = True
     differences: Differences | None = None
 
     def translation_for(self, endpoint: Endpoint) -> Translation | None:

@@ -130,7 +130,7 @@ class Attempts:
             body=job.body,
             limits=limits,
         )
-        answer = await self._upstream.attempt(request)
+        answer = await (job.way or self._upstream).attempt(request)
         if isinstance(answer, Fault):
             return Failed(classify_fault(answer), _error_of(answer))
         note_head(lease, answer.status, answer.headers, self._clock)

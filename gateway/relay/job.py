@@ -12,6 +12,7 @@ from gateway.core.snapshot import Validation
 from gateway.providers.base import Headers
 from gateway.relay.metering import Progress
 from gateway.relay.pool import Pool
+from gateway.relay.ports import Upstream
 from gateway.relay.spooled import SpooledBody
 from gateway.wire.envelope import Envelope, form_envelope, prompt_tokens, read_envelope, replace_model
 from gateway.wire.multipart import model_edits
@@ -41,6 +42,8 @@ class Job(msgspec.Struct, frozen=True):
     """What it names of stateful objects; None: neither it nor its answer has anything to do with one."""
     upload: BatchUpload | None = None
     """Of a batch's file in parts, what to note when the call is done."""
+    way: Upstream | None = None
+    """What its attempts go by, where that is the caller's own connection; None: the usual way."""
     plan: Plan = Plan()
     """What it has been through: a call whose stream broke does not go back to the account that broke it."""
 

@@ -1,7 +1,8 @@
 """Streams that break are asked for once more: on another account, then along the fallbacks (SPEC §5).
 
-Rules of this file: only answers that nothing refers to later, only within the call's own deadline, and never again on
-the account that broke the stream. Whether the second answer is the first one told again is `wire/splice`'s to say.
+Rules of this file: only answers that nothing refers to later (over a WebSocket the next one may), only within the
+call's own deadline, never again on the account that broke the stream. Whether the second answer is the first one told
+again is `wire/splice`'s to say.
 """
 
 from functools import partial
@@ -10,7 +11,7 @@ from typing import Any
 import msgspec
 
 from gateway.core.attempts import after_commit
-from gateway.core.call import CHUNKS, Endpoint, Schema, StreamKind
+from gateway.core.call import CHUNKS, Schema, StreamKind
 from gateway.core.errors import GatewayError
 from gateway.core.ids import AccountId, Instant
 from gateway.core.outcome import Outcome
@@ -49,7 +50,7 @@ class RestartingRelay:
     async def relay_call(self, job: Job) -> Answer:
         """As `FallbackRelay.relay_call`."""
         answer = await self._relay.relay_call(job)
-        if isinstance(answer.coming, StreamingBody) and (sent := _sent_of(job.call.endpoint)) is not None:
+        if isinstance(answer.coming, StreamingBody) and (sent := _sent_of(job)) is not None:
             answer.coming.begin_anew_by(partial(self._restarted, job), sent)
         return answer
 
@@ -67,9 +68,10 @@ class RestartingRelay:
         return answer.coming if isinstance(answer.coming, StreamingBody) else None
 
 
-def _sent_of(endpoint: Endpoint) -> Sent | None:
+def _sent_of(job: Job) -> Sent | None:
     """Keeps what was sent of a stream that may begin anew; None: this one never may."""
-    if endpoint.is_creating:
+    endpoint = job.call.endpoint
+    if endpoint.is_creating or job.way is not None:
         return None
     if endpoint.stream in CHUNKS:
         return Sent(ToldChunks())

@@ -10,19 +10,16 @@ reaches the caller; whoever is left is told why, with the code and reason of the
 
 import asyncio
 from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 
-from gateway.core.classify import classify_fault, classify_stream_error
+from gateway.core.call import Usage
 from gateway.core.ids import FOREVER, Instant
-from gateway.core.outcome import ErrorBody, Outcome, OutcomeKind
-from gateway.relay.headrooms import note_limits
-from gateway.relay.lease import Books
+from gateway.core.outcome import OutcomeKind
 from gateway.relay.metering import Progress
-from gateway.relay.opened import OpenedSocket
 from gateway.relay.ports import Clock, Socket
 from gateway.telemetry.events import CallEnd
-from gateway.wire.realtime import Note, added, read_note
 from gateway.wire.sockets import LOST, Closed, Message, sendable
 
 WATCH_S = 1.0
@@ -31,9 +28,6 @@ SEND_S = 60.0
 """An upstream that takes nothing for so long is lost."""
 LAST_WORDS_S = 5.0
 """For what an upstream had said before it closed, when the caller reads slowly."""
-PARKING = frozenset({OutcomeKind.RATE_LIMITED, OutcomeKind.OUT_OF_QUOTA})
-"""What an event within a session says about its account, and not about what the caller wrote into it."""
-
 GOING_AWAY, POLICY, BROKEN, RESTART = 1001, 1008, 1011, 1012
 
 
@@ -60,15 +54,45 @@ class End(msgspec.Struct, frozen=True):
     """What was received."""
 
 
-class Session:
-    """One per caller. Owns the opened socket from `run` on."""
+class UpstreamSide(Socket, Protocol):
+    """The upstream's end of a session, and what its messages mean to us: `talk.Talk` of realtime, `Conversation`."""
 
-    def __init__(  # noqa: PLR0913  # the parts it works with, by name
+    @property
+    def responses(self) -> int:
+        """That ended so far, for the log."""
+        ...
+
+    @property
+    def usage(self) -> Usage | None:
+        """Of all of them."""
+        ...
+
+    @property
+    def may_end(self) -> bool:
+        """The gateway stops, and nothing is under way here that is worth waiting for."""
+        ...
+
+    def note(self, message: Message, now: Instant) -> None:
+        """A message is about to go to the caller."""
+        ...
+
+    def lost(self, closed: Closed, now: Instant) -> None:
+        """The connection ended without a word."""
+        ...
+
+    async def close(self) -> None:
+        """Cuts the connection and frees the account. Idempotent."""
+        ...
+
+
+class Session:
+    """One per caller. Owns the upstream's side from `run` on."""
+
+    def __init__(  # the parts it works with, by name
         self,
         *,
         caller: Socket,
-        upstream: OpenedSocket,
-        books: Books,
+        upstream: UpstreamSide,
         clock: Clock,
         progress: Progress,
         idle_s: float,
@@ -77,7 +101,6 @@ class Session:
         """`is_welcome`: whether the caller's key is still good."""
         self._caller = caller
         self._upstream = upstream
-        self._books = books
         self._clock = clock
         self._progress = progress
         self._idle_s = idle_s
@@ -89,7 +112,6 @@ class Session:
         """By the caller."""
         self.heard = Side()
         """By the upstream."""
-        self.responses = 0
         self.end: End | None = None
 
     async def run(self) -> End:
@@ -121,7 +143,7 @@ class Session:
             self.said.count(message)
             self._moved_at = self._clock.now()
             self._taken_by = Instant(self._moved_at + SEND_S)
-            if not await self._upstream.socket.send(message):
+            if not await self._upstream.send(message):
                 self._taken_by = Instant(self._clock.now() + LAST_WORDS_S)
                 return None
             self._taken_by = FOREVER
@@ -141,13 +163,13 @@ class Session:
             await self._clock.sleep(WATCH_S)
             if not self._is_welcome():
                 return End("gateway", POLICY, "The client key is revoked or has expired.")
+            if self._upstream.may_end:
+                return End("gateway", RESTART, "The gateway is shutting down.")
             now = self._clock.now()
             if now >= self._taken_by:
                 return End("upstream", LOST, closed=Closed())
             if now - self._moved_at >= self._idle_s:
                 return End("gateway", GOING_AWAY, f"No message for {self._idle_s:g} s.")
-
-    # -- what the upstream's events tell -------------------------------------------------------------------------
 
     def _note(self, message: Message) -> None:
         progress, now = self._progress, self._clock.now()
@@ -156,23 +178,7 @@ class Session:
         progress.chunks, progress.body_bytes = self.heard.messages, self.heard.bytes
         if progress.first_byte is None:
             progress.first_byte = now
-        note = read_note(message) if isinstance(message, str) else None
-        if note is not None:
-            self._learn(note, now)
-
-    def _learn(self, note: Note, now: Instant) -> None:
-        self.responses += note.is_response
-        self._progress.usage = added(self._progress.usage, note.usage)
-        if note.limits is not None:
-            note_limits(self._upstream.lease, note.limits, now)
-        if note.error is not None:
-            self._observe(note.error, now)
-
-    def _observe(self, error: ErrorBody, now: Instant) -> None:
-        """The session goes on, and the next ones go to other accounts."""
-        outcome = classify_stream_error(error)
-        if outcome.kind in PARKING:
-            self._books.observe(self._upstream.lease, outcome, now)
+        self._upstream.note(message, now)
 
     # -- the end -------------------------------------------------------------------------------------------------
 
@@ -185,21 +191,15 @@ class Session:
         code, reason = sendable(end.code, end.reason, instead=instead)
         lost = end.by == "upstream" and end.code == LOST
         if lost and end.closed is not None:
-            self._blame(end.closed)
+            self._upstream.lost(end.closed, self._clock.now())
             reason = "The connection to the upstream was lost."
         try:
-            await self._upstream.socket.finish(code, reason)
+            await self._upstream.finish(code, reason)
         finally:
             await self._upstream.close()
         if end.by != "caller":
             await self._caller.finish(code, reason)
         self._settle(end)
-
-    def _blame(self, closed: Closed) -> None:
-        outcome = Outcome(OutcomeKind.UPSTREAM_ERROR, message="the session was lost")
-        if closed.fault is not None:
-            outcome = classify_fault(closed.fault)
-        self._books.observe(self._upstream.lease, outcome, self._clock.now())
 
     def _settle(self, end: End) -> None:
         is_lost = end.code == LOST

@@ -47,6 +47,8 @@ class Ways:
             )
             for way in (upstream, sockets)
         )
+        self.sockets = sockets
+        """For sessions that choose their account later."""
         upgrades.blast = loop.blast  # what many accounts refuse alike is the same for both
         self.blast = loop.blast
         self.calls = RestartingRelay(relay=FallbackRelay(relay=loop, board=board, clock=clock), clock=clock)

@@ -65,6 +65,10 @@ async def echo(socket: ServerConnection, seen: Seen) -> None:
 class SocketUpstream:
     def __init__(self) -> None:
         self.seen: list[Seen] = []
+        self.requests: list[str] = []
+        """Paths that were asked for without an upgrade, but for lists of models."""
+        self.sockets: list[ServerConnection] = []
+        """Of accepted upgrades."""
         self.refusals: dict[str, Refusal] = {}
         """By key."""
         self.refuses: Callable[[ServerConnection, Request], Refusal | None] = lambda _socket, _request: None
@@ -87,6 +91,7 @@ class SocketUpstream:
 
     def _refused(self, socket: ServerConnection, request: Request) -> Response | None:
         if "websocket" not in request.headers.get("upgrade", "").lower():
+            self.requests += [] if request.path.startswith("/v1/models") else [request.path]
             return socket.respond(http.HTTPStatus.NOT_FOUND, "")  # the gateway asks for lists of models
         seen = Seen(request.path, {name.lower(): value for name, value in request.headers.raw_items()})
         self.seen.append(seen)
@@ -100,6 +105,7 @@ class SocketUpstream:
 
     async def _serve(self, socket: ServerConnection) -> None:
         seen: Seen = socket.seen
+        self.sockets.append(socket)
         try:
             await self.script(socket, seen)
         except ConnectionClosed:

@@ -14,7 +14,7 @@ from tests.fakes.gateway_fixture import until
 @pytest.mark.parametrize(
     ("path", "status", "code"),
     [
-        pytest.param("/v1/responses", 426, "websocket_not_supported", id="responses"),
+        pytest.param("/v1/responses/compact", 426, "websocket_not_supported", id="responses"),
         pytest.param("/v1/chat/completions", 426, "websocket_not_supported", id="chat"),
         pytest.param("/v1/nothing", 404, "unknown_url", id="unknown"),
         pytest.param("/", 404, "unknown_url", id="page"),

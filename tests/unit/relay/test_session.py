@@ -9,6 +9,7 @@ from gateway.core.outcome import Fault, FaultKind, OutcomeKind
 from gateway.relay.metering import Progress
 from gateway.relay.opened import OpenedSocket
 from gateway.relay.session import LAST_WORDS_S, SEND_S, WATCH_S, Session
+from gateway.relay.talk import Talk
 from gateway.telemetry.events import CallEnd
 from gateway.wire.sockets import LOST, NO_CODE, Closed
 from tests.fakes.fake_socket import FakeSocket
@@ -26,10 +27,11 @@ class Meeting:
         self.caller, self.upstream = FakeSocket(), FakeSocket()
         self.is_welcome = True
         self.progress = Progress(self.kit.call(), self.kit.meter, self.kit.clock, self.kit.clock.now())
+        opened = OpenedSocket(socket=self.upstream, lease=self.kit.take("a"))
+        self.talk = Talk(opened, books=self.kit.board, progress=self.progress)
         self.session = Session(
             caller=self.caller,
-            upstream=OpenedSocket(socket=self.upstream, lease=self.kit.take("a")),
-            books=self.kit.board,
+            upstream=self.talk,
             clock=self.kit.clock,
             progress=self.progress,
             idle_s=IDLE_S,
@@ -211,7 +213,7 @@ async def test_usage_is_the_sum_of_all_responses(meeting):
     meeting.upstream.say(done, done, Closed(1000))
     await meeting.settle()
 
-    assert meeting.session.responses == 2
+    assert meeting.talk.responses == 2
     assert meeting.progress.usage == Usage(input_tokens=6, output_tokens=4)
     assert (meeting.record.input_tokens, meeting.record.output_tokens) == (6, 4)
 

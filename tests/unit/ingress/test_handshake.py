@@ -1,6 +1,6 @@
 import pytest
 
-from gateway.ingress.realtime import _bare, _is_own_page
+from gateway.ingress.handshake import _bare, _is_own_page
 
 
 @pytest.mark.parametrize(
