@@ -83,7 +83,6 @@ async def test_a_caller_may_bring_a_providers_key_of_its_own(database_url, regis
         pytest.param("[]", "invalid_json", id="list"),
         pytest.param('{"type":"response.create","model":7}', "invalid_type", id="model"),
         pytest.param('{"type":"response.create","model":"gpt-4o","stream_id":7}', "invalid_type", id="lane"),
-        pytest.param(),
         pytest.param('{"type":"response.steer","previous_response_id":"x","input":"a"}', "invalid_value", id="steer"),
         pytest.param('{"model":"gpt-4o"}', "invalid_value", id="no-type"),
     ],
