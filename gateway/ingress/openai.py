@@ -178,7 +178,7 @@ class Exchange:
             envelope = envelope_of(endpoint, self.headers, self.path, self.query, body)
         call = call_of(self, endpoint, key, envelope)
         if self.own_key is not None:
-            check_lines(key, call, envelope.fields)
+            check_lines(key, call, envelope.fields, body)
             return call, envelope, None
         if not may_refer(call, envelope.fields, body):
             return call, envelope, None

@@ -14,8 +14,10 @@ from gateway.ingress.caller import BEARER, check_model
 from gateway.relay.batch_uploads import is_begun
 from gateway.relay.own_keys import OwnKey
 from gateway.wire.message_ids import read_batch_models
+from gateway.wire.references import NAMED_ONCE
 
 KEY_HEADERS = (b"x-api-key", b"api-key")
+BATCH = "message_batch"
 OURS = b"gw-"
 """How client keys begin: never sent to a provider, whatever else is wrong with them."""
 
@@ -44,13 +46,17 @@ def batch_models(call: Call, fields: Mapping[str, Any]) -> tuple[ModelName, ...]
     return read_batch_models(fields) if call.endpoint.schema is Schema.ANTHROPIC else ()
 
 
-def check_lines(key: ClientKey | None, call: Call, fields: Mapping[str, Any]) -> None:
+def check_lines(key: ClientKey | None, call: Call, fields: Mapping[str, Any], body: bytes) -> None:
     """Raises NotAllowed for a batch with models that the client key beside the provider's may not use.
+
+    And InvalidCall for one of which servers may read different models.
 
     Nothing is kept of such a caller's calls, so of a file in parts nobody could say what it names.
     """
     if key is None or not key.models:
         return
+    if call.endpoint.creates == BATCH:
+        NAMED_ONCE.check(body)
     for model in batch_models(call, fields):
         check_model(key, model)
     if call.endpoint.path == "/uploads" and is_begun(fields):

@@ -1,8 +1,15 @@
+from contextlib import nullcontext
+
+import msgspec
 import pytest
 
-from gateway.core.ids import Secret
-from gateway.ingress.own_key import own_key_in
+from gateway.core.call import Call
+from gateway.core.errors import CallRefused
+from gateway.core.ids import CallId, KeyId, Secret
+from gateway.core.snapshot import ClientKey
+from gateway.ingress.own_key import check_lines, own_key_in
 from gateway.relay.own_keys import OwnKey
+from gateway.wire.endpoints import find
 
 
 @pytest.mark.parametrize(
@@ -42,3 +49,24 @@ def test_a_key_of_the_callers_own_is_a_bearer_beside_the_provider(headers, expec
 
 def test_it_is_not_printed():
     assert "sk-1" not in repr(own_key_in({b"x-provider": b"p", b"authorization": b"Bearer sk-1"}))
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b'{"requests":[{"params":{"model":"claude-opus-4-1"}}]}', "model_not_allowed"),
+        (b'{"requests":[{"params":{"model":"claude-opus-4-1"}}],"requests":[]}', "duplicate_member"),
+        (b'{"requests":[{"params":{"model":"claude-opus-4-1","model":"fast"}}]}', "duplicate_member"),
+        (b'{"requests":[{"params":{"model":"fast"}}]}', None),
+    ],
+)
+def test_a_batchs_models_are_the_client_keys_beside_it(body, code):
+    call = Call(id=CallId("c"), endpoint=find("POST", "/messages/batches"))
+    key = ClientKey(id=KeyId("k"), name="", owner="", digest=b"", models=("fast",))
+    fields = msgspec.json.decode(body)
+
+    check_lines(None, call, fields, body)
+    with pytest.raises(CallRefused) if code else nullcontext() as refused:
+        check_lines(key, call, fields, body)
+
+    assert code is None or refused.value.code == code
