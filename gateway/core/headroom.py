@@ -57,10 +57,10 @@ class Headroom:
     """All that is known of a scope's limits, and what this process has sent on it. Unknown = everything fits."""
 
     __slots__ = (
-        "_answers", "_before", "_charged", "_freed", "_heard", "_hearsay", "_lately", "_levels", "_mark", "_names",
-        "_near", "_order", "_others", "_own_name", "_pace", "_place", "_produced", "_quiet_until", "_refusals",
-        "_refused", "_refused_at", "_requests", "_strangers", "_tokens", "_told", "_told_at", "is_awaited",
-        "learn_from", "offset", "scope", "token_limit", "used_at", "wanted_at",
+        "_answers", "_before", "_charged", "_freed", "_heard", "_hearsay", "_lately", "_levels", "_mark",
+        "_names", "_near", "_order", "_others", "_own_name", "_pace", "_place", "_produced", "_quiet_until",
+        "_refusals", "_refused", "_refused_at", "_requests", "_strangers", "_tokens", "_told", "_told_at",
+        "is_awaited", "learn_from", "offset", "scope", "token_limit", "used_at", "wanted_at",
     )  # fmt: skip
 
     def __init__(
@@ -142,9 +142,9 @@ class Headroom:
     def take(self, tokens: int, now: Instant) -> Sent:
         """A call that will be charged `tokens` is sent now."""
         self.used_at = now
-        if now - self._mark.at >= BURST_S:
-            last, self._mark = self._mark, Mark(now, self._requests, self._tokens)
-            self._before = last if now - last.at < 2 * BURST_S else self._mark
+        if now >= self._mark.until:
+            last, self._mark = self._mark, Mark(now + BURST_S, self._requests, self._tokens)
+            self._before = last if now - last.until < BURST_S else self._mark
         self._requests += 1
         self._tokens += tokens
         for level, is_tokens in self._charged:

@@ -1,17 +1,16 @@
 """What is sent on a scope, and what processes tell each other of one that they share."""
 
-from typing import NamedTuple
-
 import msgspec
 
 from gateway.core.ids import Instant
 from gateway.core.outcome import Scope
 
 
-class Mark(NamedTuple):
+class Mark(msgspec.Struct, frozen=True, gc=False):
     """A scope's totals at some moment."""
 
-    at: float
+    until: float
+    """Calls that are sent by then may be admitted before those that were sent at that moment."""
     requests: int
     tokens: int
 

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from gateway.core.ids import FOREVER, AccountId, Instant
+from gateway.relay.line import Line, Waiter
 from gateway.relay.member import Member
 from gateway.relay.waiting import Ticket, Waiting
 
@@ -33,10 +34,20 @@ class Gap(NamedTuple):
     """When it is enough for the smallest call behind, if it is not now."""
 
 
-def gap_beside(short: Sequence[Short], spent: Iterable[Spent], sizes: tuple[int, int], now: Instant) -> Gap:
-    """`short`: members with too little room for the head; `spent`: without any; `sizes`: what the head is charged, and
-    the smallest call behind it.
-    """
+def gap_beside(line: Line[Waiter], short: Sequence[Short], spent: Iterable[Spent], now: Instant) -> Gap:
+    """`short`: members with too little room for the line's head; `spent`: without any. Noted by the line."""
+    least = line.least
+    if least is None:  # who comes now and is small enough makes the head look again
+        rooms = [member.token_room(now) for _, member in short if member.loses_room()]
+        gap = Gap(frozenset(), max(rooms, default=0.0), FOREVER)
+    else:
+        gap = _gap_beside(short, spent, (line.calls[0].tokens, least), now)
+    line.gap = gap.tokens
+    return gap
+
+
+def _gap_beside(short: Sequence[Short], spent: Iterable[Spent], sizes: tuple[int, int], now: Instant) -> Gap:
+    """`sizes`: what the head is charged, and the smallest call behind it."""
     kept: frozenset[AccountId] = frozenset()
     tokens, grows_at = 0.0, FOREVER
     needed, least = sizes
@@ -75,12 +86,7 @@ def let_pass(waiting: Waiting, head: Ticket, short: Sequence[Short], spent: Iter
     Whoever goes wakes the head, so that the next may go.
     """
     line = waiting.line_of(head)
-    least = line.least
-    if least is None or not short:
-        line.gap = max([member.token_room(now) for _, member in short if member.loses_room()], default=0.0)
-        return FOREVER
-    gap = gap_beside(short, spent, (head.tokens, least), now)
-    line.gap = gap.tokens
+    gap = gap_beside(line, short, spent, now)
     passer = line.largest(gap.tokens)
     if passer is not None:
         passer.kept = gap.kept

@@ -27,7 +27,7 @@ from gateway.relay.headrooms import NEWS_S, note_head
 from gateway.relay.lease import Lease
 from gateway.relay.line import Line
 from gateway.relay.member import Member
-from gateway.relay.overtaking import Gap, gap_beside, tightest
+from gateway.relay.overtaking import gap_beside, tightest
 from gateway.relay.picking import Pick, pick, refill_of
 from gateway.relay.pool import resting_of
 from gateway.sandbox.config import KeyConfig, LimitRule
@@ -39,7 +39,6 @@ from tests.fakes.relay_kit import account, snapshot_of
 MODEL = "gpt-4"
 CHAT = find("POST", "/chat/completions")
 PATIENCE_S = 10.0
-NO_GAP = Gap(frozenset(), 0.0, FOREVER)
 OK = Outcome(OutcomeKind.OK, 200)
 
 
@@ -89,8 +88,7 @@ class Process:
         self.board.headrooms.process = name
         self.board.replace_snapshot(snapshot_of(*world.accounts))
         self.line: Line[Waiter] = Line()
-        self.looks_at = self.room_at = FOREVER
-        self.gap = NO_GAP
+        self.looks_at = self.room_at = self.grows_at = FOREVER
 
     def announce(self, park: Park) -> None:
         self.world.tell(self, lambda other: other.board.hear_parks([park]))
@@ -128,35 +126,33 @@ class Process:
             self.world.refuse()
             return
         self.line.add(Waiter(now, tokens))
-        if len(self.line.calls) == 1 or tokens <= self.gap.tokens:
+        if len(self.line.calls) == 1 or tokens <= self.line.gap:
             self.look()
 
     def look(self) -> None:
         """The head of the line tries, and the next after it."""
         now = self.world.clock.now()
         while self.line.calls:
-            self.gap, head = NO_GAP, self.line.calls[0]
+            self.grows_at, head = FOREVER, self.line.calls[0]
             if now - head.arrived > PATIENCE_S:
                 self.world.refuse()
             else:
                 picked = self._try(head.tokens)
                 self.room_at = picked.room_at
                 if picked.member is None:
-                    if self._overtakes(picked, head.tokens, now):
+                    if self._overtakes(picked, now):
                         continue
                     break
             self.line.remove(head)
         self._plan_look()
 
-    def _overtakes(self, picked: Pick, tokens: int, now: Instant) -> bool:
+    def _overtakes(self, picked: Pick, now: Instant) -> bool:
         """Whether somebody behind the head went before it."""
-        least = self.line.least
-        if least is None or not picked.short:
-            return False
         spent = self.board.view(self.board.pools.pool_for(self.world.call), now).spent
-        self.gap = gap_beside(picked.short, spent, (tokens, least), now)
-        passer = self.line.largest(self.gap.tokens)
-        if passer is None or self._try(passer.tokens, self.gap.kept).member is None:
+        gap = gap_beside(self.line, picked.short, spent, now)
+        self.grows_at = gap.grows_at
+        passer = self.line.largest(gap.tokens)
+        if passer is None or self._try(passer.tokens, gap.kept).member is None:
             return False
         self.line.remove(passer)
         return True
@@ -167,7 +163,7 @@ class Process:
             return
         now, pool = self.world.clock.now(), self.board.pools.pool_for(self.world.call)
         wakes = [rest.wake_at for rest in resting_of(self.board.view(pool, now), Plan(), now)]
-        at = min([*wakes, self.room_at, self.gap.grows_at, self.line.calls[0].arrived + PATIENCE_S + 0.001])
+        at = min([*wakes, self.room_at, self.grows_at, self.line.calls[0].arrived + PATIENCE_S + 0.001])
         at = max(at, now + 0.001)
         if at != self.looks_at:
             self.looks_at = at

@@ -44,10 +44,15 @@ def line_of(*sizes):
     return room, [room.join(KEY, 1, tokens=tokens) for tokens in sizes]
 
 
+def line(*sizes):
+    room, tickets = line_of(*sizes)
+    return room.line_of(tickets[0])
+
+
 def test_the_account_that_fits_the_head_first_is_kept_for_it():
     short = [(2.0, Account("a", 300)), (1.0, Account("b", 900)), (4.0, Account("c", 500))]
 
-    gap = gap_beside(short, [], (4000, 200), NOW)
+    gap = gap_beside(line(4000, 200), short, [], NOW)
 
     assert (gap.kept, gap.tokens, gap.grows_at) == ({"b"}, 500, FOREVER)
 
@@ -56,13 +61,13 @@ def test_the_account_that_fits_the_head_first_is_kept_for_it():
 def test_an_account_without_any_room_may_be_the_first_to_fit_the_head(wait_s, kept):
     spent = [(Instant(NOW + 1.0), Account("b", 0))]  # there the head fits after 3 s
 
-    gap = gap_beside([(wait_s, Account("a", 300)), (5.0, Account("c", 500))], spent, (4000, 200), NOW)
+    gap = gap_beside(line(4000, 200), [(wait_s, Account("a", 300)), (5.0, Account("c", 500))], spent, NOW)
 
     assert (gap.kept, gap.tokens) == (kept, 500)
 
 
 def test_nothing_is_kept_where_all_is_free_at_once():
-    gap = gap_beside([(1.0, Account("b", 900, frees_at_once=True))], [], (4000, 200), NOW)
+    gap = gap_beside(line(4000, 200), [(1.0, Account("b", 900, frees_at_once=True))], [], NOW)
 
     assert (gap.kept, gap.tokens) == (frozenset(), 900)
 
@@ -71,13 +76,13 @@ def test_nothing_is_kept_where_all_is_free_at_once():
     ("spare", "kept", "tokens"), [(199, {"a"}, 0.0), (200, set(), 200), (5000, set(), 900)]
 )  # fmt: skip
 def test_what_the_head_will_leave_over_in_the_only_account_is_free(spare, kept, tokens):
-    gap = gap_beside([(1.0, Account("a", 900, spare=spare))], [], (4000, 200), NOW)
+    gap = gap_beside(line(4000, 200), [(1.0, Account("a", 900, spare=spare))], [], NOW)
 
     assert (gap.kept, gap.tokens, gap.grows_at) == (kept, tokens, FOREVER)
 
 
 def test_what_the_head_will_leave_over_is_not_looked_for_where_there_is_other_room():
-    gap = gap_beside([(1.0, Account("a", 900, spare=900)), (2.0, Account("b", 300))], [], (4000, 200), NOW)
+    gap = gap_beside(line(4000, 200), [(1.0, Account("a", 900, spare=900)), (2.0, Account("b", 300))], [], NOW)
 
     assert (gap.kept, gap.tokens) == ({"a"}, 300)
 
@@ -85,13 +90,13 @@ def test_what_the_head_will_leave_over_is_not_looked_for_where_there_is_other_ro
 def test_buckets_lose_nothing_while_the_head_waits():
     short = [(1.0, Account("a", 900, loses_room=False)), (2.0, Account("b", 900, loses_room=False))]
 
-    gap = gap_beside(short, [], (4000, 200), NOW)
+    gap = gap_beside(line(4000, 200), short, [], NOW)
 
     assert (gap.kept, gap.tokens, gap.grows_at) == ({"a", "b"}, 0.0, FOREVER)
 
 
 def test_who_is_too_large_for_the_gap_looks_when_it_grows():
-    gap = gap_beside([(1.0, Account("a", 900)), (4.0, Account("b", 100))], [], (4000, 200), NOW)
+    gap = gap_beside(line(4000, 200), [(1.0, Account("a", 900)), (4.0, Account("b", 100))], [], NOW)
 
     assert (gap.tokens, gap.grows_at) == (100, NOW + 3.0)
 
@@ -116,9 +121,10 @@ def test_a_head_that_finds_no_room_anywhere_leaves_none():
 def test_nobody_goes_before_a_call_of_its_size():
     waiting, (head, same) = line_of(400, 400)
 
-    wake_at = let_pass(waiting, head, [(1.0, Account("a", 300)), (2.0, Account("b", 300))], [], NOW)
+    wake_at = let_pass(waiting, head, [(1.0, Account("a", 300)), (2.0, Account("b", 200))], [], NOW)
 
     assert (same.kept, wake_at) == (None, FOREVER)
+    assert waiting.line_of(head).gap == 300  # who comes next and is smaller makes the head look again
 
 
 @pytest.mark.parametrize(("tokens", "is_rung"), [(500, True), (501, False)])
