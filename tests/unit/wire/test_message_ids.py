@@ -5,7 +5,12 @@ from gateway.core.call import Call
 from gateway.core.errors import InvalidCall
 from gateway.core.ids import CallId, ModelName
 from gateway.wire.endpoints import find
-from gateway.wire.message_ids import read_batch_models, read_message_ids, read_message_references
+from gateway.wire.message_ids import (
+    read_batch_models,
+    read_message_ids,
+    read_message_references,
+    renamed_batch_models,
+)
 from gateway.wire.objects import read_objects
 from gateway.wire.references import may_refer, references_of
 from gateway.wire.refusals import MOST_REFERENCES
@@ -126,3 +131,11 @@ def test_the_path_of_a_batch_names_it():
 
     assert (named.path, named.others) == (Reference("b_1", "messages/batches"), [])
     assert may_refer(call, {}, b"")
+
+
+def test_the_calls_of_a_batch_go_under_other_names_and_nothing_else_does():
+    body = b'{"requests":[{"params":{"model":"fast","metadata":{"model":"fast"}}},{"params":{"model":"x"}}]}'
+    names = {ModelName("fast"): ModelName("claude-x")}
+
+    assert renamed_batch_models(body, {}) is body
+    assert renamed_batch_models(body, names) == body.replace(b'{"model":"fast","meta', b'{"model":"claude-x","meta')

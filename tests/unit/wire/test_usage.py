@@ -220,3 +220,10 @@ def test_what_is_said_later_stands_beside_what_was_said_before():
     assert later(None, Usage(5)) == Usage(5)
     assert later(Usage(5), None) == Usage(5)
     assert later(None, None) is None
+
+
+def test_a_step_of_a_run_is_a_part_of_it() -> None:
+    told = {"id": "step_1", "status": "completed", "usage": {"prompt_tokens": 5, "completion_tokens": 3}}
+
+    assert read_event_usage(msgspec.json.encode(told | {"object": "thread.run.step"})) is None
+    assert read_event_usage(msgspec.json.encode(told | {"object": "thread.run"})) == Usage(5, 3)
