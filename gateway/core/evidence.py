@@ -1,9 +1,10 @@
 """What a refusal tells of a limit that no header names, and what several refusals tell together.
 
-Rules of this file: a refusal at t is an interval, the moments at which there may have been room again: from what it
-said, else from t to the next call that came through. If N calls fit in a period, the period is that moment less the
-one when the N-th last call before it was sent. Only the true N gives periods that overlap again and again; of a bucket
-the time between two refusals, divided by the calls that came through meanwhile, is the same again and again.
+Rules of this file: nothing is believed that would not have admitted what came through. A refusal at t is an interval,
+the moments at which there may have been room again: from what it said, else from t to the next call that came through.
+If N calls fit in a period, the period is that moment less the one when the N-th last call before it was sent. Only the
+true N gives periods that overlap again and again; of a bucket the time between two refusals, divided by the calls that
+came through meanwhile, is the same again and again.
 
     refusal 1:  N=1 → 0.1-1.1 s, N=2 → 0.6-1.6 s, … N=10 → 3.4-4.4 s, N=11 → 3.8-4.8 s …
     refusal 2:  N=1 → 0.5-1.5 s, N=2 → 0.7-1.7 s, … N=10 → 3.9-4.9 s, N=11 → 4.9-5.9 s …
@@ -27,7 +28,8 @@ AGREEING = 0.75
 """Of a scope's own refusals: so many must agree on what is believed."""
 THEIRS = 0.2
 """What the agreement of all others weighs, that of all own being 1."""
-NEARLY_ALL = 0.9
+NEARLY_ALL, FEW_WRONG = 0.95, 0.05
+"""So much of its period lies between two fillings of a window, but for so many calls of those that came through."""
 ENOUGH = 3
 """Refusals in all, at least: two agree on something by chance."""
 STEADY, STEADY_S = 0.005, 0.0012
@@ -152,21 +154,46 @@ def window_told(own: Sequence[Refused], others: Sequence[Refused], *, is_hopeful
         if high < INFINITE and mine + theirs + 1 >= ENOUGH and share >= best.share:
             found = Span(low, high, share, index + 1)
             is_faster = found.hope > best.hope if is_hopeful else found.rate > best.rate
-            if (share > best.share or is_faster) and _admits(newest, index + 1, max(low, high)):
+            if (share > best.share or is_faster) and _admits(own, index + 1, max(low, high)):
                 best = found
     return best
 
 
-def _admits(told: Refused, limit: int, period_s: float) -> bool:
-    """Of two windows' calls and one more, in a row, the whole of one window must lie between the first and the last."""
-    sent, calls = told.sent, 2 * limit
-    return all(sent[index] - sent[index + calls] >= period_s * NEARLY_ALL for index in range(len(sent) - calls))
+def _admits(own: Sequence[Refused], limit: int, period_s: float) -> bool:
+    """Whether a window, sliding or opened by its first call, admits all but few of the calls that came through."""
+    sent = own[-1].sent
+    most, least_s = FEW_WRONG * len(sent), period_s * NEARLY_ALL - OVERTAKES_S
+    if _too_soon(sent, limit, least_s) <= most:
+        return True
+    firsts = [one.sent[limit - 1] for one in own if len(one.sent) >= limit]
+    opened = next((first for first in firsts if first >= sent[-1]), INFINITE)
+    before = [at for at in sent if at < opened]
+    return _too_soon(before, 2 * limit, least_s) + _too_many(sent, limit, opened, period_s, least_s) <= most
+
+
+def _too_soon(sent: Sequence[float], limit: int, least_s: float) -> int:
+    """Calls that came through so soon after the last so many."""
+    return sum([sent[index] - sent[index + limit] < least_s for index in range(len(sent) - limit)])
+
+
+def _too_many(sent: Sequence[float], limit: int, opened: float, period_s: float, least_s: float) -> int:
+    """Calls that came through a window, opened by its first call, that was full. `opened`: when one began."""
+    wrong = count = 0
+    for at in reversed(sent):
+        if at < opened:
+            continue
+        count += 1
+        if count > limit and at - opened < least_s:
+            wrong += 1
+        elif count > limit or at - opened >= period_s:
+            opened, count = at, 1
+    return wrong
 
 
 def fits_window(own: Iterable[Refused], limit: int, low_s: float, high_s: float) -> bool:
     """Whether nothing that the scope met speaks against this window."""
     told = list(own)
-    if not _admits(told[-1], limit, max(low_s, high_s)):
+    if not _admits(told, limit, max(low_s, high_s)):
         return False
     return meet(low_s, high_s, _periods(told, limit - 1))[2] >= len(told) - 0.5
 
@@ -201,6 +228,16 @@ def steps_told(own: Sequence[Refused], saves_s: float = 0.0) -> list[tuple[float
     return found
 
 
+def bucket_admits(own: Sequence[Refused], step_s: float) -> bool:
+    """Whether a bucket of this step, which was empty when it refused, admits what came through since."""
+    least_s = step_s * (1 - SLACK)
+    for one in own[:-1]:
+        came = [at for at in reversed(own[-1].sent) if at > one.at + OVERTAKES_S]
+        if any(at - one.at + SLACK_S < number * least_s for number, at in enumerate(came)):
+            return False
+    return True
+
+
 def step_told(own: Sequence[Refused], others: Iterable[tuple[float, float]], before: tuple[int, float]) -> Span:
     """The bucket's step on which most refusals agree.
 
@@ -228,4 +265,6 @@ def steady_told(own: Sequence[Refused]) -> Span | None:
     fits_in_s = waits[-1]
     alike = [wait for wait in waits if abs(wait - fits_in_s) <= STEADY * fits_in_s + STEADY_S]
     step_s = sum(alike) / len(alike)
-    return Span(step_s, step_s, len(alike) / len(waits)) if len(alike) >= max(2, AGREEING * len(waits)) else None
+    if len(alike) < max(2, AGREEING * len(waits)) or not bucket_admits(own, step_s):
+        return None
+    return Span(step_s, step_s, len(alike) / len(waits))

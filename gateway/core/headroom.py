@@ -233,13 +233,14 @@ class Headroom:
             self._pace = Pace(now, self._hearsay)
         self._pace.admit(sent.at)
 
-    def refuse(self, now: Instant, sent: Sent, fits_in_s: float | None = None) -> None:
+    def refuse(self, now: Instant, sent: Sent, fits_in_s: float | None = None) -> float | None:
         """A call met a rate limit that no header told of. `fits_in_s`: when one fits again, if the upstream said it.
 
+        Seconds to rest, by what was learned; None: too little was.
         Where headers came before there is nothing to learn: the scope rests (`core/cooldown`), and they come again.
         """
         if self._levels:
-            return
+            return None
         if self._pace is None:
             self._pace = Pace(sent.at, self._hearsay)
         self._pace.refuse(now, sent.at, fits_in_s)
@@ -247,6 +248,7 @@ class Headroom:
         if self._lately is None:
             self._lately = Lately(now, self._admitted)
         self._near.add(self)
+        return self._pace.rest_s()
 
     @property
     def _admitted(self) -> int:

@@ -77,7 +77,7 @@ class Window:
         """Calls were refused that should have fitted. False: that happens too often to be chance."""
         self._slips = max(0.0, self._slips - self._calls / SELDOM) + calls
         self._calls = 0
-        self.low_s = max(self.low_s, self.period_s + (low_s - self.period_s) / 4)
+        self.low_s = max(self.low_s, min(low_s, self.period_s + (low_s - self.period_s) / 4))
         return self._slips <= MOST_SLIPS
 
     def start_trial(self, now: Instant) -> float | None:

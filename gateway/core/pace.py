@@ -50,6 +50,8 @@ SLOWEST = 1 / 600
 """Calls a second."""
 MOST_IN_A_ROW = 5
 """Refusals of which each waits twice as long as the one before it."""
+MOST_REST_S = 1.0
+"""Seconds after a refusal that named no delay: so long everybody rests who knows nothing of the limit."""
 
 
 class Pace:
@@ -231,6 +233,13 @@ class Pace:
         self._refusals = 1 if self._since else min(self._refusals + 1, MOST_IN_A_ROW)
         if self._refusals > 1 and fits_in_s:
             self._quiet_until = now + 2 ** (self._refusals - 1) * fits_in_s
+
+    def rest_s(self) -> float | None:
+        """After a refusal that named no delay: a call's time, if that is known; it waits for room anyway.
+
+        Each in a row waits twice as long as the one before it.
+        """
+        return min(1 / self.rate, MOST_REST_S) * 2 ** (self._refusals - 1) if self._is_believed else None
 
     def _lower(self, now: Instant, fits_in_s: float | None) -> None:
         """The even steps were too fast."""

@@ -9,7 +9,6 @@ limits rise. What a refusal means is seen a little later, when it is known what 
 from collections import deque
 
 from gateway.core.evidence import (
-    AGREEING,
     INFINITE,
     MOST_CALLS,
     NOTHING,
@@ -17,6 +16,7 @@ from gateway.core.evidence import (
     SLACK_S,
     Refused,
     Span,
+    bucket_admits,
     fits_window,
     meet,
     steady_told,
@@ -45,8 +45,6 @@ LARGE = 20
 """Of a window of so many calls and more, a twentieth is asked for first."""
 SPREAD = 4.0
 """Where delays are not told exactly no window's calls go all at once, but in a fourth of it: it may begin later."""
-WELL_KNOWN, SHORT = 1.13, 25
-"""A bucket whose step is known so well refuses no sooner than after so many calls."""
 IDLE, GAPS = 4.0, 10
 """So many times the usual time between two calls is a pause; it is that of about so many."""
 FEWEST_KEPT, KEPT_UP, TELLING = 15, 5, 0.99
@@ -342,7 +340,7 @@ class Windows:
         step = step_told(own, hearsay.steps(self), self._before)
         for told in steps_told(own[-2:], self._before[0] * step.low_s - self._before[1]):
             hearsay.tell_step(self, told)
-        is_doubtful = self._is_doubtful() and found.share >= AGREEING * step.share
+        is_doubtful = found.share > 0 and not bucket_admits(own, step.low_s)
         self._window, self._step = None, NOTHING
         steady = steady_told(own)
         if steady is not None and (found.share < steady.share or not found.share):
@@ -353,12 +351,6 @@ class Windows:
             self._window, self._heard = hearsay.window_of(found), hearsay.version
         else:
             self._join()
-
-    def _is_doubtful(self) -> bool:
-        """A bucket was believed in and its step known, and yet a call was refused soon."""
-        step, own = self._step, self._own
-        is_known = step is not NOTHING and step.high_s < step.low_s * WELL_KNOWN
-        return is_known and len(own) > 1 and own[-1].admitted - own[-2].admitted < SHORT
 
     def _join(self) -> None:
         """Believes in what others found, where that is more and nothing speaks against it."""

@@ -153,7 +153,7 @@ class Board:
         if scope is None or (scope.holder == member.account_id and self.is_renewed(member)):
             return
         if outcome.kind is OutcomeKind.RATE_LIMITED:
-            note_refusal(lease, outcome, now)
+            outcome = note_refusal(lease, outcome, now)
         is_known = self.pools.learned.is_served(member)
         before = self.healths.by_scope.get(scope, BLANK)
         health = after(

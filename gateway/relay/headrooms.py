@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterable, Sequence
 from weakref import WeakValueDictionary
 from zlib import crc32
 
+import msgspec
+
 from gateway.core.call import Usage
 from gateway.core.headroom import Headroom
 from gateway.core.hearsay import Hearsay
@@ -173,16 +175,25 @@ def _is_wanted(headrooms: Iterable[Headroom], now: Instant) -> bool:
     return False
 
 
-def note_refusal(lease: Lease, outcome: Outcome, now: Instant) -> None:
-    """The call met a rate limit. Where no header told of it the rate has to be learned from that."""
+def note_refusal(lease: Lease, outcome: Outcome, now: Instant) -> Outcome:
+    """The call met a rate limit. Where no header told of it the rate has to be learned from that.
+
+    The outcome, with an estimate of the rest where it named none and enough was learned.
+    """
     watch = lease.member.watch
     if watch is not None and outcome.organization is not None:
         watch.name(outcome.organization)
         if not lease.is_told and outcome.span is LimitSpan.MINUTE:
             watch.refused(outcome.limit, lease.member.headrooms[0].sent_lately(now))
-    for headroom, sent in zip(lease.member.headrooms, lease.sent, strict=True):
-        if not lease.is_told or headroom.wait_s(lease.tokens, now) <= 0:
-            headroom.refuse(now, sent, outcome.retry_after_s)
+    rests_s = [
+        headroom.refuse(now, sent, outcome.retry_after_s)
+        for headroom, sent in zip(lease.member.headrooms, lease.sent, strict=True)
+        if not lease.is_told or headroom.wait_s(lease.tokens, now) <= 0
+    ]
+    known_s = [rest_s for rest_s in rests_s if rest_s is not None]
+    if outcome.retry_after_s or outcome.estimated_rest_s or not known_s:
+        return outcome
+    return msgspec.structs.replace(outcome, estimated_rest_s=max(known_s))
 
 
 def note_limits(lease: Lease, limits: RateLimits, now: Instant) -> None:

@@ -7,7 +7,9 @@ from gateway.core.evidence import (
     NOTHING,
     OVERTAKES_S,
     Refused,
+    bucket_admits,
     fits_window,
+    steady_told,
     step_told,
     steps_told,
     window_told,
@@ -137,3 +139,32 @@ def test_a_pause_after_a_refusal_costs_a_bucket_only_what_it_could_not_save():
 
     assert lost_all[0] < lost_some[0] < lost_nothing[0]
     assert lost_some[0] == pytest.approx((4.0 - 0.7) / 32, abs=0.001)
+
+
+def test_a_window_is_not_believed_that_would_not_have_admitted_what_came_through():
+    ends = [10.0, 20.0, 30.0]
+    own = window(5, 4.0, ends)
+    for told, end in zip(own, ends, strict=True):  # and before it, in every window, twelve calls in a second
+        told.sent += [end - 8.0 - number / 12 for number in range(12)]
+
+    assert window_told(own, []).limit != 5
+    assert not fits_window(own, 5, 3.9, 4.1)
+
+
+def test_windows_that_calls_open_may_admit_two_windows_calls_in_a_row():
+    two = [4.1, 4.0, 3.95, 3.9, 3.8, 0.0]  # one opened the window that ended at 3.95
+    three = [4.1, 4.0, 3.95, *(3.9 - number / 10 for number in range(7))]
+
+    assert fits_window([refused(4.2, 3.7, two)], 3, 3.9, 4.1)
+    assert not fits_window([refused(4.2, 3.7, three)], 3, 3.9, 4.1)
+
+
+def test_after_a_refusal_no_more_comes_through_a_bucket_than_it_gives_back():
+    own = [refused(10.0, sent=[9.0]), refused(14.0, sent=[13.0, 12.0, 11.1, 9.0])]
+    burst = [refused(10.0, sent=[9.0]), refused(14.0, sent=[11.2, 11.1, 11.0, 9.0])]
+
+    assert bucket_admits(own, 1.0)
+    assert not bucket_admits(burst, 1.0)
+    assert bucket_admits(burst, 0.5)
+    assert steady_told([refused(10.0, 0.9), refused(14.0, 0.9, sent=burst[1].sent)]) is None
+    assert steady_told([refused(10.0, 0.9), refused(14.0, 0.9, sent=own[1].sent)]).low_s == pytest.approx(0.9)

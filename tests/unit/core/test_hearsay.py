@@ -74,6 +74,14 @@ def test_a_slip_now_and_then_is_chance_and_lengthens_the_period_a_little():
     assert not window.slip(4.02)
 
 
+def test_a_call_that_was_sent_before_there_was_room_tells_nothing_new():
+    window = Window(Span(3.8, 4.2, 1.0, 10))
+
+    window.slip(3.9)
+
+    assert (window.low_s, window.high_s) == (3.9, 4.2)
+
+
 def test_what_was_told_since_is_found_however_much_was_forgotten():
     hearsay, mine, theirs = Hearsay(), Windows(), Windows()
     hearsay.tell_step(theirs, (0.3, 0.4))

@@ -5,7 +5,8 @@ from itertools import pairwise
 import pytest
 
 from gateway.core.ids import Instant
-from gateway.core.pace import SLOWEST, Pace
+from gateway.core.pace import MOST_REST_S, SLOWEST, Pace
+from gateway.core.uses import Belief
 from gateway.sandbox.limiter import Bucket, SlidingWindow
 
 
@@ -119,3 +120,17 @@ def test_refusals_in_a_row_rest_longer_each_until_something_comes_through():
 
     assert all(later >= 2 * before - 0.01 for before, later in pairwise(rested))
     assert pace.wait_s(Instant(now + 1)) < rested[-1] * 1.5
+
+
+def test_a_rest_without_a_named_delay_is_a_calls_time_once_that_is_known_and_doubles():
+    pace = Pace(Instant(0.0))
+    assert pace.rest_s() is None
+
+    pace.windows.adopt(Belief(5.0, 10, 2.0))
+    pace.refuse(Instant(1.0), Instant(0.9), None)
+    assert pace.rest_s() == pytest.approx(0.2)
+    pace.refuse(Instant(2.0), Instant(1.9), None)
+    assert pace.rest_s() == pytest.approx(0.4)
+
+    pace.windows.adopt(Belief(0.01, 1, 100.0))
+    assert pace.rest_s() == 2 * MOST_REST_S

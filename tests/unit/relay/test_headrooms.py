@@ -8,6 +8,7 @@ import pytest
 from gateway.core.errors import AllRateLimited
 from gateway.core.ids import AccountId
 from gateway.core.snapshot import ProviderSettings
+from gateway.core.uses import Belief
 from tests.fakes.relay_kit import ANSWER, DONE, OK, STREAM, RelayKit, account, rate_limited
 from tests.fakes.scripted_upstream import EVENT_HEADERS, JSON_HEADERS, Reply
 
@@ -116,6 +117,20 @@ async def known_after(change):
             await kit.answer(max_wait_s=0.0)
     change(kit)
     return [headroom.is_known for headroom in kit.member("a").headrooms]
+
+
+async def test_a_refusal_without_a_delay_parks_for_a_calls_time_where_the_limit_was_learned():
+    kit = RelayKit("a")
+    kit.upstream.on("sk-a", OK, rate_limited(message="Slow down."))
+    await kit.answer()
+    (headroom,) = kit.member("a").headrooms
+    headroom.admit(kit.clock.now(), headroom.take(1, kit.clock.now()))
+    headroom._pace.windows.adopt(Belief(20.0, 10, 0.5))
+
+    with pytest.raises(AllRateLimited) as raised:
+        await kit.answer(max_wait_s=0.0)
+
+    assert raised.value.retry_after_s == pytest.approx(0.055, abs=0.01)
 
 
 async def test_operator_who_clears_an_account_clears_what_was_learned_under_every_name():
