@@ -155,8 +155,9 @@ class Conversation:
 
     async def _stray(self, message: Message) -> None:
         """It goes on behind what the upstream said before it."""
-        while ended := [task for task, way in self._ways.items() if way.has_ended]:
-            await asyncio.wait(ended)
+        for stream in [way.stream for way in self._ways.values() if way.stream is not None]:
+            if stream.has_ended:
+                await stream.released.wait()
         if self._home is None:
             self._early += [message] if len(self._early) < QUEUE else []
         else:
@@ -185,12 +186,12 @@ class Conversation:
         self, lane: str | None, before: "asyncio.Task[None] | None", body: bytes, follows: LaneStream | None
     ) -> None:
         """One response, whatever happens."""
+        if before is not None:
+            await asyncio.wait({before})
         turn = self._next_turn()
         progress = turn.progress
         self._plane.meter.call_started()
         try:
-            if before is not None:
-                await asyncio.wait({before})
             if follows is None:
                 await self._serve(turn, lane, body)
             else:
@@ -316,6 +317,7 @@ class Conversation:
         while (event := await stream.next_chunk()) and isinstance(event, bytes):
             progress.usage = later(progress.usage, read_event_usage(event.removeprefix(b"data: ")))
             await self._out.put(as_message(event) or "")
+        stream.close()
         is_whole = not isinstance(event, Fault)
         progress.finish(OutcomeKind.OK if is_whole else CallEnd.BROKEN, 200, is_complete=is_whole)
 

@@ -59,12 +59,12 @@ class Turn:
         self.progress = Progress(call, plane.meter, plane.clock, plane.clock.now())
 
     async def job(self, body: bytes, line: SharedLine, way: Lane, home: Home | None) -> Job:
-        """What the relay sends by `way`. Raises GatewayError for what may not go upstream, or not there."""
+        """What the relay sends by `way`, from now on. Raises GatewayError for what may not go upstream, or there."""
         if self.plane.gate.is_draining:
             raise ShuttingDown(DRAINING, retry_after_s=1.0)
         read = await self._read(body, line, home)
         job = job_of(self, read.call, read.key, read.envelope, body, read.bound)
-        return msgspec.structs.replace(job, way=way)
+        return msgspec.structs.replace(job, way=way, began=self.plane.clock.now())
 
     async def check(self, body: bytes, line: SharedLine, home: Home | None) -> None:
         """Of a message that asks for no response: it may name objects and models all the same. Raises as `job`."""

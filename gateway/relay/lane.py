@@ -30,11 +30,6 @@ class Lane:
     async def attempt(self, request: UpstreamRequest) -> UpstreamAnswer | Fault:
         return await self._ask(request, self)
 
-    @property
-    def has_ended(self) -> bool:
-        """The upstream has said all of its answer, which may still be on its way to the caller."""
-        return self.stream is not None and self.stream.has_ended
-
     def said(self, event: bytes) -> str | None:
         """The message in an event of its answer; None for a comment."""
         return None if self.stream is None else self.stream.said(event)
@@ -44,18 +39,14 @@ class Follower:
     """Fits `ports.Upstream`: the way of a call whose answer has begun already."""
 
     def __init__(self, stream: "LaneStream") -> None:
-        self._stream = stream
+        self.stream = stream
         self.lane = stream.lane
 
-    @property
-    def has_ended(self) -> bool:
-        return self._stream.has_ended
-
     async def attempt(self, request: UpstreamRequest) -> UpstreamAnswer | Fault:  # noqa: ARG002  # nobody is asked
-        return self._stream
+        return self.stream
 
     def said(self, event: bytes) -> str | None:
-        return self._stream.said(event)
+        return self.stream.said(event)
 
 
 class Refused:
@@ -95,6 +86,8 @@ class LaneStream:
         """Its end was read."""
         self.has_ended = False
         """Its end has come."""
+        self.released = asyncio.Event()
+        """Nothing of it is on its way to the caller any more, or will be."""
         self._last = b""
         """Its last message as it came, once that was read."""
 
@@ -128,7 +121,10 @@ class LaneStream:
             self.close()
             return HEADERS_TIMEOUT if fault is STALL else fault
         refusal = read_refusal(self._inbox[0][0])
-        return self if refusal is None else Refused(refusal.status, refusal.headers, refusal.body)
+        if refusal is None:
+            return self
+        self.released.set()  # the caller may never hear of it
+        return Refused(refusal.status, refusal.headers, refusal.body)
 
     async def next_chunk(self, timeout_s: float | None = None) -> bytes | Fault:
         if self._is_over:
@@ -147,6 +143,7 @@ class LaneStream:
         return Fault(FaultKind.GARBAGE, "a stream where a body was expected")
 
     def close(self) -> None:
+        self.released.set()
         if not self._is_over:
             self._is_over = True
             self._give_up()

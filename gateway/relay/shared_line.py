@@ -19,7 +19,7 @@ from gateway.core.outcome import Fault, FaultKind
 from gateway.providers.base import Headers, UpstreamRequest
 from gateway.relay.lane import Lane, LaneStream, Refused
 from gateway.relay.ports import Upstream, UpstreamAnswer, UpstreamSocket
-from gateway.wire.errors import error_body
+from gateway.wire.errors import error_body, read_error
 from gateway.wire.response_events import CREATED, ENDS, ERROR, Head, made_id, read_head
 from gateway.wire.sockets import Closed, Message
 
@@ -35,6 +35,7 @@ NOT_SERVED: Final = Refused(
         "websocket_not_supported",
     ),
 )
+MAX_REFUSAL_BYTES: Final = 1024 * 1024
 MOST_MADE: Final = 1024
 """Ids of responses that are remembered for as long as the line stands: upstreams keep one for each lane."""
 _GONE: Final = Fault(FaultKind.RESET, "the connection of the session has ended")
@@ -135,9 +136,8 @@ class SharedLine:
         if isinstance(answer, UpstreamSocket):
             self._socket = answer
             self._listening = asyncio.create_task(self._listen(answer), name="line.listen")
-        elif not isinstance(answer, Fault) and (answer.status < 400 or answer.status in UNSERVED):
-            answer.close()
-            return NOT_SERVED
+        elif not isinstance(answer, Fault):
+            return await _refused(answer)
         return answer
 
     # -- listening -----------------------------------------------------------------------------------------------
@@ -192,3 +192,16 @@ class SharedLine:
 def _upgrade(request: UpstreamRequest) -> UpstreamRequest:
     headers: Headers = tuple(header for header in request.headers if header[0] not in _NOT_ASKED)
     return msgspec.structs.replace(request, method=b"GET", headers=headers, body=b"")
+
+
+async def _refused(answer: UpstreamAnswer) -> Refused | Fault:
+    """A refusal of an upgrade. One by which no account is meant is the provider's: nobody there serves this."""
+    body = await answer.read_all(MAX_REFUSAL_BYTES)
+    answer.close()
+    if isinstance(body, Fault):
+        return body
+    content_type = next((value.decode("latin-1") for name, value in answer.headers if name == b"content-type"), "")
+    is_page = answer.status == 403 and not read_error(body, content_type).is_readable
+    if answer.status < 400 or answer.status in UNSERVED or is_page:
+        return NOT_SERVED
+    return Refused(answer.status, answer.headers, body)

@@ -98,6 +98,22 @@ async def test_an_error_in_the_middle_is_the_upstreams_own_without_the_accounts_
     assert "rate_limited" in status.text
 
 
+async def test_a_later_message_that_met_an_overload_is_sent_again_on_the_same_connection(gateway, upstream, talk):
+    overloaded = error_event(503, "server_is_overloaded", "The engine is overloaded", "server_error")
+    async with opened(gateway) as socket:
+        await told(socket, input="a")
+        # What belongs to no response must not wait for one that is still to be asked for again.
+        talk.answers = lambda _key, _asked: [overloaded, {"type": "of.all", "stream_id": "z"}]
+        await ask(socket, input="b")
+        await until(lambda: len(talk.asked) == 2, 2, "the message")
+        talk.answers = lambda _key, _asked: None
+        events = await heard(socket)
+
+    assert events[-1]["type"] == "response.completed"
+    assert [asked["input"] for _, asked in talk.asked] == ["a", "b", "b"]
+    assert upstream.keys() == ["sk-a"]
+
+
 async def test_a_callers_fault_is_told_in_the_upstreams_words_and_costs_nobody_anything(gateway, upstream, talk):
     gone = error_event(400, "previous_response_not_found", "Previous response with id 'resp_x' not found.")
     talk.answers = lambda _key, asked: [gone] if asked["input"] == "bad" else None

@@ -142,11 +142,28 @@ async def test_an_upgrade_that_leads_nowhere_says_nothing_of_the_account(rig, st
     assert b"websocket_not_supported" in await answer.read_all(1)
 
 
-@pytest.mark.parametrize("refused", [Refused(429, (), b""), Fault(FaultKind.CONNECT, "no")], ids=["429", "fault"])
-async def test_other_refusals_are_the_attempts_own(rig, refused):
-    rig.opens.append(refused)
+async def test_a_page_for_people_in_place_of_an_upgrade_says_nothing_of_the_account(rig):
+    rig.opens.append(Refused(403, ((b"content-type", b"text/html"),), b"<title>Forbidden</title>"))
 
-    assert await rig.line.lane(None).attempt(request()) is refused
+    assert (await rig.line.lane(None).attempt(request())).status == 426
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(429, b""), (503, b"<html>"), (403, b'{"error":{"message":"no","code":"x"}}')]
+)
+async def test_other_refusals_are_the_attempts_own(rig, status, body):
+    rig.opens.append(Refused(status, ((b"retry-after", b"7"),), body))
+
+    answer = await rig.line.lane(None).attempt(request())
+
+    assert (answer.status, answer.headers, await answer.read_all(1)) == (status, ((b"retry-after", b"7"),), body)
+
+
+async def test_who_cannot_be_reached_is_a_fault(rig):
+    fault = Fault(FaultKind.CONNECT, "no")
+    rig.opens.append(fault)
+
+    assert await rig.line.lane(None).attempt(request()) is fault
 
 
 async def test_the_end_of_the_connection_breaks_what_is_under_way(rig):
