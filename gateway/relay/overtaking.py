@@ -71,7 +71,8 @@ def _gap_beside(short: Sequence[Short], spent: Iterable[Spent], sizes: tuple[int
 
 def _first(short: Sequence[Short], spent: Iterable[Spent], needed: int, now: Instant) -> Member | None:
     """Who has room for the head the soonest; None: a member that is not among the short ones."""
-    wait_s, first = min(short, key=_wait_s, default=(0.0, None))
+    large = [pair for pair in short if needed <= pair[1].token_limit]
+    wait_s, first = min(large, key=_wait_s, default=(0.0, None))
     for room_at, member in islice(spent, SCANNED):
         if room_at >= now + wait_s:
             break

@@ -5,6 +5,7 @@ it has some again (`view`), so that who comes next does not meet it; each goes a
 """
 
 from collections.abc import Callable, Collection, Sequence
+from itertools import islice
 from math import log2
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from gateway.core.attempts import Plan
 from gateway.core.ids import FOREVER, AccountId, Instant
 from gateway.core.level import SOONEST_S
 from gateway.relay.member import Member
-from gateway.relay.overtaking import Short
+from gateway.relay.overtaking import SCANNED, Short
 from gateway.relay.pool import Pool, candidates_of
 from gateway.relay.view import View
 
@@ -20,6 +21,8 @@ REFILL_KEPT_S = 0.25
 """How long a pool's refill is believed before it is added up anew…"""
 PIECES_S = 30.0
 """So long after a call found room that was too little pieces of windows are looked for."""
+SOON_S = 10.0
+"""Nobody who is too small by what is known is asked while another has room within this time."""
 SIZES = 6
 """…for calls of about one size: so many sizes to a doubling."""
 
@@ -43,7 +46,8 @@ def pick(
 ) -> Pick:
     """`tokens`: what the call is charged; `choose`: the index of the best of some.
 
-    A member whose whole limit is less than that comes last, and still has its chance: `tokens` is an estimate.
+    A member whose whole limit is less than that comes last, and still has its chance: `tokens` is an estimate. But one
+    that is large enough and has room soon is waited for.
     """
     short: list[Short] = []
     too_small: Member | None = None
@@ -63,8 +67,16 @@ def pick(
             excluded = {*excluded, member.account_id}
             short.append((wait_s, member))
             view.pieces_until = Instant(now + PIECES_S)
+    if too_small is not None and _is_soon(view, short, tokens, now):
+        too_small = None
     soonest_s = min((wait_s for wait_s, _ in short), default=None)
     return Pick(too_small, FOREVER if soonest_s is None else Instant(now + soonest_s), short)
+
+
+def _is_soon(view: View, short: Sequence[Short], tokens: int, now: Instant) -> bool:
+    """Whether a member whose limit is large enough has room soon for a call of so many."""
+    some = [member for _, member in (*short, *islice(view.spent, SCANNED))]
+    return any(tokens <= member.token_limit and member.wait_s(tokens, now) <= SOON_S for member in some)
 
 
 def too_large(plan: Plan, pool: Pool, refuser: Member, asked: int | None) -> Plan:

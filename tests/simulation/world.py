@@ -276,6 +276,8 @@ class World:
         return tuple([msgspec.structs.replace(one, reset_s=self.whole(round(one.reset_s, 6))) for one in readings])
 
     def _refused(self, refusal: Refusal) -> Outcome:
+        if refusal.is_too_large:
+            return Outcome(OutcomeKind.TOO_LARGE, 429)
         return Outcome(
             OutcomeKind.RATE_LIMITED,
             429,

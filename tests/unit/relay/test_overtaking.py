@@ -14,6 +14,8 @@ NOW = Instant(1000.0)
 class Account:
     """A member of which so many tokens are left; a call of any more fits after 3 s."""
 
+    token_limit = 20_000
+
     def __init__(self, name, room, *, frees_at_once=False, piece=None, loses_room=True, spare=0.0):
         self._loses_room, self._spare = loses_room, spare
         self.account_id = AccountId(name)
@@ -64,6 +66,15 @@ def test_an_account_without_any_room_may_be_the_first_to_fit_the_head(wait_s, ke
     gap = gap_beside(line(4000, 200), [(wait_s, Account("a", 300)), (5.0, Account("c", 500))], spent, NOW)
 
     assert (gap.kept, gap.tokens) == (kept, 500)
+
+
+def test_an_account_whose_whole_limit_is_too_small_is_not_kept():
+    small = Account("a", 300)
+    small.token_limit = 3999
+
+    gap = gap_beside(line(4000, 200), [(1.0, small), (2.0, Account("b", 900))], [], NOW)
+
+    assert (gap.kept, gap.tokens) == ({"b"}, 300)
 
 
 def test_nothing_is_kept_where_all_is_free_at_once():

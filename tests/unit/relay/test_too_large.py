@@ -115,3 +115,23 @@ async def test_estimate_alone_keeps_no_call_from_the_only_account():
     kit.upstream.on("sk-small", OK)
 
     assert (await kit.answer(estimated_tokens=40_000)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("reset_s", "asked", "at"), [(b"4s", "sk-large", 1003.0), (b"60s", "sk-small", 1000.0)], ids=["soon", "late"]
+)
+async def test_one_that_is_large_enough_is_waited_for_where_it_has_room_soon(reset_s, asked, at):
+    kit = await kit_of(small=30_000, large=None)
+    limits = (
+        (b"x-ratelimit-limit-tokens", b"90000"),
+        (b"x-ratelimit-remaining-tokens", b"10000"),
+        (b"x-ratelimit-reset-tokens", reset_s),
+    )
+    kit.upstream.on("sk-large", Reply(headers=(*JSON_HEADERS, *limits), pieces=(ANSWER,)))
+    assert (await kit.answer(estimated_tokens=80_000)).status == 200  # nobody knows the large one's limit yet
+    kit.upstream.attempts.clear()
+    kit.upstream.on("sk-small", OK)
+
+    assert (await kit.answer(estimated_tokens=70_000)).status == 200
+    assert kit.upstream.keys == [asked]
+    assert kit.clock.now() == pytest.approx(at, abs=0.1)
