@@ -2,9 +2,6 @@
 
 import asyncio
 import contextlib
-import shutil
-import subprocess
-from pathlib import Path
 
 import msgspec
 import openai
@@ -12,11 +9,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from tests.e2e.realtime.kit import MODEL, dial, ended_call
-from tests.e2e.test_node_sdk import modules
-from tests.fakes.certificates import self_signed, server_context
+from tests.e2e.realtime.node import by_node
 from tests.fakes.gateway_fixture import until
-from tests.fakes.proxy import _pump
-from tests.fakes.raw_server import Peer, raw_server
 from tests.fakes.socket_upstream import CREATED
 
 
@@ -155,34 +149,8 @@ async def test_limits_told_in_a_session_set_its_account_aside(gateway, upstream)
     assert upstream.keys() == ["sk-a", "sk-b"]
 
 
-SCRIPT = Path(__file__).parents[1] / "node" / "realtime.mjs"
-
-
 async def test_the_node_sdk_speaks_as_a_server_and_as_a_browser(gateway, upstream, tmp_path):
-    node, found = shutil.which("node"), modules()
-    if node is None or found is None or not (found / "ws").is_dir():
-        pytest.skip("needs node and the npm packages `openai` and `ws`, then OPENAI_NODE_MODULES=…/node_modules")
-    (tmp_path / "node_modules").symlink_to(found)
-    shutil.copy(SCRIPT, tmp_path)
-    pem = self_signed(tmp_path)
-
-    async def in_front(peer: Peer) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
-        await asyncio.gather(_pump(peer.reader, writer), _pump(reader, peer.writer))
-
-    async with raw_server(in_front, tls=server_context(pem)) as front:  # the SDK dials wss: alone
-        done = await asyncio.to_thread(
-            subprocess.run,
-            [node, SCRIPT.name, f"https://127.0.0.1:{front.origin.port}/v1"],
-            cwd=tmp_path,
-            env={"NODE_EXTRA_CA_CERTS": str(pem)},
-            capture_output=True,
-            check=False,
-            timeout=60,
-        )
-
-    assert done.returncode == 0, done.stderr.decode()
-    assert msgspec.json.decode(done.stdout) == {
+    assert await by_node(gateway, "realtime.mjs", tmp_path) == {
         "server": ["session.created", "response.create"],
         "browser": ["session.created", "response.create"],
     }

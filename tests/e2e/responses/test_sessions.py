@@ -6,6 +6,7 @@ import msgspec
 from openai.lib.responses_websocket import AsyncResponsesWebSocketSession, ResponsesWebSocketLimits
 
 from tests.e2e.realtime.kit import bearer, made_key
+from tests.e2e.realtime.node import by_node
 from tests.e2e.responses.kit import ask, calls_of, heard, opened, told
 from tests.fakes.gateway_fixture import until
 
@@ -172,3 +173,8 @@ async def test_what_is_steered_goes_home_and_the_response_that_follows_is_counte
     assert talk.heard == [steer]
     assert [event["type"] for event in events[:2]] == ["response.steer.accepted", "response.created"]
     assert [call["output_tokens"] for call in await calls_of(gateway, 4)] == [2, 2, 2, 0]
+
+
+async def test_the_node_sdk_goes_on_from_turn_to_turn(gateway, upstream, talk, tmp_path):
+    assert await by_node(gateway, "responses.mjs", tmp_path) == ["one two", "one two"]
+    assert "gw-anything" not in str([each.headers for each in upstream.seen])
