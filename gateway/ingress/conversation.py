@@ -28,10 +28,10 @@ from gateway.relay.shared_line import SharedLine
 from gateway.telemetry.events import CallEnd, Event
 from gateway.telemetry.log import get_logger
 from gateway.wire.realtime import added
-from gateway.wire.refusals import wrong_type
 from gateway.wire.response_events import (
     ASKS,
     as_message,
+    check_lane,
     check_type,
     is_error,
     passed_error,
@@ -94,7 +94,8 @@ class Conversation:
         head = read_head(raw)
         try:
             if head.type == ASKS:
-                self._begin(raw, head.stream_id)
+                check_lane(head.stream_id)
+                self._begin(raw, head.lane)
             else:
                 await self._pass(message, raw)
         except GatewayError as error:
@@ -123,17 +124,15 @@ class Conversation:
 
     # -- messages of the caller ----------------------------------------------------------------------------------
 
-    def _begin(self, body: bytes, stream_id: object) -> None:
+    def _begin(self, body: bytes, lane: str | None) -> None:
         """A response is asked for: its turn comes when those before it in its lane have ended."""
-        if stream_id is not None and not isinstance(stream_id, str):
-            raise wrong_type("stream_id", "a string", stream_id)
         if len(self._turns) >= MOST_TURNS or sum(self._turns.values()) + len(body) > MOST_BYTES:
             raise LimitReached(
                 f"Too many responses are asked for on this connection: {MOST_TURNS} at once, of "
                 f"{MOST_BYTES // 1024 // 1024} MiB in all. Wait until one has ended.",
                 code="too_many_responses",
             )
-        self._start(stream_id, len(body), body=body)
+        self._start(lane, len(body), body=body)
 
     async def _pass(self, message: Message, raw: bytes) -> None:
         """Anything else, `response.steer` among it: to the conversation's home."""

@@ -19,7 +19,9 @@ from gateway.wire.endpoints import find
 from gateway.wire.errors import error_headers
 from gateway.wire.families import RESPONSES
 from gateway.wire.members import read_members
+from gateway.wire.refusals import too_long, wrong_type
 from gateway.wire.sse import read_event
+from gateway.wire.surrogates import without_surrogates
 
 RESPONSES_SOCKET: Final = Endpoint(name="responses.socket", method="GET", path="/responses", body=BodyKind.NONE)
 """The handshake. What is asked through it are calls of the row of `POST /responses`."""
@@ -27,6 +29,8 @@ _CREATE: Final = find("POST", RESPONSES_SOCKET.path)
 assert _CREATE is not None  # noqa: S101  # a row of the table
 CREATE: Final = _CREATE
 
+LONGEST_LANE: Final = 256
+"""Characters."""
 ASKS: Final = "response.create"
 CREATED: Final = "response.created"
 ERROR: Final = "error"
@@ -49,7 +53,9 @@ class Head(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def lane(self) -> str | None:
-        return self.stream_id if isinstance(self.stream_id, str) else None
+        """None: the one without a name, or what names none."""
+        lane = self.stream_id
+        return lane if isinstance(lane, str) and len(lane) <= LONGEST_LANE else None
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -76,16 +82,26 @@ _NOTHING: Final = Head()
 
 def read_head(message: bytes) -> Head:
     """Of either side's message. Empty for what is no JSON object."""
-    try:
-        return _decode_head(message)
-    except _UNREADABLE:
-        return _NOTHING
+    for text in (message, without_surrogates(message)):
+        try:
+            return _decode_head(text)
+        except _UNREADABLE:
+            continue
+    return _NOTHING
 
 
 def check_type(message: bytes) -> None:
     """Raises InvalidCall for a message, valid JSON, that some server may take for one of another type."""
     if sum(member.key == "type" for member in read_members(message)) > 1:
         raise InvalidCall("The message has the member `type` twice. Send one.", param="type", code="duplicate_member")
+
+
+def check_lane(stream_id: object) -> None:
+    """Raises InvalidCall for what names no lane."""
+    if stream_id is not None and not isinstance(stream_id, str):
+        raise wrong_type("stream_id", "a string", stream_id)
+    if stream_id is not None and len(stream_id) > LONGEST_LANE:
+        raise too_long("stream_id", "string", high=LONGEST_LANE, length=len(stream_id))
 
 
 def is_error(message: bytes) -> bool:

@@ -1,6 +1,7 @@
 """Responses over a WebSocket as OpenAI serves them: a script for `SocketUpstream`, and what it can be told to do."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -54,7 +55,7 @@ class ResponseSocket:
     async def _hear(self, socket: ServerConnection, seen: Seen, lanes: "dict[str | None, asyncio.Task[None]]") -> None:
         async for raw in socket:
             seen.received.append(raw)
-            message = msgspec.json.decode(raw)
+            message = json.loads(raw)  # takes half a surrogate pair, as upstreams do
             lane = message.get("stream_id")
             if message.get("type") != "response.create":
                 self.heard.append(message)

@@ -83,6 +83,11 @@ async def test_a_caller_may_bring_a_providers_key_of_its_own(database_url, regis
         pytest.param("[]", "invalid_json", id="list"),
         pytest.param('{"type":"response.create","model":7}', "invalid_type", id="model"),
         pytest.param('{"type":"response.create","model":"gpt-4o","stream_id":7}', "invalid_type", id="lane"),
+        pytest.param(
+            f'{{"type":"response.create","model":"gpt-4o","stream_id":"{"a" * 257}"}}',
+            "string_above_max_length",
+            id="long",
+        ),
         pytest.param('{"type":"response.steer","previous_response_id":"x","input":"a"}', "invalid_value", id="steer"),
         pytest.param('{"model":"gpt-4o"}', "invalid_value", id="no-type"),
     ],
@@ -101,6 +106,15 @@ async def test_a_message_may_come_as_bytes(gateway, talk):
     async with opened(gateway) as socket:
         await socket.send(b'{"type":"response.create","model":"gpt-4o","input":"a"}')
         assert (await heard(socket))[-1]["type"] == "response.completed"
+
+
+async def test_a_cut_character_hides_no_message_from_the_books(gateway, talk):
+    async with opened(gateway) as socket:
+        for _ in range(2):
+            await socket.send('{"type":"response.create","model":"gpt-4o","input":"cut \\ud83d"}')
+            assert (await heard(socket))[-1]["type"] == "response.completed"
+
+    assert [call["endpoint"] for call in await calls_of(gateway, 3)][:2] == ["responses.create"] * 2
 
 
 async def test_more_responses_at_once_than_a_connection_may_ask_for_are_refused(gateway, talk):
