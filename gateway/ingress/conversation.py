@@ -24,7 +24,7 @@ from gateway.relay.answer import Answer, ComingBody
 from gateway.relay.job import Job
 from gateway.relay.lane import Follower, Lane, LaneStream
 from gateway.relay.metering import CLIENT_GONE, Progress
-from gateway.relay.shared_line import SharedLine
+from gateway.relay.shared_line import NOT_SUPPORTED, SharedLine
 from gateway.telemetry.events import CallEnd, Event
 from gateway.telemetry.log import get_logger
 from gateway.wire.realtime import added
@@ -49,6 +49,8 @@ MOST_BYTES: Final = 64 * 1024 * 1024
 """Of their messages."""
 QUEUE: Final = 8
 """Messages that wait for a slow caller; then the upstream is read no further."""
+UNASKED_S: Final = 60.0
+"""So long callers of a provider without this are told so by their handshake, by which most go on over HTTP."""
 MOST_LANES: Final = 64
 """Whose last call is remembered, for responses that follow it unasked."""
 
@@ -58,6 +60,7 @@ class Conversation:
 
     def __init__(self, sockets: SocketPlane, handshake: Handshake, progress: Progress) -> None:
         """`progress`: the session's own."""
+        self._sockets = sockets
         self._plane = sockets.plane
         self._handshake = handshake
         self._progress = progress
@@ -290,6 +293,7 @@ class Conversation:
     async def _tell(self, answer: Answer, way: Lane | Follower, progress: Progress) -> None:
         coming = answer.coming
         if coming is None:
+            self._note_refusal(answer, progress)
             await self._out.put(write_refused(answer.status, answer.headers, answer.body, way.lane))
             progress.sent_whole(len(answer.body))
             progress.finish(answer.outcome, answer.status, code=answer.code)
@@ -302,6 +306,12 @@ class Conversation:
         finally:
             await coming.close()
         self.responses += 1
+
+    def _note_refusal(self, answer: Answer, progress: Progress) -> None:
+        """A provider without WebSockets. Not by what a caller may have caused: its own key, or a query of its own."""
+        asked, provider_id = self._handshake, progress.provider_id
+        if answer.code == NOT_SUPPORTED and provider_id is not None and asked.own_key is None and not asked.query:
+            self._sockets.without[provider_id] = Instant(self._plane.clock.now() + UNASKED_S)
 
     async def _stream(self, coming: ComingBody, way: Lane | Follower) -> None:
         splitter = EventSplitter()

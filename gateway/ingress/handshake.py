@@ -10,6 +10,7 @@ import msgspec
 
 from gateway.core.call import Call, Endpoint
 from gateway.core.errors import DRAINING, EndpointNotFound, InvalidCall, NotAllowed, ShuttingDown
+from gateway.core.ids import Instant, ProviderId
 from gateway.core.snapshot import ClientKey
 from gateway.ingress.asgi import Scope
 from gateway.ingress.own_key import own_key_in
@@ -34,6 +35,8 @@ class SocketPlane(msgspec.Struct, frozen=True, kw_only=True):
 
     plane: DataPlane
     ways: Ways
+    without: dict[ProviderId, Instant] = {}
+    """Providers that refused to serve responses over a WebSocket → until when they are not asked."""
     idle_s: float
     """A session in which nobody speaks for so long is ended."""
 

@@ -12,7 +12,7 @@ from gateway.core.errors import DRAINING, InvalidCall, ShuttingDown
 from gateway.core.ids import AccountId, CallId, ProviderId
 from gateway.core.routing import provider_for, targets_for
 from gateway.core.snapshot import ClientKey, Snapshot
-from gateway.ingress.handshake import Handshake
+from gateway.ingress.handshake import Handshake, SocketPlane
 from gateway.ingress.jobs import call_of, job_of
 from gateway.ingress.plane import DataPlane
 from gateway.providers.base import Headers
@@ -87,12 +87,12 @@ class Turn:
         return _Read(call, key, envelope, bound)
 
 
-def check_talking(snapshot: Snapshot, named: str | None) -> None:
-    """Refuses a handshake that no provider here could ever serve. `named`: in the header `x-provider`."""
-    providers = snapshot.providers
+def check_talking(sockets: SocketPlane, named: str | None) -> None:
+    """Refuses a handshake that no provider here could serve now. `named`: in the header `x-provider`."""
+    providers, now = sockets.plane.board.snapshot.providers, sockets.plane.clock.now()
     provider = None if named is None else providers.get(ProviderId(named)) or providers.get(ProviderId(named.lower()))
     asked = list(providers.values()) if provider is None else [provider]
-    if asked and not any(KINDS[one.kind].talks_responses for one in asked):
+    if asked and not any(KINDS[one.kind].talks_responses and sockets.without.get(one.id, now) <= now for one in asked):
         raise _not_served()
 
 

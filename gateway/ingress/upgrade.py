@@ -110,7 +110,7 @@ class Upgrade:
         key = handshake.key
         self._progress.call = msgspec.structs.replace(self._progress.call, key_id=None if key is None else key.id)
         named = handshake.headers.get(b"x-provider")
-        check_talking(self._plane.board.snapshot, None if named is None else named.decode("latin-1"))
+        check_talking(self._sockets, None if named is None else named.decode("latin-1"))
         await self._serve(Conversation(self._sockets, handshake, self._progress), handshake)
 
     # -- the session ---------------------------------------------------------------------------------------------

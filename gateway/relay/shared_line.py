@@ -25,6 +25,7 @@ from gateway.wire.sockets import Closed, Message
 
 UNSERVED: Final = frozenset({404, 405, 426, 501})
 """Statuses of an upgrade's refusal that say nothing of an account: no model was named yet."""
+NOT_SUPPORTED: Final = "websocket_not_supported"
 NOT_SERVED: Final = Refused(
     426,
     ((b"content-type", b"application/json"),),
@@ -32,7 +33,7 @@ NOT_SERVED: Final = Refused(
         "The provider of this model does not serve responses over WebSocket: call POST /v1/responses with `stream`.",
         "invalid_request_error",
         None,
-        "websocket_not_supported",
+        NOT_SUPPORTED,
     ),
 )
 MAX_REFUSAL_BYTES: Final = 1024 * 1024

@@ -137,6 +137,8 @@ async def test_a_provider_without_it_is_told_apart_from_a_model_that_is_not_ther
         assert (await told(socket, input="a"))["type"] == "response.completed"
 
     assert upstream.keys() == ["sk-a", "sk-a"]  # it does not rest
+    told_at_once, _, _ = await refused(gateway, "", path="/v1/responses")
+    assert told_at_once == 426
 
 
 async def test_kinds_that_cannot_are_refused_at_the_handshake_where_there_are_no_others(gateway, registry, upstream):
