@@ -6,11 +6,11 @@ A body is a series of events, so that a fault can stand after the Nth of them: a
 from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from http import HTTPStatus
+from typing import Protocol
 
 import msgspec
 
 from gateway.sandbox.errors import ErrorKind, write_error_event
-from gateway.sandbox.realtime import Talk
 
 
 class Pause(msgspec.Struct, frozen=True):
@@ -30,10 +30,22 @@ class Ending(StrEnum):
     """A TCP reset."""
 
 
+class Speaker(Protocol):
+    """The sandbox's side of a WebSocket."""
+
+    def greeting(self) -> list[bytes]:
+        """What it says first."""
+        ...
+
+    def hear(self, raw: bytes) -> list[bytes]:
+        """What it says to a message."""
+        ...
+
+
 class Upgrade(msgspec.Struct, frozen=True):
     """The connection is a WebSocket from here on."""
 
-    talk: Talk
+    talk: Speaker
     headers: list[tuple[str, str]]
 
 
@@ -52,7 +64,7 @@ class Answer(msgspec.Struct, kw_only=True):
     """Bytes of the body, sent as `content-length`; None: chunked."""
     delay_s: float = 0.0
     """Before the head."""
-    talk: Talk | None = None
+    talk: Speaker | None = None
     """In place of a body, with status 101: who speaks in the session that begins."""
     write_error: Callable[[ErrorKind, str], bytes] = write_error_event
     """How its stream tells an error, with these words."""

@@ -179,7 +179,7 @@ def _delayed(question: Question, body: bytes) -> Answer:
 def _realtime(question: Question) -> Answer:
     if not realtime.is_upgrade(question.request):
         return whole(400, question.headers, write_error(_NO_UPGRADE, _NO_UPGRADE.message))
-    headers = [pair for pair in question.headers if pair[0] not in {"content-type", "date"}]
+    headers = realtime.upgrade_headers(question.headers)
     model = question.asked.model or realtime.DEFAULT_MODEL
     talk = realtime.Talk(model=model, number=question.number, admit=question.admit)
     return Answer(status=101, headers=headers, events=(), length=None, delay_s=question.behaviour.delay_s, talk=talk)

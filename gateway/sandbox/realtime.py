@@ -19,8 +19,13 @@ def is_upgrade(request: Request) -> bool:
     return request.method == "GET" and request.header(b"upgrade").lower() == "websocket"
 
 
+def upgrade_headers(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Those of an answer that an upgrade's may have: it has no body, and the library writes the date."""
+    return [pair for pair in headers if pair[0] not in {"content-type", "date"}]
+
+
 class Talk:
-    """One session. Every response is charged as a call is."""
+    """One session. Every response is charged as a call is. Fits `answer.Speaker`."""
 
     def __init__(self, *, model: str, number: int, admit: Callable[[int], Verdict]) -> None:
         """`admit` charges so many tokens."""

@@ -6,12 +6,12 @@ import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from urllib.parse import parse_qs
 
 import msgspec
 
-from gateway.sandbox import bodies, endpoints, realtime
+from gateway.sandbox import bodies, endpoints, realtime, response_talk
 from gateway.sandbox.answer import Answer, Ending, Step, joined, perform, whole
 from gateway.sandbox.config import KeyConfig, SandboxConfig, matches, own_organisation
 from gateway.sandbox.endpoints import Endpoint, Question
@@ -28,6 +28,7 @@ from gateway.sandbox.typed_streams import pace
 
 _GARBAGE = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 this is not HTTP\r\n\r\n"
 _STRANGER = KeyConfig()
+_CREDENTIALS = frozenset({b"authorization", b"api-key"})
 _TUNED = re.compile(r"ft:[^:]+:(org-[^:]+):")
 """A model that this sandbox trained: its organisation's alone."""
 
@@ -63,15 +64,8 @@ class Service:
 
     def respond(self, request: Request) -> tuple[Seen, Iterator[Step]]:
         """The log's entry of this request, and the steps that answer it."""
-        now = self.clock()
-        seen = self.journal.open(request, now)
-        key = self._holder(seen.key)
-        if key is not None:
-            seen.org, seen.project = key.org, key.project
-        asked = _asked_of(request)
-        if isinstance(asked, Asked):
-            seen.model, seen.is_stream = asked.model or "", asked.is_stream
-        line = self._met(seen, now)
+        seen, key, asked = self._opened(request)
+        line = self._met(seen, seen.at)
         if line is not None and not line.fault.needs_answer:
             self.script.spend(line)
             return seen, self._ruin(seen, key, asked, line.fault)
@@ -84,6 +78,37 @@ class Service:
         seen.fault = line.fault.kind
         answer.headers.extend(line.fault.headers.items())
         return seen, self._perform(seen, SPOILS[line.fault.kind](answer, line.fault, _names(seen)))
+
+    def say(self, upgrade: Request, body: bytes) -> Answer:
+        """What a message over the WebSocket that `upgrade` opened asks for, as if it had come over HTTP.
+
+        Of scripted faults those are met that have a status.
+        """
+        headers = [pair for pair in upgrade.headers if pair[0] in _CREDENTIALS]
+        headers.append((b"content-type", b"application/json"))
+        request = Request("POST", upgrade.path, upgrade.query, headers, body)
+        seen, key, asked = self._opened(request)
+        line = self._met(seen, seen.at)
+        if line is not None and line.fault.kind in ERRORS:
+            self.script.spend(line)
+            seen.fault = line.fault.kind
+            answer = _scripted(seen, line.fault, self._headers(seen, key))
+        else:
+            answer = self._answer(request, seen, key, asked)
+        self.journal.head_sent(seen, answer.status, self.clock())
+        self.journal.close(seen, self.clock())
+        return answer
+
+    def _opened(self, request: Request) -> tuple[Seen, KeyConfig | None, Asked | ErrorKind]:
+        """The log's entry, whose key it is, and what is asked for."""
+        seen = self.journal.open(request, self.clock())
+        key = self._holder(seen.key)
+        if key is not None:
+            seen.org, seen.project = key.org, key.project
+        asked = _asked_of(request)
+        if isinstance(asked, Asked):
+            seen.model, seen.is_stream = asked.model or "", asked.is_stream
+        return seen, key, asked
 
     def _met(self, seen: Seen, now: float) -> Line | None:
         model = endpoints.base_model(seen.model)
@@ -102,6 +127,8 @@ class Service:
         headers = self._headers(seen, key)
         if request.method == "HEAD":
             request = msgspec.structs.replace(request, method="GET")
+        if request.path == response_talk.PATH and realtime.is_upgrade(request):
+            return self._responses(request, seen, key, headers)
         place = place_in(request)
         if place is not None and key is not None:
             return self._answer_object(request, place, seen, key, asked)
@@ -117,6 +144,14 @@ class Service:
         if visit.asked.store and request.path.endswith("/chat/completions"):
             self._keep(question, visit.key)
         return visit.endpoint.answer(question)
+
+    def _responses(self, request: Request, seen: Seen, key: KeyConfig | None, headers: list[tuple[str, str]]) -> Answer:
+        """A WebSocket for responses. It is its messages that are charged."""
+        if key is None:
+            kind = ERRORS["invalid_api_key" if request.key else "missing_api_key"]
+            return whole(kind.status, headers, write_error(kind, worded(kind, _names(seen))))
+        talk = response_talk.ResponseTalk(partial(self.say, request))
+        return Answer(status=101, headers=realtime.upgrade_headers(headers), events=(), length=None, talk=talk)
 
     def _answer_object(
         self, request: Request, place: Place, seen: Seen, key: KeyConfig, asked: Asked | ErrorKind

@@ -8,7 +8,7 @@ from websockets.http11 import Request as Head
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
-from gateway.sandbox.realtime import Talk
+from gateway.sandbox.answer import Speaker
 from gateway.sandbox.request import Request
 
 MAX_EVENT_BYTES = 32 * 1024 * 1024
@@ -17,7 +17,7 @@ MAX_EVENT_BYTES = 32 * 1024 * 1024
 class Talking(asyncio.Protocol):
     """Takes a transport over. `on_lost` is told whether the session was closed in order."""
 
-    def __init__(self, transport: asyncio.Transport, talk: Talk, on_lost: Callable[[bool], None]) -> None:
+    def __init__(self, transport: asyncio.Transport, talk: Speaker, on_lost: Callable[[bool], None]) -> None:
         self._transport = transport
         self._talk = talk
         self._on_lost = on_lost
