@@ -16,13 +16,11 @@ from gateway.core.errors import DRAINING, GatewayError, ShuttingDown
 from gateway.core.ids import CallId
 from gateway.core.outcome import OutcomeKind
 from gateway.ingress.asgi import Receive, Scope, Send
-from gateway.ingress.conversation import Conversation
 from gateway.ingress.front import DataPlaneApp
 from gateway.ingress.handshake import Handshake, SocketPlane, read_handshake
 from gateway.ingress.plane import JSON, UNKNOWN, end_of, own_headers
 from gateway.ingress.realtime import realtime_job
 from gateway.ingress.socket import CallerSocket
-from gateway.ingress.turn import check_talking
 from gateway.relay.answer import Answer
 from gateway.relay.job import Job
 from gateway.relay.metering import CLIENT_GONE, Progress
@@ -107,6 +105,9 @@ class Upgrade:
 
     async def _converse(self, handshake: Handshake) -> None:
         """Responses: nobody can say who serves them before the first is asked for."""
+        from gateway.ingress.conversation import Conversation  # noqa: PLC0415  # most workers never need them
+        from gateway.ingress.turn import check_talking  # noqa: PLC0415  # as above
+
         key = handshake.key
         self._progress.call = msgspec.structs.replace(self._progress.call, key_id=None if key is None else key.id)
         named = handshake.headers.get(b"x-provider")

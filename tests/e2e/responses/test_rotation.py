@@ -6,7 +6,7 @@ import pytest
 
 from gateway.core.outcome import OutcomeKind
 from tests.e2e.realtime.kit import refused
-from tests.e2e.responses.kit import ask, calls_of, heard, opened, refusal, told
+from tests.e2e.responses.kit import ask, calls_of, heard, opened, refusal, said, told
 from tests.fakes import socket_upstream
 from tests.fakes.gateway_fixture import until
 from tests.fakes.response_socket import RATE_LIMITED, error_event
@@ -179,3 +179,29 @@ async def test_a_first_message_goes_along_the_fallbacks_of_its_route(gateway, re
     async with opened(gateway) as socket:
         await ask(socket, model="my-model", input="a")
         assert (await heard(socket))[0]["response"]["model"] == "gpt-4o-mini"
+
+
+async def test_an_account_that_is_gone_is_told_and_no_other_takes_its_place(gateway, registry, upstream, talk):
+    async with opened(gateway) as socket:
+        await told(socket, input="a")
+        await registry.execute("UPDATE accounts SET is_active = false WHERE label = 'sk-a'")
+        await gateway.serves(accounts=1)
+        assert await refusal(socket, input="b") == (400, "model_elsewhere")
+
+    assert upstream.keys() == ["sk-a"]
+
+
+async def test_lanes_wait_for_each_other_where_the_account_has_one_place(gateway, registry, talk):
+    await registry.execute("UPDATE accounts SET max_concurrency = 1")
+    await until(lambda: all(one.max_concurrency == 1 for one in gateway.snapshot.accounts.values()), 2, "the limit")
+    talk.between.clear()
+    async with opened(gateway) as socket:
+        await ask(socket, input="a", stream_id="one")
+        await said(socket)
+        await ask(socket, input="b", stream_id="two")
+        await until(lambda: gateway.service.waiting.calls == 1, 2, "the second to wait")
+        talk.between.set()
+        ends = [(await heard(socket))[-1]["stream_id"] for _ in range(2)]
+
+    assert ends == ["one", "two"]
+    assert [key for key, _ in talk.asked] == ["sk-a", "sk-a"]
