@@ -280,13 +280,20 @@ class Conversation:
         call = turn.progress.call = msgspec.structs.replace(last.call, id=turn.call_id, max_wait_s=0.0)
         way = Follower(stream)
         self._note(way)
-        job = msgspec.structs.replace(last, call=call, progress=turn.progress, way=way)
+        job = msgspec.structs.replace(last, call=call, progress=turn.progress, way=way, began=None)
         try:
-            answer = await self._relayed(job)
-        except GatewayError:  # the account is at its limits: the upstream has let it pass all the same
+            answer = await self._relayed(self._at_home(job))
+        except GatewayError:  # the account is at its limits, or gone: the upstream has let it pass all the same
             await self._pass_on(stream, turn.progress)
         else:
             await self._tell(answer, way, turn.progress)
+
+    def _at_home(self, job: Job) -> Job:
+        """A job that may be of the time before there was a home."""
+        if self._home is None or self._home.account_id is None:
+            return job
+        call = msgspec.structs.replace(job.call, pinned=frozenset({self._home.account_id}))
+        return msgspec.structs.replace(job, call=call, pool=self._plane.board.pools.pool_for(call))
 
     # -- to the caller -------------------------------------------------------------------------------------------
 

@@ -8,7 +8,15 @@ from typing import Final
 from gateway.core.outcome import Fault, FaultKind
 from gateway.providers.base import Headers, UpstreamRequest
 from gateway.relay.ports import UpstreamAnswer
-from gateway.wire.response_events import as_event, as_message, is_error, passed_error, read_refusal, write_broken
+from gateway.wire.response_events import (
+    as_event,
+    as_message,
+    failure_in,
+    is_error,
+    passed_error,
+    read_refusal,
+    write_broken,
+)
 
 QUEUE: Final = 8
 """Messages that wait for their reader; then the connection is read no further."""
@@ -43,7 +51,8 @@ class Follower:
         self.lane = stream.lane
 
     async def attempt(self, request: UpstreamRequest) -> UpstreamAnswer | Fault:  # noqa: ARG002  # nobody is asked
-        return self.stream
+        """Once: nobody can ask for it again, so how it failed is what its caller reads."""
+        return Refused(400, (), failure_in(self.stream.last)) if self.stream.last else self.stream
 
     def said(self, event: bytes) -> str | None:
         return self.stream.said(event)
@@ -88,8 +97,8 @@ class LaneStream:
         """Its end has come."""
         self.released = asyncio.Event()
         """Nothing of it is on its way to the caller any more, or will be."""
-        self._last = b""
-        """Its last message as it came, once that was read."""
+        self.last = b""
+        """Its last message as it came, once that was read; b"" before."""
 
     # -- the line's end of it ------------------------------------------------------------------------------------
 
@@ -135,7 +144,7 @@ class LaneStream:
         message, self._is_over = self._inbox.popleft()
         self._room.set()
         if self._is_over:
-            self._last = message
+            self.last = message
         return as_event(message)
 
     async def read_all(self, max_bytes: int) -> bytes | Fault:  # noqa: ARG002  # each message was bounded
@@ -152,7 +161,7 @@ class LaneStream:
         """The message in an event that was read from it; None for a comment. An error is the upstream's own, if any."""
         if not event.startswith(b"event: "):  # its messages have no such line: the stream's reader has written it
             return as_message(event)
-        return passed_error(self._last) if is_error(self._last) else write_broken(event, self.lane)
+        return passed_error(self.last) if is_error(self.last) else write_broken(event, self.lane)
 
     async def _came(self, timeout_s: float) -> Fault | None:
         """None once there is a message to read."""

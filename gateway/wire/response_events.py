@@ -129,6 +129,15 @@ def read_refusal(message: bytes) -> Refusal | None:
     return Refusal(status, _headers_of(error.pop("headers", None)), msgspec.json.encode({"error": error}))
 
 
+def failure_in(message: bytes) -> bytes:
+    """The error body of an event that tells that a response failed."""
+    event = _decoded(message)
+    response = event.get("response")
+    error = event.get("error") or (response.get("error") if isinstance(response, dict) else None)
+    usual = {"message": "The response failed.", "type": "server_error", "code": None, "param": None}
+    return msgspec.json.encode({"error": usual | error if isinstance(error, dict) else usual})
+
+
 # -- as a stream of events ---------------------------------------------------------------------------------------
 
 

@@ -161,9 +161,13 @@ async def test_every_response_is_a_call_and_the_session_is_one(keyed, talk):
     assert len({call["account_id"] for call in (first, second, session)}) == 1
 
 
-async def test_what_is_steered_goes_home_and_the_response_that_follows_is_counted(gateway, talk):
+async def test_what_is_steered_goes_home_and_the_response_that_follows_is_counted(gateway, registry, talk):
     async with opened(gateway) as socket:
         first = await told(socket, input="a")
+        await registry.execute("UPDATE accounts SET tier = 1 - tier")  # others would go to the other one now
+        await until(
+            lambda: {one.tier for one in gateway.snapshot.accounts.values() if one.label == "sk-a"} == {1}, 2, ""
+        )
         steer = {"type": "response.steer", "previous_response_id": first["response"]["id"], "input": "more"}
         talk.on_other = lambda _heard: [{"type": "response.steer.accepted"}, *talk.usual({"model": "gpt-4o"})]
         await socket.send(msgspec.json.encode(steer).decode())
@@ -172,7 +176,11 @@ async def test_what_is_steered_goes_home_and_the_response_that_follows_is_counte
 
     assert talk.heard == [steer]
     assert [event["type"] for event in events[:2]] == ["response.steer.accepted", "response.created"]
-    assert [call["output_tokens"] for call in await calls_of(gateway, 4)] == [2, 2, 2, 0]
+    calls = await calls_of(gateway, 4)
+    assert [call["output_tokens"] for call in calls] == [2, 2, 2, 0]
+    assert len({call["account_id"] for call in calls}) == 1
+    found, _ = await gateway.service.affinity.known.find(["resp_1", "resp_2"])
+    assert found["resp_1"].account_id == found["resp_2"].account_id == calls[0]["account_id"]
 
 
 async def test_the_node_sdk_goes_on_from_turn_to_turn(gateway, upstream, talk, tmp_path):

@@ -132,6 +132,24 @@ async def test_a_response_that_nobody_asked_for_follows_on_a_line_that_is_kept(r
     assert len(socket.heard) == 1
 
 
+async def test_a_response_that_followed_and_failed_is_not_asked_for_again(rig):
+    stream = LaneStream(None, give_up=lambda: None)
+    way = Follower(stream)
+    assert await way.attempt(request()) is stream
+    await stream.put(b'{"type":"response.failed","response":{"error":{"code":"x","message":"no"}}}', is_last=True)
+    await read(stream)
+
+    failed = await way.attempt(request())
+
+    assert failed.status == 400
+    assert msgspec.json.decode(await failed.read_all(1))["error"] == {
+        "type": "server_error",
+        "param": None,
+        "code": "x",
+        "message": "no",
+    }
+
+
 @pytest.mark.parametrize("status", [200, 302, 404, 405, 426, 501])
 async def test_an_upgrade_that_leads_nowhere_says_nothing_of_the_account(rig, status):
     rig.opens.append(Refused(status, (), b"<html>"))

@@ -10,6 +10,7 @@ from gateway.wire.response_events import (
     as_event,
     as_message,
     check_type,
+    failure_in,
     is_error,
     made_id,
     passed_error,
@@ -157,3 +158,16 @@ def test_a_type_stands_once():
         with pytest.raises(InvalidCall) as raised:
             check_type(message)
         assert raised.value.code == "duplicate_member"
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        (b'{"type":"error","error":{"message":"a"}}', "a"),
+        (b'{"type":"response.failed","response":{"error":{"message":"b"}}}', "b"),
+        (b'{"type":"response.failed","response":7}', "The response failed."),
+        (b"", "The response failed."),
+    ],
+)
+def test_how_a_response_failed(message, said):
+    assert msgspec.json.decode(failure_in(message))["error"]["message"] == said
