@@ -7,11 +7,23 @@ from gateway.core.level import Level
 Levels = tuple[tuple[Level, bool], ...]
 """With whether each counts tokens that a call is charged at admission."""
 HALF = 0.5
+HALVINGS = 5
+"""So exactly a process knows how much of what is left it may take."""
 
 
 def token_room(levels: Levels, now: Instant) -> float:
     """A call that is charged more does not fit now; infinite where no limit of tokens is known."""
-    return min((level.level(now) for level, is_tokens in levels if is_tokens), default=float("inf"))
+    return min((_room(level, now) for level, is_tokens in levels if is_tokens), default=float("inf"))
+
+
+def _room(level: Level, now: Instant) -> float:
+    least, most = 0.0, level.level(now)
+    if level.shares is None or most <= 0 or level.wait_s(most, now) <= 0:
+        return most
+    for _ in range(HALVINGS):  # what is left is not all for this process
+        middle = (least + most) / 2
+        least, most = (middle, most) if level.wait_s(middle, now) <= 0 else (least, middle)
+    return least
 
 
 def piece(levels: Levels, now: Instant) -> float:

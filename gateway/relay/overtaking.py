@@ -12,6 +12,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from gateway.core.ids import FOREVER, AccountId, Instant
+from gateway.core.level import SOONEST_S
 from gateway.relay.line import Line, Waiter
 from gateway.relay.member import Member
 from gateway.relay.waiting import Ticket, Waiting
@@ -63,9 +64,11 @@ def _gap_beside(short: Sequence[Short], spent: Iterable[Spent], sizes: tuple[int
                 kept |= {member.account_id}
                 continue
             room = min(room, spare)
+        if room < least and (least_s := member.wait_s(least, now)) > SOONEST_S:
+            grows_at = min(grows_at, Instant(now + least_s))
+        else:
+            room = max(room, least)  # the room is known but roughly where other processes have their part
         tokens = max(tokens, room)
-        if room < least:
-            grows_at = min(grows_at, Instant(now + member.wait_s(least, now)))
     return Gap(kept, tokens, grows_at)
 
 

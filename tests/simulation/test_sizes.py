@@ -21,11 +21,14 @@ MANY = tuple(min(8000, round(math.exp(NormalDist(6.0, 1.2).inv_cdf((i + 0.5) / 2
 """As prompts are: half of them below 400, a hundredth above 6000."""
 
 
-def play(algorithm, sizes, load, *, accounts=ACCOUNTS, **fields):
-    world = World((LimitRule(tokens=LIMIT, period_s=PERIOD_S, algorithm=algorithm),), accounts=accounts, **fields)
+def play(algorithm, sizes, load, *, accounts=ACCOUNTS, processes=1, seconds=200, **fields):
+    rules = (LimitRule(tokens=LIMIT, period_s=PERIOD_S, algorithm=algorithm),)
+    world = World(rules, accounts=accounts, processes=processes, **fields)
+    if processes > 1:
+        world.tell_uses()
     capacity = accounts * LIMIT / PERIOD_S
     rate = load * capacity / (sum(sizes) / len(sizes))
-    return world.run(rate=rate, capacity=capacity, seconds=200, warm_up_s=30, tokens=sizes)
+    return world.run(rate=rate, capacity=capacity, seconds=seconds, warm_up_s=30, tokens=sizes)
 
 
 @pytest.mark.parametrize("sizes", [EVEN, FEW_LARGE], ids=["even", "few-large"])
@@ -51,6 +54,15 @@ def test_small_calls_use_what_large_ones_cannot(algorithm, sizes, seed):
 @pytest.mark.parametrize("algorithm", list(Algorithm))
 def test_limits_are_used_up_whatever_the_sizes(algorithm, sizes, accounts):
     result = play(algorithm, sizes, 1.5, accounts=accounts)
+
+    assert result.tokens >= 0.99 * result.capacity
+    assert result.waste <= 0.02
+
+
+@pytest.mark.parametrize("sizes", [FEW_LARGE, MANY], ids=["few-large", "many"])
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+def test_two_processes_use_what_the_other_one_cannot(algorithm, sizes):
+    result = play(algorithm, sizes, 1.5, processes=2, seconds=60)
 
     assert result.tokens >= 0.99 * result.capacity
     assert result.waste <= 0.02

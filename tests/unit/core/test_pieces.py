@@ -89,6 +89,21 @@ def test_nothing_is_spare_where_other_processes_take_it():
     assert upstream.spare(2500) == 0
 
 
+@pytest.mark.parametrize("algorithm", [Algorithm.SLIDING, Algorithm.FIXED])
+@pytest.mark.parametrize("sent", [(500, 500, 500), (500, 2000, 2000), (500, 3000, 3000)])
+def test_of_what_others_may_take_too_there_is_room_for_no_more_than_may_go(algorithm, sent):
+    upstream = Upstream(algorithm).send(*sent)
+    now, other = Instant(upstream.now), Use(upstream.headroom.scope, Totals(1, 1), is_hungry=True)
+    upstream.headroom.heard("other", other, now)
+    upstream.headroom.wait_s(1, now)
+
+    room = pieces.token_room(upstream.levels, now)
+
+    assert room < LIMIT - sum(sent)
+    assert room == 0 or upstream.headroom.wait_s(int(room), now) == 0
+    assert upstream.headroom.wait_s(int(room + LIMIT / 2**pieces.HALVINGS) + 1, now) > 0
+
+
 def test_only_what_is_left_of_a_window_that_is_half_used_is_a_piece():
     fresh, used = Upstream(Algorithm.SLIDING).send(3000, 500), sliding()
 
