@@ -167,8 +167,7 @@ def _admits(own: Sequence[Refused], limit: int, period_s: float) -> bool:
         return True
     firsts = [one.sent[limit - 1] for one in own if len(one.sent) >= limit]
     opened = next((first for first in firsts if first >= sent[-1]), INFINITE)
-    before = [at for at in sent if at < opened]
-    return _too_soon(before, 2 * limit, least_s) + _too_many(sent, limit, opened, period_s, least_s) <= most
+    return max(_too_soon(sent, 2 * limit, least_s), _too_many(sent, limit, opened, period_s, least_s)) <= most
 
 
 def _too_soon(sent: Sequence[float], limit: int, least_s: float) -> int:

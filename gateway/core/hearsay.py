@@ -10,14 +10,12 @@ a window found ──▶ one `Window` for all who believe in it ──▶ what o
 from collections import deque
 from weakref import WeakSet
 
-from gateway.core.evidence import Refused, Span, meet, rate_between
+from gateway.core.evidence import SLACK, SLACK_S, Refused, Span, meet, rate_between
 from gateway.core.ids import Instant
 
 HEARD = 16
 """Refusals of others that have a say."""
 MAX_WINDOWS = 4
-NEAR = 1.1
-"""Periods of one limit that differ by less are bounds of the same."""
 VAGUE, VAGUE_S = 0.005, 0.006
 """Bounds of a period that are further apart are worth a trial…"""
 TRIAL_PERIODS = 10
@@ -74,11 +72,12 @@ class Window:
         self._asks_after, self._full = min(4 * self._asks_after, LAST_ASK), 0
 
     def slip(self, low_s: float, calls: int = 1) -> bool:
-        """Calls were refused that should have fitted. False: that happens too often to be chance."""
+        """Calls were refused that should have fitted. False: that happens too often to be chance, or cannot be."""
         self._slips = max(0.0, self._slips - self._calls / SELDOM) + calls
         self._calls = 0
         self.low_s = max(self.low_s, min(low_s, self.period_s + (low_s - self.period_s) / 4))
-        return self._slips <= MOST_SLIPS
+        is_possible = self.low_s <= self.high_s * (1 + SLACK) + SLACK_S
+        return self._slips <= MOST_SLIPS and is_possible
 
     def start_trial(self, now: Instant) -> float | None:
         """A period that is worth a trial; None: it is known well enough, or another scope tries one."""
@@ -161,12 +160,10 @@ class Hearsay:
 
     def window_of(self, span: Span) -> Window:
         """The one that is known by that, with its bounds as they are now."""
-        most_s = max(span.low_s, span.high_s)
         for window in self.windows:
-            is_alike = span.low_s <= window.period_s * NEAR and window.period_s <= most_s * NEAR
-            if window.limit == span.limit and is_alike:
-                low_s, high_s, met = meet(span.low_s, span.high_s, [(window.low_s, window.high_s)])
-                window.low_s, window.high_s = (low_s, high_s) if met else (span.low_s, span.high_s)
+            low_s, high_s, met = meet(span.low_s, span.high_s, [(window.low_s, window.high_s)])
+            if window.limit == span.limit and met:
+                window.low_s, window.high_s = low_s, high_s
                 return window
         window = Window(span)
         self.windows.append(window)

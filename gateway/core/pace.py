@@ -39,9 +39,9 @@ NEARLY = 0.998
 INFINITE = float("inf")
 WIDEST = 1.25
 """A bucket whose step is known between bounds is not taken to be faster by more."""
-CLIMB, CLIMBS, WIDE = 80, 1600, 0.13
+CLIMB, CLIMBS, WIDE = 60, 800, 0.13
 """From its slow bound it goes to the fast one in so many calls, where it is known but for an eighth."""
-CREEP_CALLS = 350.0
+CREEP_CALLS = 150.0
 """Then it goes on by the square of so many calls: what is believed may be wrong."""
 FEWEST_MEASURED = 5
 GROWS = 1.2

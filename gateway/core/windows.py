@@ -29,7 +29,7 @@ from gateway.core.ids import Instant
 from gateway.core.shares import Shares
 from gateway.core.uses import Belief
 
-REMEMBERED = MOST_CALLS + 32
+REMEMBERED = 2 * MOST_CALLS + 32
 """Calls."""
 KEPT = 6
 """A scope's own last refusals that have a say."""
@@ -228,6 +228,8 @@ class Windows:
     def _keep_up(self, last: Refused) -> None:
         """The bucket gave back all calls but one since the last refusal."""
         told = (0.0, (self._came_at - last.earliest + SLACK_S) / (self._came - 1))
+        if told[1] < self._step.low_s * TELLING:  # earlier refusals misled: they were no bucket's
+            self._own = deque([last], maxlen=KEPT)
         if told[1] < self._step.high_s * TELLING:
             self._step = self._step._replace(low_s=min(self._step.low_s, told[1]), high_s=told[1])
             self._hearsay.tell_step(self, told)

@@ -200,29 +200,6 @@ def test_without_headers_the_limit_is_learned_from_refusals(algorithm, load, del
     assert result.waste <= MOST_WASTE
 
 
-@pytest.mark.parametrize("delays_to_s", [1.0, None])
-@pytest.mark.parametrize("algorithm", [Algorithm.FIXED, Algorithm.SLIDING])
-@pytest.mark.parametrize("seed", [2, 3])
-def test_without_headers_a_vague_delay_or_none_is_enough(algorithm, seed, delays_to_s):
-    world = World(rules(algorithm), tells=False, delays_to_s=delays_to_s, seed=seed)
-    result = world.run(rate=8 * EACH, capacity=8 * EACH, seconds=150, warm_up_s=40)
-
-    assert result.served >= 0.97 * min(result.offered, result.capacity)
-    assert result.waste <= MOST_WASTE
-    assert result.refused <= 0.01 * result.offered
-
-
-@pytest.mark.parametrize("algorithm", list(Algorithm))
-@pytest.mark.parametrize("load", [0.9, 1.0, 1.5])
-def test_without_headers_limits_of_a_second_are_used_though_refusals_name_no_delay(algorithm, load):
-    world = World(rules(algorithm, period_s=1.0), tells=False, delays_to_s=None, seed=2)
-    result = world.run(rate=load * 8 * LIMIT, capacity=8 * LIMIT, seconds=60, warm_up_s=40)
-
-    assert result.served >= 0.97 * min(result.offered, result.capacity)
-    assert result.waste <= MOST_WASTE
-    assert result.refused == 0 or load >= 1
-
-
 @pytest.mark.parametrize("delays_to_s", [0.001, 1.0, None])
 @pytest.mark.parametrize("algorithm", list(Algorithm))
 def test_without_headers_many_accounts_learn_as_fast_as_few(algorithm, delays_to_s):

@@ -74,6 +74,22 @@ def test_a_slip_now_and_then_is_chance_and_lengthens_the_period_a_little():
     assert not window.slip(4.02)
 
 
+def test_a_period_that_turns_out_longer_than_it_can_be_is_no_chance():
+    window = Window(Span(3.7, 3.8, 1.0, 9))
+
+    assert window.slip(3.806)
+    assert not window.slip(3.9)
+
+
+def test_a_window_that_another_scope_finds_otherwise_is_another_window():
+    hearsay = Hearsay()
+    mine = hearsay.window_of(Span(4.0, 4.0, 1.0, 10))
+
+    assert hearsay.window_of(Span(3.9, 4.4, 1.0, 10)) is mine
+    assert hearsay.window_of(Span(3.6, 3.7, 1.0, 10)) is not mine
+    assert (mine.low_s, mine.high_s) == (4.0, 4.0)
+
+
 def test_a_call_that_was_sent_before_there_was_room_tells_nothing_new():
     window = Window(Span(3.8, 4.2, 1.0, 10))
 

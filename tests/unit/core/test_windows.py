@@ -198,3 +198,17 @@ def test_a_bucket_that_gave_all_back_is_as_fast_as_that_and_others_hear_of_it():
 
     assert 0.4 <= upstream.windows.bucket_s <= 0.42
     assert hearsay.steps_after(told, Windows(hearsay))[-1][1] <= 0.42
+
+
+def test_refusals_that_a_pace_since_has_disproved_are_forgotten():
+    upstream = Upstream(Algorithm.BUCKET, delays_to_s=None)
+    upstream.refused(8)
+    assert not upstream.windows.is_young
+
+    upstream.meter = make_meter(Algorithm.BUCKET, 20, 4.0, upstream.now)  # the limit has risen
+    for _ in range(60):
+        upstream.now += 0.3
+        assert upstream.send()
+
+    assert upstream.windows.is_young
+    assert 0.3 <= upstream.windows.bucket_s <= 0.32  # one call in sixty may have been saved

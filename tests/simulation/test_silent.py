@@ -1,0 +1,41 @@
+"""The bars of goodput where no header tells of a limit, and refusals tell little of it: see `world`."""
+
+import pytest
+
+from gateway.sandbox.config import Algorithm
+from tests.simulation.test_goodput import EACH, LIMIT, MOST_WASTE, rules
+from tests.simulation.world import World
+
+
+@pytest.mark.parametrize("delays_to_s", [1.0, None])
+@pytest.mark.parametrize("algorithm", [Algorithm.FIXED, Algorithm.SLIDING])
+@pytest.mark.parametrize("seed", [2, 3])
+def test_a_vague_delay_or_none_is_enough(algorithm, seed, delays_to_s):
+    world = World(rules(algorithm), tells=False, delays_to_s=delays_to_s, seed=seed)
+    result = world.run(rate=8 * EACH, capacity=8 * EACH, seconds=150, warm_up_s=40)
+
+    assert result.served >= 0.97 * min(result.offered, result.capacity)
+    assert result.waste <= MOST_WASTE
+    assert result.refused <= 0.01 * result.offered
+
+
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+@pytest.mark.parametrize("load", [0.9, 1.0, 1.5])
+def test_limits_of_a_second_are_used_though_refusals_name_no_delay(algorithm, load):
+    world = World(rules(algorithm, period_s=1.0), tells=False, delays_to_s=None, seed=2)
+    result = world.run(rate=load * 8 * LIMIT, capacity=8 * LIMIT, seconds=60, warm_up_s=40)
+
+    assert result.served >= 0.97 * min(result.offered, result.capacity)
+    assert result.waste <= MOST_WASTE
+    assert result.refused == 0 or load >= 1
+
+
+@pytest.mark.parametrize("load", [1.0, 1.5])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_unequal_buckets_are_used_though_refusals_name_no_delay(load, seed):
+    unequal = (*rules(org="org-0", requests=40), *(rule for i in range(1, 4) for rule in rules(org=f"org-{i}")))
+    world = World(unequal, accounts=4, tells=False, delays_to_s=None, seed=seed)
+    result = world.run(rate=load * 7 * EACH, capacity=7 * EACH, seconds=150, warm_up_s=40)
+
+    assert result.served >= 0.97 * min(result.offered, result.capacity)
+    assert result.waste <= MOST_WASTE
