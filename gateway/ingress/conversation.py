@@ -87,7 +87,7 @@ class Conversation:
 
     @property
     def may_end(self) -> bool:
-        return self._plane.gate.is_draining and not self._turns
+        return self._plane.gate.is_draining and not self._turns and self._out.empty()
 
     async def receive(self) -> Message | Closed:
         return await self._out.get()

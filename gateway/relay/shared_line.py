@@ -121,6 +121,8 @@ class SharedLine:
         opened = await self._opened(request)
         if not isinstance(opened, UpstreamSocket):
             return opened
+        while (other := self._streams.get(way.lane)) is not None:  # one that followed unasked
+            await other.released.wait()
         assert isinstance(request.body, bytes)  # noqa: S101  # a message was in memory
         stream = LaneStream(way.lane, stall_s=request.limits.stall_s, give_up=self.cut)
         self._streams[way.lane] = way.stream = stream

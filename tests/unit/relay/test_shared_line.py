@@ -132,6 +132,26 @@ async def test_a_response_that_nobody_asked_for_follows_on_a_line_that_is_kept(r
     assert len(socket.heard) == 1
 
 
+async def test_a_lane_is_not_asked_while_a_response_that_nobody_asked_for_is_under_way_in_it(rig):
+    socket = rig.open(CREATED, DONE)
+    await read(await rig.line.lane(None).attempt(request()))
+    rig.line.keep()
+    socket.say(CREATED)
+    await FakeClock().settle()
+    (follower,) = rig.successors
+    asking = asyncio.create_task(rig.line.lane(None).attempt(request(b'{"next":1}')))
+    await FakeClock().settle()
+    assert socket.heard == ["{}"]
+
+    socket.say(DONE)
+    assert await read(follower) == [CREATED, DONE]
+    follower.close()
+    socket.say(CREATED, DONE)
+
+    assert await read(await asking) == [CREATED, DONE]
+    assert socket.heard == ["{}", '{"next":1}']
+
+
 async def test_a_response_that_followed_and_failed_is_not_asked_for_again(rig):
     stream = LaneStream(None, give_up=lambda: None)
     way = Follower(stream)
