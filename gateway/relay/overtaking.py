@@ -79,7 +79,7 @@ def _first(short: Sequence[Short], spent: Iterable[Spent], needed: int, now: Ins
     for room_at, member in islice(spent, SCANNED):
         if room_at >= now + wait_s:
             break
-        if member.wait_s(needed, now) < wait_s:
+        if needed <= member.token_limit and member.wait_s(needed, now) < wait_s:
             return None
     return first
 

@@ -18,10 +18,10 @@ LIMIT, PERIOD_S, START = 10_000, 10.0, 1000.0
 class Upstream:
     """Limits of tokens and of requests; answers come at once."""
 
-    def __init__(self, algorithm, *, requests=100):
+    def __init__(self, algorithm, *, requests=100, of_requests=None):
         self.headroom, self.now = Headroom(), START
         self.tokens = make_meter(algorithm, LIMIT, PERIOD_S, self.now)
-        self.requests = make_meter(algorithm, requests, PERIOD_S, self.now)
+        self.requests = make_meter(of_requests or algorithm, requests, PERIOD_S, self.now)
 
     def send(self, *calls, every_s=1.0):
         for tokens in calls:
@@ -77,6 +77,12 @@ def test_what_is_spare_does_not_delay_the_call_that_waits():
 @pytest.mark.parametrize(("requests", "spare"), [(5, 0), (6, 1500)])
 def test_nothing_is_spare_where_requests_are_what_is_missing(requests, spare):
     assert sliding(requests=requests).spare(2500) == spare
+
+
+def test_requests_of_a_bucket_come_back_by_then():
+    upstream = sliding(requests=5, of_requests=Algorithm.BUCKET)
+
+    assert upstream.spare(2500) == 1500
 
 
 def test_nothing_is_spare_where_other_processes_take_it():

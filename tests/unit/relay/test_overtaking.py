@@ -68,6 +68,14 @@ def test_an_account_without_any_room_may_be_the_first_to_fit_the_head(wait_s, ke
     assert (gap.kept, gap.tokens) == (kept, 500)
 
 
+def test_an_account_that_has_room_for_anybody_only_later_is_no_rival():
+    spent = [(Instant(NOW + 2.0), Account("b", 5000))]
+
+    gap = gap_beside(line(4000, 200), [(1.0, Account("a", 300)), (5.0, Account("c", 500))], spent, NOW)
+
+    assert gap.kept == {"a"}
+
+
 def test_an_account_whose_whole_limit_is_too_small_is_not_kept():
     small = Account("a", 300)
     small.token_limit = 3999
