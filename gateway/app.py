@@ -19,6 +19,7 @@ from gateway.core.ids import Instant, ProviderId
 from gateway.core.organizations import Organization
 from gateway.core.snapshot import Account, Snapshot
 from gateway.declared_settings import overlaid
+from gateway.hearing import Hearing
 from gateway.ingress.admin.access import let_in, page_guard
 from gateway.ingress.admin.deps import AdminDeps
 from gateway.ingress.admin.problems import PROBLEM_HANDLERS
@@ -38,17 +39,8 @@ from gateway.ingress.upgrade import socket_plane
 from gateway.memory import Memory
 from gateway.notify.announcer import PgAnnouncer
 from gateway.notify.channel import PgChannel
-from gateway.notify.listener import (
-    HEALTH_CHANNEL,
-    Listener,
-    ListenerEvent,
-    OrganizationsHeard,
-    ParksHeard,
-    RecoveriesHeard,
-    RegistryChanged,
-    Resynced,
-    UsesHeard,
-)
+from gateway.notify.listener import HEALTH_CHANNEL, Listener
+from gateway.notify.neighbours import Neighbours
 from gateway.providers.base import via_of
 from gateway.providers.catalog import KINDS
 from gateway.relay.affinity import Affinity
@@ -104,7 +96,7 @@ class Service:
         self.meters = Meters(self.metrics, self.log, ring, clock=clock, worker=worker)
         self.cipher = Cipher(parse_keys(context.encryption_keys.reveal()))
         self.engine = make_engine(context.dsn.reveal(), settings.database.pool_size)
-        sender = f"{os.getpid()}-{self.rng.getrandbits(48):012x}"
+        sender = f"{context.service}-{os.getpid()}-{self.rng.getrandbits(48):012x}"
         self.parks = ParkTable(self.engine)
         channel = PgChannel(context.listen_dsn.reveal(), HEALTH_CHANNEL)
         self.announcer = PgAnnouncer(channel, self.parks, sender=sender, sleep=clock.sleep)
@@ -120,7 +112,10 @@ class Service:
             sleep=clock.sleep,
             default_provider=ProviderId(settings.default_provider) if settings.default_provider else None,
         )
-        self.listener = Listener(context.listen_dsn.reveal(), self._hear, sender=sender, sleep=clock.sleep)
+        neighbours = context.service if context.tells_fds else ""
+        hearing = Hearing(neighbours, board=self.board, watcher=self.watcher, park_upkeep=self.park_upkeep, clock=clock)
+        self.neighbours = Neighbours(context.hears_fd, context.tells_fds, sender=sender, hear=hearing.hear_neighbour)
+        self.listener = Listener(context.listen_dsn.reveal(), hearing.hear, sender=sender, sleep=clock.sleep)
         self._connect_calls(sender)
         self._connect_ids()
         self.background = Background(clock)
@@ -180,22 +175,6 @@ class Service:
         self.board.replace_snapshot(overlaid(snapshot, self.settings.providers))
         self.catalog_upkeep.note_change()
 
-    def _hear(self, event: ListenerEvent) -> None:
-        match event:
-            case RegistryChanged():
-                self.watcher.reload_soon()
-            case ParksHeard(parks):
-                self.board.hear_parks(parks)
-            case RecoveriesHeard(scopes):
-                self.board.hear_recoveries(scopes)
-            case UsesHeard(process, uses):
-                self.board.headrooms.hear_uses(process, uses, self.clock.now())
-            case OrganizationsHeard(memberships):
-                self.board.pools.hear_organizations(memberships)
-            case Resynced():
-                self.watcher.reload_soon()
-                self.park_upkeep.note_resync()
-
     def _note_organization(self, organization: Organization, accounts: list[Account]) -> None:
         known = self.board.pools.affiliations.organizations
         self.announcer.announce_organizations(known.memberships(accounts))
@@ -212,6 +191,7 @@ class Service:
             yield
         finally:
             await self.background.stop()
+            self.neighbours.close()
             await self.credentials.aclose()
             await self.announcer.close()
             await self.known_ids.close()
@@ -238,7 +218,9 @@ class Service:
         background.start("ids", self.known_ids.run)
         background.start("parks", lambda: every(1.0, self.park_upkeep.read_again, clock))
         background.start("gauges", lambda: every(1.0, gauges.show, clock))
-        uses = UsesUpkeep(board=self.board, waiting=self.waiting, announcer=self.announcer, clock=clock)
+        told = (self.announcer, self.neighbours)
+        uses = UsesUpkeep(told, board=self.board, waiting=self.waiting, clock=clock)
+        self.neighbours.start()
         background.start("uses", lambda: every(1.0, uses.announce, clock))
         background.start("uses.news", lambda: every(NEWS_S, uses.announce_news, clock))
         background.start("tidy", lambda: every(10.0, self._tidy, clock))

@@ -266,6 +266,12 @@ class WorkerContext(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it listens on loopback alone."""
     started_at: datetime
     """When the service started, aware UTC: older than a worker that was respawned."""
+    service: str = ""
+    """With this the names of its workers begin, and no other's."""
+    hears_fd: int | None = None
+    """Where it hears its neighbours, the service's other workers. None: there are none."""
+    tells_fds: tuple[int, ...] = ()
+    """Where each of them hears it."""
 
 
 class WorkerOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -283,6 +289,12 @@ class WorkerOrder(msgspec.Struct, frozen=True, kw_only=True):
     """Gets `ready` once the worker serves, or the reason why it cannot; closed by its death."""
     parent_pid: int
     """The worker ends when this process has gone."""
+
+    @property
+    def inherited_fds(self) -> tuple[int, ...]:
+        """What every process of the slot needs of its parent's."""
+        heard = () if self.context.hears_fd is None else (self.context.hears_fd,)
+        return (*self.listen_fds, *self.other_fds, *heard, *self.context.tells_fds)
 
 
 def write_order(order: WorkerOrder) -> bytes:

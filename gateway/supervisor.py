@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import math
 import os
+import secrets
 import shutil
 import signal
 import sys
@@ -26,6 +27,7 @@ from gateway.core.ids import Instant
 from gateway.declared_settings import makes_row
 from gateway.listening import CannotListen, Listeners, bind, shown_address
 from gateway.neighbours import Neighbours
+from gateway.notify.neighbours import Line, open_lines
 from gateway.relay.clock import SystemClock
 from gateway.relay.ports import Clock
 from gateway.settings import OpenAIEnvironment, Settings, WorkerContext, WorkerOrder
@@ -90,6 +92,7 @@ class Supervisor:
         self._hurrying = asyncio.Event()
         self._slots: list[WorkerSlot] = []
         self._neighbours = Neighbours()
+        self._lines: list[Line] = []
         self._started_at: datetime = clock.wall_now()
 
     def stop(self, reason: str = "stop") -> None:
@@ -113,6 +116,7 @@ class Supervisor:
         with contextlib.ExitStack() as stack:
             listeners = await self._bound(server.host, server.port, count)
             stack.callback(listeners.close)
+            self._lines = [stack.enter_context(line) for line in open_lines(count)]
             postgres = embedded_postgres(self._settings)
             if postgres is not None:
                 stack.callback(self._stop_postgres, postgres)
@@ -163,7 +167,7 @@ class Supervisor:
 
     def _make_slots(self, listeners: Listeners, prepared: Prepared, metrics_dir: Path) -> list[WorkerSlot]:
         server = self._settings.server
-        count = len(listeners.of_worker)
+        count, service = len(listeners.of_worker), secrets.token_hex(6)
         slots = []
         fds = [tuple(each.fileno() for each in sockets) for sockets in listeners.of_worker]
         for index, sockets in enumerate(listeners.of_worker):
@@ -177,6 +181,9 @@ class Supervisor:
                 address=shown_address(server.host, listeners.port),
                 is_loopback=is_loopback(server.host),
                 started_at=self._started_at,
+                service=service,
+                hears_fd=self._lines[index].hears.fileno() if self._lines else None,
+                tells_fds=tuple(line.tells.fileno() for line in self._lines if line is not self._lines[index]),
             )
             order = WorkerOrder(
                 settings=for_workers(self._settings),

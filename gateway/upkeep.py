@@ -11,11 +11,14 @@ from gateway.core.cooldown import NEVER, Phase
 from gateway.core.ids import AccountId, Instant, ProviderId
 from gateway.core.outcome import OutcomeKind
 from gateway.core.snapshot import Snapshot
+from gateway.core.uses import Audience, Use
 from gateway.notify.announcer import PgAnnouncer
 from gateway.notify.listener import Listener
+from gateway.notify.neighbours import Neighbours
 from gateway.relay.board import Board
 from gateway.relay.catalog import ModelCatalog
 from gateway.relay.checks import Checks
+from gateway.relay.headrooms import FRESH_NEWS_S
 from gateway.relay.ports import Clock
 from gateway.relay.waiting import Waiting
 from gateway.store.affinity import BATCH, IdTable
@@ -195,21 +198,36 @@ class CatalogUpkeep:
 class UsesUpkeep:
     """Tells the other processes what this one takes of limits that all share."""
 
-    def __init__(self, *, board: Board, waiting: Waiting, announcer: PgAnnouncer, clock: Clock) -> None:
-        self._board = board
+    def __init__(self, told: tuple[PgAnnouncer, Neighbours], *, board: Board, waiting: Waiting, clock: Clock) -> None:
+        """`told`: what reaches replicas, and neighbours."""
+        announcer, neighbours = told
+        self._headrooms = board.headrooms
+        self._pools = board.pools
         self._waiting = waiting
-        self._announcer = announcer
+        self._neighbours = neighbours
+        self._tell: dict[Audience, Callable[[list[Use]], None]] = {Audience.REPLICAS: announcer.announce_uses}
+        if neighbours.are_there:
+            self._tell[Audience.NEIGHBOURS] = neighbours.tell
+            self._headrooms.tell_neighbours(self._tell_soon)
         self._clock = clock
 
     async def announce(self) -> None:
         """All that is near its limit."""
-        self._announcer.announce_uses(self._board.headrooms.near(self._clock.now()))
+        for audience, tell in self._tell.items():
+            tell(self._headrooms.near(self._clock.now(), audience))
 
     async def announce_news(self) -> None:
         """What has changed enough to matter."""
         now = self._clock.now()
-        self._board.pools.note_lines(self._waiting.lines, now)
-        self._announcer.announce_uses(self._board.headrooms.news(now))
+        self._pools.note_lines(self._waiting.lines, now)
+        for audience, tell in self._tell.items():
+            tell(self._headrooms.news(now, audience))
+
+    def _tell_soon(self) -> None:
+        asyncio.get_running_loop().call_later(FRESH_NEWS_S, self._tell_fresh_news)
+
+    def _tell_fresh_news(self) -> None:
+        self._neighbours.tell(self._headrooms.fresh_news(self._clock.now()))
 
 
 class AgingRows(Protocol):

@@ -127,7 +127,7 @@ class WorkerSlot:
                 "gateway.worker",
                 str(order_fd),
                 stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=(order_fd, ready_fd, *self._order.listen_fds, *self._order.other_fds),
+                pass_fds=(order_fd, ready_fd, *self._order.inherited_fds),
                 start_new_session=True,  # Ctrl-C is for the parent, which then asks the workers in its own order
                 env=_environment(self._order.context.metrics_dir),
             )

@@ -12,10 +12,9 @@ Rules of this file:
 Mutable, as it changes with every call: one per scope and process. Time comes in as `now`.
 """
 
-from typing import NamedTuple
-
 import msgspec
 
+from gateway.core.company import Company, News, Told
 from gateway.core.freeing import SLIDING
 from gateway.core.hearsay import Hearsay
 from gateway.core.hints import DIMENSIONS, Quota, RateLimits
@@ -26,7 +25,7 @@ from gateway.core.outcome import Scope, ScopeKind
 from gateway.core.pace import Pace
 from gateway.core.pieces import Levels
 from gateway.core.strangers import Strangers
-from gateway.core.uses import NO_MARK, Mark, Reading, Sent, Totals, Use
+from gateway.core.uses import NO_MARK, Audience, Mark, Reading, Sent, Totals, Use
 
 ROOMY = 0.5
 """With more than half of every limit left…"""
@@ -38,48 +37,34 @@ _CHARGED_TOKENS = frozenset({"tokens", "project_tokens"})
 SHARER_S = 3.0
 """Another process that used the scope so lately shares its rate…"""
 NOWHERE = Scope(ScopeKind.HOLDER_MODEL, "")
-TOLD_S = 1.0
-"""While nobody else uses it a scope that is near its limit is told of so often."""
 HUNGRY_S = 0.25
 """Calls that waited so lately still wait, as far as others should know."""
 PERIODS, LONGEST_SHARER_S = 1.5, 100.0
 """…within so many periods of a window, or times in which a bucket fills; never longer than 100 s."""
 
 
-class _Other(NamedTuple):
-    """What another process told of itself, and when."""
-
-    at: Instant
-    sent: Totals
-
-
 class Headroom:
     """All that is known of a scope's limits, and what this process has sent on it. Unknown = everything fits."""
 
     __slots__ = (
-        "_answers", "_before", "_charged", "_freed", "_heard", "_hearsay", "_lately", "_levels", "_mark",
-        "_names", "_near", "_order", "_others", "_own_name", "_pace", "_place", "_produced", "_quiet_until",
-        "_refusals", "_refused", "_refused_at", "_requests", "_strangers", "_tokens", "_told", "_told_at",
-        "is_awaited", "learn_from", "offset", "scope", "token_limit", "used_at", "wanted_at",
+        "_answers", "_before", "_charged", "_freed", "_heard", "_hearsay", "_lately", "_levels", "_mark", "_names",
+        "_news", "_order", "_pace", "_produced", "_quiet_until", "_refusals", "_refused", "_refused_at", "_requests",
+        "_strangers", "_tokens", "company", "is_awaited", "learn_from", "scope", "token_limit", "used_at", "wanted_at",
     )  # fmt: skip
 
     def __init__(
-        self, scope: Scope = NOWHERE, near: "set[Headroom] | None" = None, hearsay: Hearsay | None = None
+        self, scope: Scope = NOWHERE, news: "News[Headroom] | None" = None, hearsay: Hearsay | None = None
     ) -> None:
-        """`near`: where it is put when an answer tells that it is near its limit.
+        """`news`: where it is put when there may be something that other processes should hear.
 
         `hearsay`: of scopes whose limits may be the same.
         """
         self.scope = scope
-        self._near: set[Headroom] = set() if near is None else near
+        self._news: News[Headroom] = News() if news is None else news
         self._hearsay = hearsay
         self.learn_from = Instant(float("-inf"))
         """Headers of an answer before this moment need not be read."""
-        self.offset = 0
-        """So that not the same process is the first on every scope."""
-        self._own_name = ""
-        self._place = 0
-        """This process' among those that share the scope, in the order of their names."""
+        self.company = Company()
         self.is_awaited = False
         """Somebody was set aside until it has room again."""
         self.used_at = Instant(float("-inf"))
@@ -107,11 +92,6 @@ class Headroom:
         """Of these, what other processes sent."""
         self._refused = Totals()
         """What was sent here and not admitted: no window holds it."""
-        self._others: dict[str, _Other] = {}
-        self._told = (Totals(), 0, False, 0)
-        """What was sent here when the others were told last, the newest answer's place, whether some waited,
-        and how many were refused without a header."""
-        self._told_at = Instant(float("-inf"))
         self.wanted_at = Instant(float("-inf"))
         """When calls last waited for room in it."""
         self._strangers: Strangers | None = None
@@ -153,6 +133,8 @@ class Headroom:
             self._pace.take(now)
             if self._lately is not None:
                 self._lately.note(now, self._admitted)
+        if self.company:
+            self._news.add(self)
         freed = tuple([level.freed for level, _ in self._levels]) if self._freed else ()
         return Sent(now, self._requests, self._tokens, freed, self._produced, tokens, self._before)
 
@@ -188,7 +170,7 @@ class Headroom:
         if is_roomy:
             self.learn_from = Instant(now + ROOMY_S)
         else:
-            self._near.add(self)
+            self._news.add(self)
         return True
 
     def _note_verdict(self, sent: Sent, now: Instant, *, is_success: bool) -> None:
@@ -232,6 +214,8 @@ class Headroom:
                 return
             self._pace = Pace(now, self._hearsay)
         self._pace.admit(sent.at)
+        if self.company:
+            self._news.add(self)
 
     def refuse(self, now: Instant, sent: Sent, fits_in_s: float | None = None) -> float | None:
         """A call met a rate limit that no header told of. `fits_in_s`: when one fits again, if the upstream said it.
@@ -247,7 +231,7 @@ class Headroom:
         self._refused = self._refused.plus(Totals(1, sent.charged))
         if self._lately is None:
             self._lately = Lately(now, self._admitted)
-        self._near.add(self)
+        self._news.add(self)
         return self._pace.rest_s()
 
     @property
@@ -277,7 +261,7 @@ class Headroom:
     def wait_s(self, tokens: int, now: Instant) -> float:
         """Seconds until a call of so many tokens fits; the slowest dimension counts. 0.0 where nothing is known."""
         longest = max(0.0, self._quiet_until - now) if self._refusals else 0.0
-        sharers = self.sharers(now) if self._others else 1
+        sharers = self.sharers(now) if self.company else 1
         if self._strangers is not None:
             sharers = max(sharers, 1 + self._strangers.counted(now))
         for level, is_tokens in self._levels:
@@ -288,7 +272,7 @@ class Headroom:
             wait_s = level.wait_s(needed, now)
             longest = max(longest, wait_s)
         if self._pace is not None:
-            self._divide(self._pace, sharers, now)
+            self._pace.divide(self.company.heard_s)
             longest = max(longest, self._pace.wait_s(now, sharers))
         return longest
 
@@ -303,18 +287,20 @@ class Headroom:
 
     # -- other processes -----------------------------------------------------------------------------------------
 
-    def heard(self, process: str, use: Use, now: Instant, *, own: str = "") -> None:
-        """Another process uses the scope, and is near its limit. `own`: this process' name among them."""
-        before = self._others.get(process)
-        self._others[process] = _Other(now, use.sent)
-        self._own_name = own
-        self._place = sum(name < own for name in self._others)
-        more = Totals() if before is None else use.sent.since(before.sent)
+    def heard(
+        self, process: str, use: Use, now: Instant, *, own: str = "", audience: Audience = Audience.REPLICAS
+    ) -> None:
+        """Another process uses the scope, and is near its limit. `own`: this process' name among them.
+
+        `audience`: to which of this process' it belongs.
+        """
+        known = self.company.hear(process, use.sent, audience, now, own=own)
+        more = known or Totals()
         self._requests += more.requests
         self._tokens += more.tokens
         self._produced += more.produced
         self._heard = self._heard.plus(more)
-        if before is None and self._lately is not None:  # what it sent before nobody knows
+        if known is None and self._lately is not None:  # what it sent before nobody knows
             self._lately = Lately(now, self._admitted)
         sharers = self.sharers(now)
         for level, is_tokens in self._levels:
@@ -325,9 +311,9 @@ class Headroom:
             level.hear(process, amount, now, age_s=use.age_s, is_hungry=use.is_hungry)
         if not self._levels and (self._pace is not None or use.calls is not None):
             self._pace = self._pace or Pace(now, self._hearsay)
-            self._pace.hear(process, use, more.requests, now, own=own)
+            self._pace.hear(process, use, more.requests, now, own=own, audience=audience)
         for reading in use.readings:
-            self._hear_reading(reading, now, is_new=before is None)
+            self._hear_reading(reading, now, is_new=known is None)
 
     def _hear_reading(self, reading: Reading, now: Instant, *, is_new: bool) -> None:
         level = self._names.get(reading.dimension)
@@ -336,25 +322,25 @@ class Headroom:
             if is_new:  # what it sent before nobody knows
                 level.cap(reading.remaining, now)
 
-    def use(self, now: Instant, *, is_news: bool = False) -> Use | None:
-        """What the others should hear of it. `is_news`: None where they have heard it already."""
+    def use(self, now: Instant, audience: Audience, *, is_news: bool = False) -> Use | None:
+        """What an audience should hear of it. `is_news`: None where they have heard it already."""
         sent = Totals(self._requests, self._tokens, self._produced).since(self._heard.plus(self._refused))
         pace = None if self._levels else self._pace
-        news = (sent, self._order, now - self.wanted_at < HUNGRY_S, 0 if pace is None else pace.log.refusals)
-        if is_news and (news == self._told if self._others else now - self._told_at < TOLD_S):
+        news = Told(sent, self._order, now - self.wanted_at < HUNGRY_S, 0 if pace is None else pace.refusals)
+        if is_news and not self.company.is_news(audience, news, now):
             return None
         readings: tuple[Reading, ...] = ()
-        if self._order != self._told[1]:
+        if self._order != self.company.last_told(audience).order:
             some = [level.reading(name, now) for name, level in self._names.items()]
             readings = tuple([reading for reading in some if reading is not None])
-        self._told, self._told_at = news, now
+        self.company.tell(audience, news, now)
         age_s = round(max(0.0, now - self.used_at), 3) if sent.requests else 0.0
-        use = Use(self.scope, sent, age_s, is_hungry=news[2], readings=readings)
-        return use if pace is None else pace.tell(use, now)
+        use = Use(self.scope, sent, age_s, is_hungry=news.is_hungry, readings=readings)
+        return use if pace is None else pace.tell(use, now, audience)
 
-    def _divide(self, level: Level | Pace, sharers: int, now: Instant) -> None:
-        place = (self._place + self.offset) % sharers
-        level.divide(sharers, place, is_hungry=now - self.wanted_at < HUNGRY_S)
+    def _divide(self, level: Level, sharers: int, now: Instant) -> None:
+        is_hungry, heard_s = now - self.wanted_at < HUNGRY_S, self.company.heard_s
+        level.divide(sharers, self.company.place, is_hungry=is_hungry, heard_s=heard_s)
 
     def is_near(self, now: Instant) -> bool:
         """In use, and not roomy: who else uses the scope should know of it."""
@@ -365,18 +351,13 @@ class Headroom:
 
     def sharers(self, now: Instant) -> int:
         """How many processes share the scope now, this one included."""
-        if self._others:
-            lasts_s = self._remembered_s()
-            gone = [name for name, other in self._others.items() if now - other.at >= lasts_s]
-            for name in gone:
-                del self._others[name]
+        if self.company:
+            for name in self.company.part(now, self._remembered_s()):
                 for level, _ in self._levels:
                     level.leave(name)
                 if self._pace is not None:
                     self._pace.leave(name)
-            if gone:
-                self._place = sum(name < self._own_name for name in self._others)
-        return 1 + len(self._others)
+        return self.company.count
 
     def _remembered_s(self) -> float:
         """What was taken is missing until a window ends, or a bucket is full: so long whoever took it is reckoned with.

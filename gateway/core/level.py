@@ -233,7 +233,7 @@ class Level:
         own = self._opened if self.kind is FIXED else self._own if self.kind is SLIDING else 0.0
         return self.shares is not None and own >= (1 - roomy) ** 2 * self.shares.part(self.limit)
 
-    def divide(self, sharers: int, place: int, *, is_hungry: bool) -> None:
+    def divide(self, sharers: int, place: int, *, is_hungry: bool, heard_s: float = HEARD_S) -> None:
         """So many processes use the limit from now on. `is_hungry`: calls wait here for room in it."""
         if sharers == 1:
             self.shares = None
@@ -241,6 +241,7 @@ class Level:
         if self.shares is None:
             self.shares = Shares()
         self.shares.count, self.shares.place, self.shares.is_hungry = sharers, place, is_hungry
+        self.shares.heard_s = heard_s
 
     def hear(self, process: str, amount: float, now: Instant, *, age_s: float, is_hungry: bool) -> None:
         """Another process, one of `divide`, has taken so much since it was heard last, the last of it `age_s` ago."""
@@ -299,13 +300,13 @@ class Level:
         if self.kind is BUCKET:
             return shares.wait_in_bucket_s(needed, self._fill(now), now)
         left = self.level(now) - needed + 1e-9
-        soon_s = max(self.window_s * SOON, HEARD_S / 2)
+        soon_s = max(self.window_s * SOON, shares.heard_s / 2)
         if self.kind is FIXED:
             return self._wait_for_part_of_fixed_s(needed, left, shares, now, soon_s)
         own = self._own + needed - 1e-9
         if left < 0:
             return self._slid(-left, now)
-        if shares.fits_in_slide(own, Window(self.limit, left, min(1.0, HEARD_S / self._period_s))):
+        if shares.fits_in_slide(own, Window(self.limit, left, min(1.0, shares.heard_s / self._period_s))):
             return 0.0
         return min(soon_s, self._slid(max(own - shares.part(self.limit), 1e-9), now))
 

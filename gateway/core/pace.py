@@ -12,10 +12,9 @@ import msgspec
 
 from gateway.core.hearsay import Hearsay
 from gateway.core.ids import Instant
-from gateway.core.peers import OVERTAKEN_S, CallLog, Peers, Verdicts
-from gateway.core.shares import HEARD_S
-from gateway.core.uses import Belief, Use
-from gateway.core.windows import Windows
+from gateway.core.peers import AT_ONCE, OVERTAKEN_S, CallLog, Peers, Verdicts
+from gateway.core.uses import Audience, Belief, Use
+from gateway.core.windows import SETTLES_S, Windows
 
 LESS = 0.8
 """Of a pace that was refused, while none is known that was not."""
@@ -59,8 +58,8 @@ class Pace:
 
     __slots__ = (
         "_admitted", "_asks", "_asks_after", "_at", "_began", "_born", "_burst_s", "_high", "_is_asking", "_is_guess",
-        "_left", "_low", "_quiet_until", "_rate", "_refusals", "_refused_at", "_since", "_taken_at", "_tight", "log",
-        "peers", "windows",
+        "_left", "_low", "_quiet_until", "_rate", "_refused_at", "_refused_in_a_row", "_since", "_taken_at", "_tight",
+        "logs", "peers", "refusals", "windows",
     )  # fmt: skip
 
     def __init__(self, now: Instant, hearsay: Hearsay | None = None) -> None:
@@ -88,13 +87,16 @@ class Pace:
         self._burst_s = BURST_S
         """How much of its pace a bucket is taken to save up."""
         self._refused_at = float("-inf")
-        self._refusals = 0
-        """In a row: nothing came through between them."""
+        self._refused_in_a_row = 0
+        """Nothing came through between them."""
         self._quiet_until = float("-inf")
         self._left = 0.0
         self._at: float = now
         self._taken_at: float = now
-        self.log = CallLog()
+        self.logs = tuple([CallLog() for _ in Audience])
+        """What each audience has not been told."""
+        self.refusals = 0
+        """Calls that were refused, ever."""
         self.peers: Peers | None = None
         """None: no other process is known to use the scope."""
 
@@ -144,8 +146,9 @@ class Pace:
     def take(self, now: Instant) -> None:
         """A call is sent now."""
         if self.peers is not None:
-            self.peers.took_at = now
-        self.log.sent.append(now)
+            self.peers.take(now)
+        for log in self.logs:
+            log.sent.append(now)
         self._take(now)
         self.windows.take(now)
 
@@ -166,8 +169,10 @@ class Pace:
         """The call that was sent then came through."""
         if sent_at <= self._born:
             self.windows.note(sent_at)
-            self.log.sent.append(sent_at)
-        self.log.admitted.append(sent_at)
+        for log in self.logs:
+            if sent_at <= self._born:
+                log.sent.append(sent_at)
+            log.admitted.append(sent_at)
         self._admit(sent_at)
 
     def _admit(self, sent_at: Instant) -> None:
@@ -204,7 +209,9 @@ class Pace:
 
         `fits_in_s`: when a call fits again, if the upstream said it.
         """
-        self.log.refuse(sent_at, fits_in_s)
+        self.refusals += 1
+        for log in self.logs:
+            log.refused.append((sent_at, fits_in_s))
         self._refuse(now, sent_at, fits_in_s)
 
     def _refuse(self, now: Instant, sent_at: Instant, fits_in_s: float | None) -> None:
@@ -230,16 +237,16 @@ class Pace:
         """A refused call may cost as much as an admitted one: several who share a limit, and do not know it, keep it
         empty for ever when each tries as soon as one fits.
         """
-        self._refusals = 1 if self._since else min(self._refusals + 1, MOST_IN_A_ROW)
-        if self._refusals > 1 and fits_in_s:
-            self._quiet_until = now + 2 ** (self._refusals - 1) * fits_in_s
+        self._refused_in_a_row = 1 if self._since else min(self._refused_in_a_row + 1, MOST_IN_A_ROW)
+        if self._refused_in_a_row > 1 and fits_in_s:
+            self._quiet_until = now + 2 ** (self._refused_in_a_row - 1) * fits_in_s
 
     def rest_s(self) -> float | None:
         """After a refusal that named no delay: a call's time, if that is known; it waits for room anyway.
 
         Each in a row waits twice as long as the one before it.
         """
-        return min(1 / self.rate, MOST_REST_S) * 2 ** (self._refusals - 1) if self._is_believed else None
+        return min(1 / self.rate, MOST_REST_S) * 2 ** (self._refused_in_a_row - 1) if self._is_believed else None
 
     def _lower(self, now: Instant, fits_in_s: float | None) -> None:
         """The even steps were too fast."""
@@ -262,32 +269,28 @@ class Pace:
             self._rate = (self._low + self._high) / 2
         self._is_asking, self._asks = False, ASKS
 
-    def hear(self, process: str, use: Use, sent: int, now: Instant, *, own: str) -> None:
+    def hear(  # what another process told, by name
+        self, process: str, use: Use, sent: int, now: Instant, *, own: str, audience: Audience = Audience.REPLICAS
+    ) -> None:
         """Another process told of its calls, which the upstream counts as well: it sent so many since it told last."""
         if self.peers is None:
             self.peers = Peers()
-            self.windows.settles_s = HEARD_S
         self.peers.own_name = own
         if not self.peers.knows(process) and self.windows.is_young:
             self._begin_anew()
-        peer, shares = self.peers.of(process), self.peers.shares
+        peer = self.peers.of(process)
         peer.is_hungry, peer.belief = use.is_hungry, use.belief
         self._follow(self.peers)
-        other = shares.hear(process, is_hungry=use.is_hungry)
         told = Verdicts([Instant(now - use.age_s)] * sent, [], [])
         if use.calls is not None:  # older releases tell totals alone
-            told = peer.hear(use.calls, now)
+            told = peer.hear(use.calls, now, audience)
         for at in told.sent:
             self._take(Instant(max(at, self._at)))
             self.windows.hear(at)
-            if self.windows.size:
-                other.take(1, at, self.windows.kept_s)
         for at in told.admitted:
             self._admit(at)
         for at, fits_in_s in told.refused:
             self._hear_refusal(now, at, fits_in_s)
-            if self.windows.size:
-                other.take(-1, at, self.windows.kept_s)
 
     def _begin_anew(self) -> None:
         """What was learned by then was learned from a part of the calls."""
@@ -300,14 +303,15 @@ class Pace:
         else:
             self.windows.untake(at)
 
-    def tell(self, use: Use, now: Instant) -> Use:
+    def tell(self, use: Use, now: Instant, audience: Audience) -> Use:
         """That, and what the other processes should hear of calls."""
-        return msgspec.structs.replace(use, calls=self.log.tell(now), belief=self.belief)
+        return msgspec.structs.replace(use, calls=self.logs[audience].tell(now), belief=self.belief)
 
-    def divide(self, sharers: int, place: int, *, is_hungry: bool) -> None:
-        """So many processes use it. `is_hungry`: calls wait here."""
+    def divide(self, heard_s: float) -> None:
+        """What another process sent is heard of so much later, at most."""
         if self.peers is not None:
-            self.peers.divide(sharers, place, is_hungry=is_hungry)
+            self.peers.heard_s = heard_s
+            self.windows.settles_s = max(SETTLES_S, heard_s)
 
     def leave(self, process: str) -> None:
         """Another process uses the scope no more."""
@@ -336,13 +340,20 @@ class Pace:
 
     def wait_s(self, now: Instant, sharers: int = 1) -> float:
         """Seconds until a call may go."""
-        shares = None if sharers == 1 or self.peers is None else self.peers.shares
-        window_s = max(self.windows.wait_s(now, shares), self._quiet_until - now)
+        peers = None if sharers == 1 else self.peers
+        window_s = max(self._window_at(now, peers), self._quiet_until) - now
         if self.windows.size:
-            return window_s
+            return max(0.0, window_s)
         rate = self.rate
         if not rate:
-            return window_s
+            return max(0.0, window_s)
         ahead = 0 if sharers == 1 or self.peers is None else self.peers.ahead
         level = min(self._most + ahead, self._left + rate * (now - self._at))
         return max(window_s, (1 + ahead - level - 1e-9) / rate)
+
+    def _window_at(self, now: Instant, peers: Peers | None) -> float:
+        """When a call fits into the window, and it is this process' turn."""
+        windows = self.windows
+        one_at = windows.room_at(1, now)
+        turn = AT_ONCE if peers is None else peers.turn(now, windows.sent_here(now), windows.size)
+        return one_at if turn is AT_ONCE else turn.comes_at(one_at, windows.room_at(turn.calls, now))

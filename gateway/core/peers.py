@@ -5,7 +5,8 @@ Rules of this file:
   came through, which was refused; who knows but its own calls learns a limit that is not there;
 - moments are told in milliseconds of the sender's clock, which also name the call; they are moved to ours by the
   shortest way that a message ever took;
-- who has callers waiting takes turns with others that have, too: who took the longest ago goes first.
+- who has callers waiting takes turns with others that have, too: who took the longest ago goes first, the next one a
+  little later if that one did not. Nobody has a part of its own: what one leaves another takes.
 
 Mutable.
 """
@@ -15,8 +16,8 @@ from itertools import islice
 from typing import NamedTuple
 
 from gateway.core.ids import Instant
-from gateway.core.shares import Shares
-from gateway.core.uses import Belief, Calls
+from gateway.core.shares import HEARD_S
+from gateway.core.uses import Audience, Belief, Calls
 
 MOST_TOLD = 64
 """Calls of each sort at a time: the newest."""
@@ -33,20 +34,14 @@ OVERTAKEN_S = 0.1
 
 
 class CallLog:
-    """What the others have not been told of this process' calls."""
+    """What an audience has not been told of this process' calls."""
 
-    __slots__ = ("admitted", "refusals", "refused", "sent")
+    __slots__ = ("admitted", "refused", "sent")
 
     def __init__(self) -> None:
         self.sent: deque[float] = deque(maxlen=MOST_TOLD)
         self.admitted: deque[float] = deque(maxlen=MOST_TOLD)
         self.refused: deque[tuple[float, float | None]] = deque(maxlen=MOST_TOLD)
-        self.refusals = 0
-        """Ever."""
-
-    def refuse(self, sent_at: float, fits_in_s: float | None) -> None:
-        self.refused.append((sent_at, fits_in_s))
-        self.refusals += 1
 
     def tell(self, now: Instant) -> Calls:
         """All of it, which is thereby told."""
@@ -85,8 +80,11 @@ class Peer:
         self._known: dict[int, list[Instant]] = {}
         """Its calls by its own clock, whose verdict may still come."""
 
-    def hear(self, calls: Calls, now: Instant) -> Verdicts:
-        self._offset_s = min(self._offset_s + DRIFT_S, now - calls.told_ms / 1000)
+    def hear(self, calls: Calls, now: Instant, audience: Audience) -> Verdicts:
+        if audience is Audience.NEIGHBOURS:
+            self._offset_s = ON_WAY_S  # one machine has one clock
+        else:
+            self._offset_s = min(self._offset_s + DRIFT_S, now - calls.told_ms / 1000)
         sent = [self._note(calls.told_ms - age_ms, now) for age_ms in sorted(calls.sent, reverse=True)]
         admitted = [at for age_ms in calls.admitted if (at := self._settle(calls.told_ms - age_ms)) is not None]
         refused = [
@@ -116,18 +114,37 @@ class Peer:
         return at
 
 
+class Turn(NamedTuple):
+    """When this process may take a call of a window: when so many fit, or somewhat after one does."""
+
+    calls: int
+    after_s: float
+    """Those whose turn it is first would have taken it by then."""
+    knows_at: float
+    """When all that was sent at the same time as its own last call is known."""
+
+    def comes_at(self, one_at: float, all_at: float) -> float:
+        """`one_at`: when one call fits; `all_at`: when `calls` do."""
+        return min(max(one_at, all_at), max(one_at, self.knows_at) + self.after_s)
+
+
+AT_ONCE = Turn(1, 0.0, float("-inf"))
+
+
 class Peers:
     """The other processes on one scope."""
 
-    __slots__ = ("_by_name", "own_name", "shares", "took_at")
+    __slots__ = ("_by_name", "_recent", "heard_s", "own_name", "took_at")
 
     def __init__(self) -> None:
         self._by_name: dict[str, Peer] = {}
-        self.shares = Shares()
-        """Of the window that is believed in."""
         self.own_name = ""
+        self.heard_s = HEARD_S
+        """What any of them sent is known so much later, at most."""
         self.took_at = float("-inf")
         """When this process took last."""
+        self._recent: deque[float] = deque()
+        """Its calls that not all may know of."""
 
     def of(self, name: str) -> Peer:
         return self._by_name.setdefault(name, Peer())
@@ -137,11 +154,11 @@ class Peers:
 
     def leave(self, name: str) -> None:
         self._by_name.pop(name, None)
-        self.shares.others.pop(name, None)
 
-    def divide(self, sharers: int, place: int, *, is_hungry: bool) -> None:
-        """So many processes use the scope now, this one included."""
-        self.shares.count, self.shares.place, self.shares.is_hungry = sharers, place, is_hungry
+    def take(self, now: Instant) -> None:
+        """This process sends a call now."""
+        self.took_at = now
+        self._recent.append(now)
 
     @property
     def leader(self) -> Peer | None:
@@ -156,4 +173,26 @@ class Peers:
     @property
     def ahead(self) -> int:
         """Others whose callers wait and whose turn it is before this process'."""
-        return sum([peer.is_hungry and peer.took_at < self.took_at for peer in self._by_name.values()])
+        return sum([peer.is_hungry and self._is_before(name, peer) for name, peer in self._by_name.items()])
+
+    def _is_before(self, name: str, peer: Peer) -> bool:
+        """It took longer ago. Who took at the same time goes by name: neither knew of the other."""
+        apart_s = self.took_at - peer.took_at
+        return apart_s > 0 if abs(apart_s) > self.heard_s / 2 else name < self.own_name
+
+    def turn(self, now: Instant, own: int, limit: int) -> Turn:
+        """`own`: what this process sent of the window's `limit`.
+
+        Of others whose callers wait each may have taken as much as this process did while nobody heard of it. While
+        no callers wait anywhere, who had its part leaves the last call for a moment: another may take it just now.
+        """
+        while self._recent and self._recent[0] <= now - self.heard_s:
+            self._recent.popleft()
+        known_at, count = self.took_at + self.heard_s, 1 + len(self._by_name)
+        hungry = sum([peer.is_hungry for peer in self._by_name.values()])
+        if not hungry:
+            return AT_ONCE if own * count < limit else Turn(2, 2 * self.heard_s, known_at)
+        ahead = self.ahead
+        # Looks are planned ahead, so that two may mean the same moment: each has its own place in it.
+        place = sum(name < self.own_name for name in self._by_name) / count
+        return Turn(1 + ahead + hungry * len(self._recent), (ahead + place) * self.heard_s if ahead else 0.0, known_at)

@@ -10,12 +10,10 @@ Mutable; one per level. Amounts are calls or tokens.
 """
 
 from collections import deque
-from collections.abc import Iterable
-from itertools import takewhile
 from typing import NamedTuple
 
-HEARD_S = 0.15
-"""What another sent is known so much later, at most, while both are well."""
+HEARD_S, HEARD_SOON_S = 0.15, 0.02
+"""What another sent is known so much later, at most, while both are well: of replicas, and of neighbours."""
 SLOTS = 256
 """A period's takings are remembered in so many pieces."""
 ROUNDING = 1e-9
@@ -90,11 +88,13 @@ class Other:
 class Shares:
     """Starts alone."""
 
-    __slots__ = ("_mine", "_mine_at", "count", "is_hungry", "others", "place")
+    __slots__ = ("_mine", "_mine_at", "count", "heard_s", "is_hungry", "others", "place")
 
     def __init__(self) -> None:
         self.count = 1
         """Processes that use the limit, this one included."""
+        self.heard_s = HEARD_S
+        """What any of them sent is known so much later, at most."""
         self.is_hungry = False
         """Calls wait here."""
         self.place = 0
@@ -173,17 +173,6 @@ class Shares:
                 claimed += min(unused, other.total * window.to_come)
         return self._may_borrow(own, kept, claimed + self.silent * theirs / 2, window)
 
-    def wait_in_slide_s(
-        self, mine: Iterable[float], all_sent: Iterable[float], limit: int, period_s: float, now: float
-    ) -> float:
-        """Seconds until it is worth a look whether one more fits; 0.0: it does. What was sent: the newest first."""
-        before = now - period_s
-        self.expire(before)
-        taken, own = count_since(all_sent, before), count_since(mine, before)
-        if self.fits_in_slide(own + 1, Window(limit, limit - taken - 1, min(1.0, HEARD_S / period_s))):
-            return 0.0
-        return max(period_s * SOON, HEARD_S / 2)
-
     def _may_borrow(self, own: float, kept: float, claimed: float, window: Window) -> bool:
         """Beyond its part. Who has no callers waiting leaves the last one: another process may take it just now."""
         least = claimed - HALF if self.is_hungry else max(claimed, 1.0)
@@ -209,12 +198,12 @@ class Shares:
         mine = self._grown(needed, fill, now) - needed + ROUNDING
         if (left >= 0 and mine >= 0) or not fill.rate:
             return 0.0
-        growth, soon_s = self._growth(needed, fill, now), max(fill.span_s * SOON, HEARD_S / 2)
+        growth, soon_s = self._growth(needed, fill, now), max(fill.span_s * SOON, self.heard_s / 2)
         return max(-left / fill.rate, min(soon_s, -mine / growth) if growth > 0 else soon_s)
 
     def _kept(self, unit: float, fill: Fill) -> float:
         """Where processes keep the level: so much is taken at once at most, before they hear of each other."""
-        least = BUSY * unit * fill.span_s / HEARD_S
+        least = BUSY * unit * fill.span_s / self.heard_s
         busy = self.silent + sum([other.is_hungry or other.total > least for other in self.others.values()])
         return min(unit * (1 + busy), fill.limit / 2) if busy else 0.0
 
@@ -229,7 +218,3 @@ class Shares:
         rate = max(fill.rate / self.count, (fill.rate - satisfied / fill.span_s) / self.hungry)
         over = fill.level - self._kept(unit, fill)
         return max(0.0, rate + over / (self.count * fill.span_s * STEADY))
-
-
-def count_since(newest_first: Iterable[float], moment: float) -> int:
-    return sum(1 for _ in takewhile(lambda at: at > moment, newest_first))

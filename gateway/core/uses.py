@@ -1,9 +1,20 @@
 """What is sent on a scope, and what processes tell each other of one that they share."""
 
+from enum import IntEnum
+
 import msgspec
 
 from gateway.core.ids import Instant
 from gateway.core.outcome import Scope
+
+
+class Audience(IntEnum):
+    """Whom a process tells of its calls, by how soon they hear of them."""
+
+    NEIGHBOURS = 0
+    """Workers of the same service."""
+    REPLICAS = 1
+    """Those of others, over Postgres."""
 
 
 class Mark(msgspec.Struct, frozen=True, gc=False):

@@ -7,6 +7,7 @@ limits rise. What a refusal means is seen a little later, when it is known what 
 """
 
 from collections import deque
+from itertools import takewhile
 
 from gateway.core.evidence import (
     INFINITE,
@@ -26,7 +27,6 @@ from gateway.core.evidence import (
 )
 from gateway.core.hearsay import Hearsay, Window
 from gateway.core.ids import Instant
-from gateway.core.shares import Shares
 from gateway.core.uses import Belief
 
 REMEMBERED = 2 * MOST_CALLS + 32
@@ -49,6 +49,8 @@ IDLE, GAPS = 4.0, 10
 """So many times the usual time between two calls is a pause; it is that of about so many."""
 FEWEST_KEPT, KEPT_UP, TELLING = 15, 5, 0.99
 """A bucket's pace was kept up by so many calls: that is seen at each fifth, and told where it is news."""
+PROGRESS = 0.25
+"""A trial counts calls that come through in so much of what it tries: turns with others keep them from all of it."""
 SCOUTS = 40.0
 """A scope that goes ahead of others does so for so many calls' time at most."""
 
@@ -180,6 +182,8 @@ class Windows:
         took_s = now - self._sent[size - 1] if len(self._sent) >= size else INFINITE
         is_tight = took_s - self.period_s < self.period_s / size
         window.count(is_tight=is_tight)
+        if self._trial_s is not None and self._trial_s >= window.period_s:
+            self._trial_s = None  # others have found out meanwhile that it is shorter
         if self._trial_s is not None:
             self._try(window, took_s)
         elif is_tight and not self._extra:
@@ -200,7 +204,7 @@ class Windows:
 
     def _try(self, window: Window, took_s: float) -> None:
         """One more call in the shorter period: once a whole window of them has come through it is believed."""
-        if took_s > (self.period_s + window.high_s) / 2 + GUARD_S:
+        if took_s > window.high_s - PROGRESS * (window.high_s - self.period_s):
             self._tight, self._took_s = 0, 0.0
             return
         self._tight, self._took_s = self._tight + 1, max(self._took_s, took_s)
@@ -368,25 +372,26 @@ class Windows:
             self._hearsay.return_scout(self)
             self.haste, self._scouts_until = 1, 0.0
 
-    def wait_s(self, now: Instant, shares: Shares | None = None) -> float:
-        """Seconds until a call fits into the window. `shares`: with other processes that use it."""
+    def sent_here(self, now: Instant) -> int:
+        """By this process, within the last period."""
+        since = now - self.kept_s
+        return sum(1 for _ in takewhile(lambda at: at > since, self._mine))
+
+    def room_at(self, calls: int, now: Instant) -> float:
+        """When so many more calls fit into the window."""
         if self._judges_at != INFINITE:
             if now < self._judges_at:
-                return self._judges_at - now
+                return self._judges_at
             self._judge()
         size, period_s = self.size, self.kept_s
         if not size:
-            return 0.0
-        if len(self._sent) < size:
-            return 0.0 if shares is None else self._wait_for_part_s(shares, size, now)
-        first_at = self._sent[size - 1]
+            return -INFINITE
+        if calls > size:
+            return INFINITE
+        if len(self._sent) < size - calls + 1:
+            return -INFINITE
+        first_at = self._sent[size - calls]
         room_at = first_at + period_s * (1 + GUARD) + GUARD_S
         if self._own and not self._own[-1].is_exact and now - first_at < 2 * period_s:
             room_at = max(room_at, self._sent[0] + period_s / (SPREAD * size))
-        if room_at <= now and shares is not None:
-            return self._wait_for_part_s(shares, size, now)
-        return max(0.0, room_at - now)
-
-    def _wait_for_part_s(self, shares: Shares, size: int, now: Instant) -> float:
-        """There is room, as far as is known: of what nobody has heard of yet each process has its part."""
-        return shares.wait_in_slide_s(self._mine, self._sent, size, self.kept_s * (1 + GUARD) + GUARD_S, now)
+        return room_at

@@ -4,20 +4,21 @@ Rules of this file: nothing is learned of a scope that a call did not charge; a 
 since this runs for every answer.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from weakref import WeakValueDictionary
 from zlib import crc32
 
 import msgspec
 
 from gateway.core.call import Usage
+from gateway.core.company import News
 from gateway.core.headroom import Headroom
 from gateway.core.hearsay import Hearsay
 from gateway.core.hints import OPENAI_NAMES, RateLimits, read_rate_limits
 from gateway.core.ids import Instant, ProviderId
 from gateway.core.outcome import LimitSpan, Outcome, Scope, ScopeKind
 from gateway.core.snapshot import Account
-from gateway.core.uses import Use
+from gateway.core.uses import Audience, Use
 from gateway.providers.base import Headers
 from gateway.relay.headroom_views import seen_scope
 from gateway.relay.lease import Lease
@@ -29,6 +30,8 @@ MAX_HEADROOMS = 50_000
 IDLE_S = 900.0
 NEWS_S = 0.05
 """How often the others hear what has changed in scopes that they use too…"""
+FRESH_NEWS_S = 0.005
+"""…and so long after a call neighbours do…"""
 MAX_NEWS = 100
 """…and of how many at a time: two messages of 8,000 bytes."""
 
@@ -40,8 +43,8 @@ class Headrooms:
         """`process`: this one's name, by which the others know it."""
         self.process = process
         self._by_scope: dict[Scope, Headroom] = {}
-        self._near: set[Headroom] = set()
-        """Those of which an answer told so of late."""
+        self._news: News[Headroom] = News()
+        """Those near their limits, as an answer told of late, and those that others use and calls go to."""
         self._shared: dict[Scope, Headroom] = {}
         """Those that other processes use, too. Who was told of last comes last."""
         self._forgotten: dict[Scope, Headroom] = {}
@@ -53,7 +56,7 @@ class Headrooms:
         for scope in scopes:
             if scope not in self._by_scope:
                 hearsay = self._hearsay.setdefault((provider_id, scope.what), Hearsay())
-                self._by_scope[scope] = Headroom(scope, self._near, hearsay)
+                self._by_scope[scope] = Headroom(scope, self._news, hearsay)
         return tuple([self._by_scope[scope] for scope in scopes])
 
     def seen(self, now: Instant, *, since: Instant) -> list[SeenScope]:
@@ -93,31 +96,44 @@ class Headrooms:
                 headroom.forget()
                 self._forgotten[scope] = headroom
 
-    def hear_uses(self, process: str, uses: Iterable[Use], now: Instant) -> None:
+    def tell_neighbours(self, when: Callable[[], None]) -> None:
+        """This process has neighbours: `when` is called when there is something new for `fresh_news`."""
+        self._news.on_news = when
+
+    def hear_uses(self, process: str, uses: Iterable[Use], now: Instant, audience: Audience) -> None:
         """Another process uses these, near their limits: from now on they are shared with it."""
         for use in uses:
             headroom = self._by_scope.get(use.scope)
             if headroom is not None:
-                headroom.offset = crc32(f"{use.scope.holder} {use.scope.what}".encode())
-                headroom.heard(process, use, now, own=self.process)
+                headroom.company.offset = crc32(f"{use.scope.holder} {use.scope.what}".encode())
+                headroom.heard(process, use, now, own=self.process, audience=audience)
                 self._shared[use.scope] = headroom
 
-    def near(self, now: Instant) -> list[Use]:
-        """Scopes that this process uses, near their limits: what the others should hear now and then."""
+    def near(self, now: Instant, audience: Audience) -> list[Use]:
+        """Scopes that this process uses, near their limits: what an audience should hear now and then."""
         self._shared = {scope: headroom for scope, headroom in self._shared.items() if headroom.sharers(now) > 1}
         near = [headroom for headroom in self._by_scope.values() if headroom.is_near(now)]
-        return [use for headroom in near if (use := headroom.use(now)) is not None]
+        return [use for headroom in near if (use := headroom.use(now, audience)) is not None]
 
-    def news(self, now: Instant) -> list[Use]:
+    def news(self, now: Instant, audience: Audience) -> list[Use]:
         """What has changed in those that others use too, or that came near their limits: to be heard at once."""
+        new = self._news.take(audience).difference(self._shared.values())
+        return self._told([*self._shared.values(), *new], now, audience)
+
+    def fresh_news(self, now: Instant) -> list[Use]:
+        """The same of those to which calls went since neighbours were told last."""
+        return self._told(self._news.take(Audience.NEIGHBOURS), now, Audience.NEIGHBOURS)
+
+    def _told(self, headrooms: Iterable[Headroom], now: Instant, audience: Audience) -> list[Use]:
         some: list[Use] = []
-        for headroom in [*self._shared.values(), *self._near.difference(self._shared.values())]:
-            use = headroom.use(now, is_news=True)
-            if use is not None and len(some) < MAX_NEWS:
+        for headroom in headrooms:
+            if len(some) == MAX_NEWS:
+                break
+            use = headroom.use(now, audience, is_news=True)
+            if use is not None:
                 some.append(use)
                 if use.scope in self._shared:
                     self._shared[use.scope] = self._shared.pop(use.scope)  # next time it is the others' turn
-        self._near.clear()
         return some
 
     @property

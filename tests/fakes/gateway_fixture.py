@@ -13,7 +13,7 @@ import asyncio
 import os
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,7 @@ import msgspec
 from gateway.app import Service, build_app
 from gateway.core.ids import Secret
 from gateway.core.snapshot import Snapshot
+from gateway.notify.neighbours import Line
 from gateway.relay.clock import SystemClock
 from gateway.settings import ServerSettings, Settings, WorkerContext, WorkerOrder
 from gateway.store.cipher import new_key
@@ -113,12 +114,27 @@ async def connected(database_url: str) -> AsyncIterator[Registry]:
 
 @asynccontextmanager
 async def running_gateway(
-    database_url: str, settings: Settings = DEFAULTS, *, is_loopback: bool = True
+    database_url: str,
+    settings: Settings = DEFAULTS,
+    *,
+    is_loopback: bool = True,
+    lines: Sequence[Line] = (),
+    place: int = 0,
 ) -> AsyncIterator[Gateway]:
-    """Serves until the block ends, then drains as a worker does on SIGTERM."""
+    """Serves until the block ends, then drains as a worker does on SIGTERM. `lines`: it is one of a service's workers,
+    at that place.
+    """
     with tempfile.TemporaryDirectory(prefix="gw-metrics-") as folder, _listener() as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         context = _context(database_url, Path(folder), url, is_loopback=is_loopback)
+        if lines:
+            others = [line for number, line in enumerate(lines) if number != place]
+            context = msgspec.structs.replace(
+                context,
+                service="service",
+                hears_fd=os.dup(lines[place].hears.fileno()),
+                tells_fds=tuple(os.dup(line.tells.fileno()) for line in others),
+            )
         app = build_app(settings, context)
         reader, writer = os.pipe()
         order = WorkerOrder(

@@ -20,10 +20,10 @@ from gateway.core.outcome import Outcome, OutcomeKind, Scope
 from gateway.core.parks import Park
 from gateway.core.selection import choose
 from gateway.core.snapshot import SelectionStrategy
-from gateway.core.uses import Use
+from gateway.core.uses import Audience, Use
 from gateway.providers.catalog import KINDS
 from gateway.relay.board import Board
-from gateway.relay.headrooms import NEWS_S, note_head
+from gateway.relay.headrooms import FRESH_NEWS_S, NEWS_S, note_head
 from gateway.relay.lease import Lease
 from gateway.relay.line import Line
 from gateway.relay.member import Member
@@ -86,6 +86,7 @@ class Process:
         self.rng = Random(f"{name}{world.seed}")
         self.board = Board(clock=world.clock, rng=self.rng, kinds=KINDS, announcer=self)
         self.board.headrooms.process = name
+        self.board.headrooms.tell_neighbours(self._tell_soon)
         self.board.replace_snapshot(snapshot_of(*world.accounts))
         self.line: Line[Waiter] = Line()
         self.looks_at = self.room_at = self.grows_at = FOREVER
@@ -97,22 +98,31 @@ class Process:
         self.world.tell(self, lambda other: other.board.hear_recoveries([scope]))
 
     def tell_news(self) -> None:
-        now = self.world.clock.now()
+        now, headrooms = self.world.clock.now(), self.board.headrooms
         if self.line.calls:
             self.board.pools.note_lines([self.board.pools.pool_for(self.world.call).key], now)
-        self._tell_uses(self.board.headrooms.news(now))
+        for audience in Audience:
+            self._tell_uses(headrooms.news(now, audience), audience)
         self.world.later(now + NEWS_S, self.tell_news)
+
+    def _tell_soon(self) -> None:
+        self.world.later(self.world.clock.now() + FRESH_NEWS_S, self.tell_fresh_news)
+
+    def tell_fresh_news(self) -> None:
+        self._tell_uses(self.board.headrooms.fresh_news(self.world.clock.now()), Audience.NEIGHBOURS)
 
     def tell_near(self) -> None:
         now = self.world.clock.now()
-        self._tell_uses(self.board.headrooms.near(now))
+        for audience in Audience:
+            self._tell_uses(self.board.headrooms.near(now, audience), audience)
         self.world.later(now + 1.0, self.tell_near)
 
-    def _tell_uses(self, uses: list[Use]) -> None:
-        if uses:
-            self.world.tell(
-                self, lambda other: other.board.headrooms.hear_uses(self.name, uses, self.world.clock.now())
-            )
+    def _tell_uses(self, uses: list[Use], audience: Audience) -> None:
+        def hear(other: Process) -> None:
+            other.board.headrooms.hear_uses(self.name, uses, self.world.clock.now(), audience)
+
+        if uses and (audience is Audience.NEIGHBOURS) is self.world.are_neighbours:
+            self.world.tell(self, hear, audience)
 
     def arrive(self, tokens: int) -> None:
         now = self.world.clock.now()
@@ -206,10 +216,11 @@ class World:
         processes: int = 1, tells: bool = True, delays_to_s: float | None = 0.001, latency_s: float = 0.3,
         seed: int = 1, late_share: float = 0.0, names_organizations: bool = False, one_name: str | None = None,
         favoured: int = 1, transit_s: float = 0.004, whole: Callable[[float], float] | None = None,
+        are_neighbours: bool = False,
     ) -> None:  # fmt: skip
         """`one_name`: answers name this organisation, whichever it is. `favoured`: so many times as many calls come to
         the first process as to each other. `transit_s`: what a call takes to the upstream at most. `whole`: how resets
-        are rounded to whole seconds.
+        are rounded to whole seconds. `are_neighbours`: the processes are workers of one service.
 
         `late_share`: of all calls, which are up to 30 ms longer on their way. `delays_to_s`: refusals name their delay,
         rounded up to this; None: they name none.
@@ -219,6 +230,7 @@ class World:
         self.tells, self.latency_s, self.delays_to_s = tells, latency_s, delays_to_s
         self.names_organizations, self.one_name = names_organizations or one_name is not None, one_name
         self.transit_s, self.whole = transit_s, whole
+        self.are_neighbours = are_neighbours
         orgs = orgs or accounts
         self.keys = {f"sk-a{i}": KeyConfig(org=f"org-{i % orgs}") for i in range(accounts)}
         self.limits = Limits(rules, charges_refused=True)
@@ -316,12 +328,13 @@ class World:
             self.later(self.clock.now() + self.rng.uniform(0, NEWS_S), process.tell_news)
             self.later(self.clock.now() + self.rng.uniform(0, 1.0), process.tell_near)
 
-    def tell(self, sender: Process, hear: Callable[[Process], object]) -> None:
-        """The other processes hear it some milliseconds later."""
+    def tell(self, sender: Process, hear: Callable[[Process], object], audience: Audience = Audience.REPLICAS) -> None:
+        """The other processes hear it some milliseconds later; neighbours sooner."""
+        fastest_s = 0.006 if audience is Audience.REPLICAS else 0.0003
         if self.is_talking:
             for other in self.processes:
                 if other is not sender:
-                    self.later(self.clock.now() + self.rng.uniform(0.006, 0.012), hear, other)
+                    self.later(self.clock.now() + self.rng.uniform(fastest_s, 2 * fastest_s), hear, other)
 
     def _begin(self) -> None:
         self.is_counting = True

@@ -8,6 +8,7 @@ from gateway.core.ids import AccountId
 from gateway.core.organizations import Membership
 from gateway.core.outcome import OutcomeKind, Scope, ScopeKind
 from gateway.core.parks import Park
+from gateway.core.uses import Audience
 from gateway.store.affinity import BATCH
 from gateway.store.engine import StoreUnavailable
 from gateway.upkeep import IdUpkeep, ParkUpkeep, UsesUpkeep
@@ -98,16 +99,56 @@ async def test_ids_that_passed_go_in_batches_with_pauses(kit):
 # -- uses --------------------------------------------------------------------------------------------------------
 
 
-async def test_what_is_near_its_limit_is_told_whole_and_news_at_once(kit):
-    told = []
-    announcer = SimpleNamespace(announce_uses=told.append)
-    headrooms = SimpleNamespace(near=lambda now: ["near", now], news=lambda now: ["news", now])
-    pools = SimpleNamespace(note_lines=lambda lines, now: told.append((lines, now)))
-    board = SimpleNamespace(headrooms=headrooms, pools=pools)
-    upkeep = UsesUpkeep(board=board, waiting=SimpleNamespace(lines=["line"]), announcer=announcer, clock=kit.clock)
-    now = kit.clock.now()
+class Told:
+    """What each audience was told; fits announcer and neighbours, and headrooms whose answers are the questions."""
+
+    def __init__(self, *, has_neighbours):
+        self.are_there = has_neighbours
+        self.replicas, self.neighbours, self.lines = [], [], []
+        self.announce_uses, self.tell = self.replicas.append, self.neighbours.append
+        self.on_news = None
+
+    def near(self, now, audience):
+        return ("near", audience, now)
+
+    def news(self, now, audience):
+        return ("news", audience, now)
+
+    def fresh_news(self, now):
+        return ("fresh", now)
+
+    def tell_neighbours(self, when):
+        self.on_news = when
+
+    def note_lines(self, lines, now):
+        self.lines.append((lines, now))
+
+
+def uses_upkeep(told, kit):
+    board, waiting = SimpleNamespace(headrooms=told, pools=told), SimpleNamespace(lines=["line"])
+    return UsesUpkeep((told, told), board=board, waiting=waiting, clock=kit.clock)
+
+
+@pytest.mark.parametrize("has_neighbours", [True, False])
+async def test_what_is_near_its_limit_is_told_whole_and_news_often(kit, has_neighbours):
+    told, now = Told(has_neighbours=has_neighbours), kit.clock.now()
+    upkeep = uses_upkeep(told, kit)
 
     await upkeep.announce()
     await upkeep.announce_news()
 
-    assert told == [["near", now], (["line"], now), ["news", now]]
+    assert told.replicas == [("near", Audience.REPLICAS, now), ("news", Audience.REPLICAS, now)]
+    assert told.neighbours == [(kind, Audience.NEIGHBOURS, now) for kind in ("near", "news") if has_neighbours]
+    assert told.lines == [(["line"], now)]
+    assert (told.on_news is not None) is has_neighbours
+
+
+async def test_neighbours_are_told_soon_after_a_call(kit):
+    told, heard = Told(has_neighbours=True), asyncio.Queue()
+    told.tell = heard.put_nowait
+    uses_upkeep(told, kit)
+
+    told.on_news()
+
+    async with asyncio.timeout(10):
+        assert await heard.get() == ("fresh", kit.clock.now())

@@ -12,7 +12,7 @@ from gateway.core.headroom import LONGEST_SHARER_S, Headroom
 from gateway.core.hints import Quota, RateLimits
 from gateway.core.ids import Instant
 from gateway.core.level import SOONEST_S
-from gateway.core.uses import Reading, Totals, Use
+from gateway.core.uses import Audience, Reading, Totals, Use
 from gateway.sandbox.config import Algorithm
 from gateway.sandbox.limiter import make_meter
 
@@ -213,7 +213,7 @@ def test_what_another_process_sent_is_missing_here_as_well():
     headroom.heard("other", Use(headroom.scope, Totals(105, 1050)), Instant(0.0))
 
     assert headroom.level_of("requests").level(Instant(0.0)) == 3
-    assert headroom.use(Instant(0.0)).sent == Totals(1, 1)  # its own, and nothing of what it heard
+    assert headroom.use(Instant(0.0), Audience.REPLICAS).sent == Totals(1, 1)  # its own, and nothing of what it heard
 
 
 def test_who_is_heard_of_first_says_how_much_is_left():
@@ -243,7 +243,7 @@ def test_what_was_refused_here_is_not_told():
 
     headroom.learn(told(limit=10, remaining=0), sent_once(headroom, tokens=9), Instant(0.0), is_success=False)
 
-    assert headroom.use(Instant(0.0)).sent == Totals(1, 7)
+    assert headroom.use(Instant(0.0), Audience.REPLICAS).sent == Totals(1, 7)
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_how_a_limit_frees_is_learned_from_answers_that_others_got(algorithm, ki
         upstream.now += rng.expovariate(2.5)
         if upstream.wait_s() <= 0:
             upstream.send()
-            other.heard("busy", upstream.headroom.use(Instant(upstream.now)), Instant(upstream.now))
+            other.heard("busy", upstream.headroom.use(Instant(upstream.now), Audience.REPLICAS), Instant(upstream.now))
 
     assert other.level_of("requests").kind is kind
     assert other.refill(1) == pytest.approx(2.5, rel=0.1)
@@ -270,21 +270,21 @@ def test_news_are_told_once():
     sent_once(headroom)
     headroom.heard("other", Use(headroom.scope), Instant(0.0))
 
-    assert headroom.use(Instant(0.0), is_news=True).sent.requests == 1
-    assert headroom.use(Instant(0.1), is_news=True) is None
+    assert headroom.use(Instant(0.0), Audience.REPLICAS, is_news=True).sent.requests == 1
+    assert headroom.use(Instant(0.1), Audience.REPLICAS, is_news=True) is None
     headroom.wanted_at = Instant(0.2)
-    assert headroom.use(Instant(0.2), is_news=True).is_hungry
-    assert not headroom.use(Instant(1.0), is_news=True).is_hungry
+    assert headroom.use(Instant(0.2), Audience.REPLICAS, is_news=True).is_hungry
+    assert not headroom.use(Instant(1.0), Audience.REPLICAS, is_news=True).is_hungry
 
 
 def test_while_nobody_else_is_there_it_is_told_now_and_then():
     headroom = Headroom()
     sent_once(headroom)
 
-    assert headroom.use(Instant(0.0), is_news=True) is not None
+    assert headroom.use(Instant(0.0), Audience.REPLICAS, is_news=True) is not None
     sent_once(headroom)
-    assert headroom.use(Instant(0.5), is_news=True) is None
-    assert headroom.use(Instant(1.1), is_news=True) is not None
+    assert headroom.use(Instant(0.5), Audience.REPLICAS, is_news=True) is None
+    assert headroom.use(Instant(1.1), Audience.REPLICAS, is_news=True) is not None
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.floats(0, 10), st.floats(0, 5), st.booleans()), max_size=60))

@@ -4,8 +4,10 @@ import pytest
 
 from gateway.core.headroom import Headroom
 from gateway.core.ids import Instant
-from gateway.core.peers import KNOWN, MOST_TOLD, ON_WAY_S, CallLog, Peer, Peers
-from gateway.core.uses import Belief, Calls, Totals, Use
+from gateway.core.peers import AT_ONCE, KNOWN, MOST_TOLD, ON_WAY_S, CallLog, Peer, Peers, Turn
+from gateway.core.uses import Audience, Belief, Calls, Totals, Use
+
+NEIGHBOURS, REPLICAS = Audience
 
 
 def call(headroom, now, *, is_refused=False, fits_in_s=None):
@@ -21,21 +23,20 @@ def test_log_tells_each_call_once_and_the_newest_of_many():
     for number in range(MOST_TOLD + 1):
         log.sent.append(10.0 + number / 1000)
     log.admitted.append(10.5)
-    log.refuse(10.75, 1.5)
+    log.refused.append((10.75, 1.5))
 
     told, again = log.tell(Instant(11.0)), log.tell(Instant(11.1))
 
     assert (told.told_ms, told.sent[0], len(told.sent)) == (11_000, 999, MOST_TOLD)
     assert (told.admitted, told.refused) == ((500,), ((250, 1.5),))
     assert again == Calls(11_100)
-    assert log.refusals == 1
 
 
 def test_moments_are_moved_to_our_clock_by_the_shortest_way_of_a_message():
     peer = Peer()
-    peer.hear(Calls(5_000), Instant(100.0))
+    peer.hear(Calls(5_000), Instant(100.0), REPLICAS)
 
-    late = peer.hear(Calls(6_000, sent=(100,)), Instant(101.5))
+    late = peer.hear(Calls(6_000, sent=(100,)), Instant(101.5), REPLICAS)
 
     assert late.sent == [pytest.approx(100.9 - ON_WAY_S, abs=0.001)]
     assert peer.took_at == late.sent[0]
@@ -43,9 +44,9 @@ def test_moments_are_moved_to_our_clock_by_the_shortest_way_of_a_message():
 
 def test_verdicts_find_their_calls_though_two_were_sent_in_one_millisecond():
     peer = Peer()
-    sent = peer.hear(Calls(5_000, sent=(40, 40)), Instant(100.0)).sent
+    sent = peer.hear(Calls(5_000, sent=(40, 40)), Instant(100.0), REPLICAS).sent
 
-    told = peer.hear(Calls(5_300, admitted=(340,), refused=((340, 2.0),)), Instant(100.3))
+    told = peer.hear(Calls(5_300, admitted=(340,), refused=((340, 2.0),)), Instant(100.3), REPLICAS)
 
     assert len(set(sent)) == 2
     assert {*told.admitted, told.refused[0][0]} == set(sent)
@@ -56,15 +57,15 @@ def test_verdicts_of_calls_that_nobody_told_of_are_left_out():
 
 
 def peer_hears(calls):
-    return tuple(Peer().hear(calls, Instant(100.0)))
+    return tuple(Peer().hear(calls, Instant(100.0), REPLICAS))
 
 
 def test_calls_that_never_get_a_verdict_are_forgotten():
     peer = Peer()
-    peer.hear(Calls(5_000, sent=tuple(range(KNOWN))), Instant(100.0))
-    peer.hear(Calls(9_000, sent=(1,)), Instant(104.0))
+    peer.hear(Calls(5_000, sent=tuple(range(KNOWN))), Instant(100.0), REPLICAS)
+    peer.hear(Calls(9_000, sent=(1,)), Instant(104.0), REPLICAS)
 
-    told = peer.hear(Calls(9_000, admitted=(4000 + KNOWN - 1, 4000)), Instant(104.0))
+    told = peer.hear(Calls(9_000, admitted=(4000 + KNOWN - 1, 4000)), Instant(104.0), REPLICAS)
 
     assert len(told.admitted) == 1  # the oldest of them is
 
@@ -78,6 +79,55 @@ def test_who_took_the_longest_ago_goes_first_if_its_callers_wait():
     assert peers.ahead == 1
     peers.leave("a")
     assert peers.ahead == 0
+
+
+def test_who_took_at_the_same_time_goes_by_name():
+    """Neither knew of the other, and each thinks that the other was the later one."""
+    first, second = Peers(), Peers()
+    for peers, name, other in ((first, "a", "b"), (second, "b", "a")):
+        peers.own_name, peers.heard_s = name, 0.02
+        peers.of(other).took_at, peers.of(other).is_hungry = 5.003, True
+        peers.take(Instant(5.0))
+
+    assert (first.ahead, second.ahead) == (0, 1)
+
+
+def test_who_just_took_leaves_as_much_to_each_other_whose_callers_wait():
+    peers = peers_of("b", "a", "c", are_hungry=True)
+    for _ in range(2):
+        peers.take(Instant(5.0))
+
+    assert peers.turn(Instant(5.01), own=2, limit=20).calls == 1 + 2 + 2 * 2
+    assert peers.turn(Instant(5.1), own=2, limit=20).calls == 1 + 2
+
+
+def test_who_had_its_part_leaves_the_last_call_for_a_moment_while_nobody_waits():
+    peers = peers_of("b", "a", are_hungry=False)
+
+    assert peers.turn(Instant(5.0), own=4, limit=10) is AT_ONCE
+    assert peers.turn(Instant(5.0), own=5, limit=10).calls == 2
+
+
+def peers_of(own_name, *others, are_hungry):
+    peers = Peers()
+    peers.own_name, peers.heard_s = own_name, 0.02
+    for name in others:
+        peers.of(name).is_hungry = are_hungry
+    return peers
+
+
+def test_who_is_not_first_takes_what_the_first_ones_left_in_time():
+    turn = Turn(calls=3, after_s=0.02, knows_at=5.02)
+
+    assert turn.comes_at(one_at=5.0, all_at=5.0) == 5.0
+    assert turn.comes_at(one_at=5.1, all_at=7.0) == pytest.approx(5.12)
+    assert turn.comes_at(one_at=5.0, all_at=7.0) == pytest.approx(5.04)
+
+
+def test_moments_of_neighbours_are_of_the_same_clock():
+    peer = Peer()
+
+    assert peer.hear(Calls(5_000, sent=(40,)), Instant(5.003), NEIGHBOURS).sent == [pytest.approx(4.96)]
 
 
 def test_first_name_of_those_that_believe_something_leads():
@@ -98,14 +148,14 @@ def test_window_is_learned_from_what_all_processes_sent():
         call((mine, theirs)[number % 2], 100.0 + number / 10)
     call(theirs, 100.95, is_refused=True, fits_in_s=3.053)
 
-    mine.heard("a", theirs.use(Instant(100.95)), Instant(100.957), own="b")
-    theirs.heard("b", mine.use(Instant(100.96)), Instant(100.967), own="a")
+    mine.heard("a", theirs.use(Instant(100.95), REPLICAS), Instant(100.957), own="b")
+    theirs.heard("b", mine.use(Instant(100.96), REPLICAS), Instant(100.967), own="a")
     for began, refused_at in ((104.02, 105.0), (108.04, 109.1), (112.06, 113.14)):
         for number in range(10):
             call(theirs, began + number / 10)
         call(theirs, refused_at, is_refused=True, fits_in_s=began + 4.003 - refused_at)
     theirs.wait_s(1, Instant(114.0))
-    mine.heard("a", theirs.use(Instant(114.0)), Instant(114.007), own="b")
+    mine.heard("a", theirs.use(Instant(114.0), REPLICAS), Instant(114.007), own="b")
 
     assert theirs.refill(1) == pytest.approx(2.5, rel=0.01)
     assert mine.refill(1) == theirs.refill(1)  # who has the first name leads
@@ -163,5 +213,5 @@ def test_where_headers_tell_of_the_limit_no_calls_are_told():
     headroom = Headroom()
     headroom.heard("a", Use(headroom.scope, Totals(1)), Instant(1.0))
 
-    assert headroom.use(Instant(1.0)).calls is None
+    assert headroom.use(Instant(1.0), REPLICAS).calls is None
     assert not headroom.is_known

@@ -1,0 +1,133 @@
+"""The other processes that use a scope: who they are, how soon they hear of a call, and what they were told last.
+
+Rules of this file:
+- neighbours, the workers of one service, hear of each other's calls within some milliseconds, replicas within 150: two
+  audiences, each told of what it has not heard;
+- who told nothing for as long as what it took may be missing is gone.
+
+Mutable; one per scope.
+"""
+
+from collections.abc import Callable
+from typing import Generic, NamedTuple, TypeVar
+
+from gateway.core.ids import Instant
+from gateway.core.shares import HEARD_S, HEARD_SOON_S
+from gateway.core.uses import Audience, Totals
+
+T = TypeVar("T")
+
+TOLD_S = 1.0
+"""While nobody of an audience uses it a scope that is near its limit is told of so often."""
+
+
+class News(Generic[T]):
+    """Scopes of which there may be something to tell."""
+
+    __slots__ = ("_untold", "on_news")
+
+    def __init__(self) -> None:
+        self._untold: tuple[set[T], ...] = tuple([set() for _ in Audience])
+        self.on_news: Callable[[], None] | None = None
+        """Called when there is something for neighbours, and there was nothing. None: there are no neighbours."""
+
+    def add(self, scope: T) -> None:
+        self._untold[Audience.REPLICAS].add(scope)
+        if self.on_news is not None:
+            if not self._untold[Audience.NEIGHBOURS]:
+                self.on_news()
+            self._untold[Audience.NEIGHBOURS].add(scope)
+
+    def take(self, audience: Audience) -> set[T]:
+        """All that there is for them, which is thereby told."""
+        scopes = self._untold[audience].copy()
+        self._untold[audience].clear()
+        return scopes
+
+
+class Told(NamedTuple):
+    """What an audience heard of a scope."""
+
+    sent: Totals = Totals()
+    order: int = 0
+    """The newest answer's place."""
+    is_hungry: bool = False
+    refusals: int = 0
+    """Calls that were refused without a header."""
+
+
+class _Other(NamedTuple):
+    """What another process told of itself, and when."""
+
+    at: Instant
+    sent: Totals
+    audience: Audience
+
+
+class Company:
+    """Starts alone."""
+
+    __slots__ = ("_others", "_own_name", "_place", "_told", "_told_at", "offset")
+
+    def __init__(self) -> None:
+        self.offset = 0
+        """So that not the same process is the first on every scope."""
+        self._own_name = ""
+        self._place = 0
+        self._others: dict[str, _Other] = {}
+        self._told = [Told() for _ in Audience]
+        self._told_at = [Instant(float("-inf")) for _ in Audience]
+
+    def __bool__(self) -> bool:
+        """There are others."""
+        return bool(self._others)
+
+    @property
+    def count(self) -> int:
+        """Processes that share the scope, this one included."""
+        return 1 + len(self._others)
+
+    @property
+    def place(self) -> int:
+        """This process' among them, from 0."""
+        return (self._place + self.offset) % self.count
+
+    @property
+    def heard_s(self) -> float:
+        """What any of them sent is known so much later, at most, while all are well."""
+        return HEARD_S if self.has(Audience.REPLICAS) else HEARD_SOON_S
+
+    def has(self, audience: Audience) -> bool:
+        return any(other.audience is audience for other in self._others.values())
+
+    def hear(self, process: str, sent: Totals, audience: Audience, now: Instant, *, own: str) -> Totals | None:
+        """How much more it sent than when it was heard last; None: it was never heard. `own`: this process' name."""
+        before = self._others.get(process)
+        self._others[process] = _Other(now, sent, audience)
+        self._own_name = own
+        self._number()
+        return None if before is None else sent.since(before.sent)
+
+    def part(self, now: Instant, lasts_s: float) -> list[str]:
+        """Who told nothing for so long, and is gone from now on."""
+        gone = [name for name, other in self._others.items() if now - other.at >= lasts_s]
+        for name in gone:
+            del self._others[name]
+        if gone:
+            self._number()
+        return gone
+
+    def last_told(self, audience: Audience) -> Told:
+        return self._told[audience]
+
+    def is_news(self, audience: Audience, news: Told, now: Instant) -> bool:
+        """Whether they should hear it now: on change, and where nobody of them is known to be there now and then."""
+        if self.has(audience):
+            return news != self._told[audience]
+        return now - self._told_at[audience] >= TOLD_S
+
+    def tell(self, audience: Audience, news: Told, now: Instant) -> None:
+        self._told[audience], self._told_at[audience] = news, now
+
+    def _number(self) -> None:
+        self._place = sum(name < self._own_name for name in self._others)

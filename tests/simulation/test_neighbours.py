@@ -1,0 +1,50 @@
+"""The bars of goodput for the workers of one service, which is what a gateway is by default: one for each core."""
+
+import pytest
+
+from gateway.sandbox.config import Algorithm, LimitRule
+from tests.simulation.world import World
+
+LIMIT, PERIOD_S = 10, 4.0
+CAPACITY = 8 * LIMIT / PERIOD_S
+MOST_WASTE = 0.02
+
+
+def workers(algorithm, count, **fields):
+    rule = LimitRule(requests=LIMIT, period_s=PERIOD_S, algorithm=algorithm)
+    world = World((rule,), processes=count, are_neighbours=True, **fields)
+    world.tell_uses()
+    return world
+
+
+@pytest.mark.parametrize("load", [0.9, 1.0, 1.5])
+@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+def test_workers_share_the_limits_as_if_they_were_one(algorithm, count, load):
+    result = workers(algorithm, count).run(rate=load * CAPACITY, capacity=CAPACITY, seconds=100)
+
+    least = 0.98 if count == 4 and load == 1.0 else 0.99
+    assert result.served >= least * min(result.offered, result.capacity)
+    assert result.waste <= MOST_WASTE
+    assert result.refused == 0 or load >= 1
+
+
+@pytest.mark.parametrize("load", [0.9, 1.0, 1.5])
+@pytest.mark.parametrize("delays_to_s", [0.001, 1.0, None])
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+def test_without_headers_workers_learn_the_limit_together(algorithm, delays_to_s, load):
+    world = workers(algorithm, 2, tells=False, delays_to_s=delays_to_s)
+    result = world.run(rate=load * CAPACITY, capacity=CAPACITY, seconds=120, warm_up_s=40)
+
+    most_waste = 0.03 if algorithm is Algorithm.SLIDING and delays_to_s is None else MOST_WASTE
+    assert result.served >= 0.97 * min(result.offered, result.capacity)
+    assert result.waste <= most_waste
+    assert result.refused == 0 or load >= 1
+
+
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+def test_a_worker_with_most_of_the_calls_takes_what_the_other_leaves(algorithm):
+    result = workers(algorithm, 2, favoured=3).run(rate=0.9 * CAPACITY, capacity=CAPACITY, seconds=60)
+
+    assert result.refused == 0
+    assert result.waste <= MOST_WASTE
