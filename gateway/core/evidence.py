@@ -16,7 +16,7 @@ from operator import neg
 from typing import NamedTuple
 
 INFINITE = float("inf")
-MOST_CALLS = 128
+MOST_CALLS = 640
 """Larger windows are not looked for: beyond it a step too soon costs little, and even steps do as well."""
 SLACK_S, SLACK = 0.008, 0.004
 """Calls are now more, now less time on their way: intervals that miss each other by so much still overlap."""
@@ -143,20 +143,17 @@ def window_told(own: Sequence[Refused], others: Sequence[Refused], *, is_hopeful
     `is_hopeful`: the fastest by what may be, which a trial must show; else by what is likely.
     """
     newest, older = own[-1], own[-2::-1]
-    best = NOTHING
+    found: list[Span] = []
     for index in range(min(len(newest.sent), MOST_CALLS)):
         low, high = newest.period(index + 1)
         low, high, mine = meet(low, high, _periods(older, index))
         if mine + 1 < AGREEING * len(own):
             continue
         low, high, theirs = meet(low, high, _periods(others, index))
-        share = agreement(mine + 1, len(own), theirs, len(others))
-        if high < INFINITE and mine + theirs + 1 >= ENOUGH and share >= best.share:
-            found = Span(low, high, share, index + 1)
-            is_faster = found.hope > best.hope if is_hopeful else found.rate > best.rate
-            if (share > best.share or is_faster) and _admits(own, index + 1, max(low, high)):
-                best = found
-    return best
+        if high < INFINITE and mine + theirs + 1 >= ENOUGH:
+            found.append(Span(low, high, agreement(mine + 1, len(own), theirs, len(others)), index + 1))
+    found.sort(key=lambda span: (-span.share, -span.hope if is_hopeful else -span.rate))
+    return next((span for span in found if _admits(own, span.limit, max(span.low_s, span.high_s))), NOTHING)
 
 
 def _admits(own: Sequence[Refused], limit: int, period_s: float) -> bool:

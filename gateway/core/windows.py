@@ -29,8 +29,8 @@ from gateway.core.hearsay import Hearsay, Window
 from gateway.core.ids import Instant
 from gateway.core.uses import Belief
 
-REMEMBERED = 2 * MOST_CALLS + 32
-"""Calls."""
+REMEMBERED, SURELY_KEPT, KEPT_S = 2 * MOST_CALLS + 32, 288, 180.0
+"""Calls; beyond so many those of so long alone: that many scopes take little memory."""
 KEPT = 6
 """A scope's own last refusals that have a say."""
 GUARD_S, GUARD = 0.006, 0.001
@@ -41,8 +41,8 @@ BETTER = 1.03
 """Another window must allow so much more to be preferred to one that holds."""
 SETTLES_S, LONGEST_S = 0.05, 0.25
 """So long after a refusal, or as long as it took, nothing is sent: then it is known what came of the calls before."""
-LARGE = 20
-"""Of a window of so many calls and more, a twentieth is asked for first."""
+LARGE, MOST_ASKED = 20, 6
+"""Of a window of so many calls and more, a twentieth is asked for first; at most `MOST_ASKED`: all may be refused."""
 SPREAD = 4.0
 """Where delays are not told exactly no window's calls go all at once, but in a fourth of it: it may begin later."""
 IDLE, GAPS = 4.0, 10
@@ -169,6 +169,8 @@ class Windows:
         if is_mine:
             self._mine.appendleft(now)
         self._admitted += 1
+        while len(self._sent) > SURELY_KEPT and self._sent[-1] < now - KEPT_S:
+            self._sent.pop()
 
     def _note_gap(self, now: Instant) -> None:
         gap_s = now - self._sent[0] if self._sent else 0.0
@@ -199,7 +201,7 @@ class Windows:
             self._window = self._hearsay.window_of(span) if limit <= MOST_CALLS else None  # even steps go on
             self._extra *= 2
         else:
-            self._extra = max(1, window.limit // LARGE)
+            self._extra = min(max(1, window.limit // LARGE), MOST_ASKED)
         self._extra = min(self._extra, REMEMBERED - 1 - self.limit)
 
     def _try(self, window: Window, took_s: float) -> None:

@@ -39,3 +39,13 @@ def test_unequal_buckets_are_used_though_refusals_name_no_delay(load, seed):
 
     assert result.served >= 0.97 * min(result.offered, result.capacity)
     assert result.waste <= MOST_WASTE
+
+
+@pytest.mark.parametrize("algorithm", [Algorithm.FIXED, Algorithm.SLIDING])
+@pytest.mark.parametrize(("load", "delays_to_s"), [(1.0, None), (1.5, 1.0)])
+def test_windows_of_hundreds_of_calls_are_found_too(algorithm, load, delays_to_s):
+    world = World(rules(algorithm, requests=500, period_s=60.0), accounts=2, tells=False, delays_to_s=delays_to_s)
+    result = world.run(rate=load * 2 * 500 / 60, capacity=2 * 500 / 60, seconds=360, warm_up_s=180)
+
+    assert result.served >= 0.97 * min(result.offered, result.capacity)
+    assert result.waste <= MOST_WASTE

@@ -9,7 +9,7 @@ from gateway.core.evidence import ENOUGH
 from gateway.core.hearsay import FIRST_ASK, Hearsay
 from gateway.core.ids import Instant
 from gateway.core.uses import Belief
-from gateway.core.windows import GUARD_S, REMEMBERED, SETTLES_S, Windows
+from gateway.core.windows import GUARD_S, REMEMBERED, SETTLES_S, SURELY_KEPT, Windows
 from gateway.sandbox.config import Algorithm
 from gateway.sandbox.limiter import make_meter
 
@@ -217,3 +217,12 @@ def test_refusals_that_a_pace_since_has_disproved_are_forgotten():
 
     assert upstream.windows.is_young
     assert 0.3 <= upstream.windows.bucket_s <= 0.32  # one call in sixty may have been saved
+
+
+def test_calls_of_long_ago_are_forgotten_but_for_some():
+    windows = Windows()
+    for number in range(SURELY_KEPT + 50):
+        windows.take(Instant(number / 10))
+    windows.take(Instant(1000.0))
+
+    assert len(windows._sent) == SURELY_KEPT
