@@ -49,7 +49,7 @@ IDLE, GAPS = 4.0, 10
 """So many times the usual time between two calls is a pause; it is that of about so many."""
 FEWEST_KEPT, KEPT_UP, TELLING = 15, 5, 0.99
 """A bucket's pace was kept up by so many calls: that is seen at each fifth, and told where it is news."""
-PROGRESS = 0.25
+PROGRESS = 0.45
 """A trial counts calls that come through in so much of what it tries: turns with others keep them from all of it."""
 SCOUTS = 40.0
 """A scope that goes ahead of others does so for so many calls' time at most."""
