@@ -67,25 +67,22 @@ class _Other(NamedTuple):
 class Company:
     """Starts alone."""
 
-    __slots__ = ("_others", "_own_name", "_place", "_told", "_told_at", "offset")
+    __slots__ = ("_own_name", "_place", "_told", "_told_at", "offset", "others")
 
     def __init__(self) -> None:
         self.offset = 0
         """So that not the same process is the first on every scope."""
         self._own_name = ""
         self._place = 0
-        self._others: dict[str, _Other] = {}
+        self.others: dict[str, _Other] = {}
+        """To be asked by every call whether there are any."""
         self._told = [Told() for _ in Audience]
         self._told_at = [Instant(float("-inf")) for _ in Audience]
-
-    def __bool__(self) -> bool:
-        """There are others."""
-        return bool(self._others)
 
     @property
     def count(self) -> int:
         """Processes that share the scope, this one included."""
-        return 1 + len(self._others)
+        return 1 + len(self.others)
 
     @property
     def place(self) -> int:
@@ -98,21 +95,21 @@ class Company:
         return HEARD_S if self.has(Audience.REPLICAS) else HEARD_SOON_S
 
     def has(self, audience: Audience) -> bool:
-        return any(other.audience is audience for other in self._others.values())
+        return any(other.audience is audience for other in self.others.values())
 
     def hear(self, process: str, sent: Totals, audience: Audience, now: Instant, *, own: str) -> Totals | None:
         """How much more it sent than when it was heard last; None: it was never heard. `own`: this process' name."""
-        before = self._others.get(process)
-        self._others[process] = _Other(now, sent, audience)
+        before = self.others.get(process)
+        self.others[process] = _Other(now, sent, audience)
         self._own_name = own
         self._number()
         return None if before is None else sent.since(before.sent)
 
     def part(self, now: Instant, lasts_s: float) -> list[str]:
         """Who told nothing for so long, and is gone from now on."""
-        gone = [name for name, other in self._others.items() if now - other.at >= lasts_s]
+        gone = [name for name, other in self.others.items() if now - other.at >= lasts_s]
         for name in gone:
-            del self._others[name]
+            del self.others[name]
         if gone:
             self._number()
         return gone
@@ -120,14 +117,16 @@ class Company:
     def last_told(self, audience: Audience) -> Told:
         return self._told[audience]
 
-    def is_news(self, audience: Audience, news: Told, now: Instant) -> bool:
-        """Whether they should hear it now: on change, and where nobody of them is known to be there now and then."""
-        if self.has(audience):
-            return news != self._told[audience]
-        return now - self._told_at[audience] >= TOLD_S
+    def rests(self, audience: Audience, now: Instant) -> bool:
+        """Nobody of them is known to be there, and they were told not long ago."""
+        return now - self._told_at[audience] < TOLD_S and not self.has(audience)
+
+    def is_news(self, audience: Audience, news: Told) -> bool:
+        """Whether those that are there have not heard it."""
+        return news != self._told[audience] or not self.has(audience)
 
     def tell(self, audience: Audience, news: Told, now: Instant) -> None:
         self._told[audience], self._told_at[audience] = news, now
 
     def _number(self) -> None:
-        self._place = sum(name < self._own_name for name in self._others)
+        self._place = sum(name < self._own_name for name in self.others)

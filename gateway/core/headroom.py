@@ -133,7 +133,7 @@ class Headroom:
             self._pace.take(now)
             if self._lately is not None:
                 self._lately.note(now, self._admitted)
-        if self.company:
+        if self.company.others:
             self._news.add(self)
         freed = tuple([level.freed for level, _ in self._levels]) if self._freed else ()
         return Sent(now, self._requests, self._tokens, freed, self._produced, tokens, self._before)
@@ -214,7 +214,7 @@ class Headroom:
                 return
             self._pace = Pace(now, self._hearsay)
         self._pace.admit(sent.at)
-        if self.company:
+        if self.company.others:
             self._news.add(self)
 
     def refuse(self, now: Instant, sent: Sent, fits_in_s: float | None = None) -> float | None:
@@ -261,7 +261,7 @@ class Headroom:
     def wait_s(self, tokens: int, now: Instant) -> float:
         """Seconds until a call of so many tokens fits; the slowest dimension counts. 0.0 where nothing is known."""
         longest = max(0.0, self._quiet_until - now) if self._refusals else 0.0
-        sharers = self.sharers(now) if self.company else 1
+        sharers = self.sharers(now) if self.company.others else 1
         if self._strangers is not None:
             sharers = max(sharers, 1 + self._strangers.counted(now))
         for level, is_tokens in self._levels:
@@ -324,10 +324,12 @@ class Headroom:
 
     def use(self, now: Instant, audience: Audience, *, is_news: bool = False) -> Use | None:
         """What an audience should hear of it. `is_news`: None where they have heard it already."""
+        if is_news and self.company.rests(audience, now):
+            return None
         sent = Totals(self._requests, self._tokens, self._produced).since(self._heard.plus(self._refused))
         pace = None if self._levels else self._pace
         news = Told(sent, self._order, now - self.wanted_at < HUNGRY_S, 0 if pace is None else pace.refusals)
-        if is_news and not self.company.is_news(audience, news, now):
+        if is_news and not self.company.is_news(audience, news):
             return None
         readings: tuple[Reading, ...] = ()
         if self._order != self.company.last_told(audience).order:
@@ -351,7 +353,7 @@ class Headroom:
 
     def sharers(self, now: Instant) -> int:
         """How many processes share the scope now, this one included."""
-        if self.company:
+        if self.company.others:
             for name in self.company.part(now, self._remembered_s()):
                 for level, _ in self._levels:
                     level.leave(name)

@@ -35,7 +35,7 @@ async def gateways(database_url):
 def company(gateway):
     """How many processes of each audience it knows of on the scope."""
     headrooms = gateway.service.board.headrooms._by_scope.values()
-    others = [other for headroom in headrooms for other in headroom.company._others.values()]
+    others = [other for headroom in headrooms for other in headroom.company.others.values()]
     return [sum(other.audience is audience for other in others) for audience in Audience]
 
 

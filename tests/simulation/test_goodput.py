@@ -97,7 +97,7 @@ def test_a_thousand_accounts_are_used_to_their_limits(load):
     capacity = 1000 * limit / period_s
 
     world = World(rules(requests=limit, period_s=period_s), accounts=1000)
-    result = world.run(rate=load * capacity, capacity=capacity, seconds=26.0, warm_up_s=4.0)
+    result = world.run(rate=load * capacity, capacity=capacity, seconds=16.0, warm_up_s=4.0)
 
     assert result.served >= 0.99 * min(result.offered, result.capacity)
     assert result.waste <= MOST_WASTE
@@ -194,7 +194,7 @@ def test_unequal_limits_are_all_used():
 @pytest.mark.parametrize("load", [1.0, 1.5])
 def test_without_headers_the_limit_is_learned_from_refusals(algorithm, load, delays_to_s):
     world = World(rules(algorithm), tells=False, delays_to_s=delays_to_s)
-    result = world.run(rate=load * 8 * EACH, capacity=8 * EACH, seconds=300, warm_up_s=40)
+    result = world.run(rate=load * 8 * EACH, capacity=8 * EACH, seconds=200, warm_up_s=40)
 
     assert result.served >= 0.97 * min(result.offered, result.capacity)
     assert result.waste <= MOST_WASTE
@@ -205,7 +205,7 @@ def test_without_headers_the_limit_is_learned_from_refusals(algorithm, load, del
 def test_without_headers_many_accounts_learn_as_fast_as_few(algorithm, delays_to_s):
     each = LIMIT / 16.0
     world = World(rules(algorithm, period_s=16.0), accounts=64, tells=False, delays_to_s=delays_to_s)
-    result = world.run(rate=1.5 * 64 * each, capacity=64 * each, seconds=240, warm_up_s=60)
+    result = world.run(rate=1.5 * 64 * each, capacity=64 * each, seconds=160, warm_up_s=60)
 
     assert result.goodput >= 0.97
     assert result.waste <= MOST_WASTE
@@ -244,13 +244,13 @@ def test_without_headers_nobody_is_refused_while_there_is_room(algorithm, seed):
     assert result.waste <= MOST_WASTE
 
 
-@pytest.mark.parametrize("processes", [2, 3, 4, 8])
+@pytest.mark.parametrize("processes", [2, 4, 8])
 @pytest.mark.parametrize("algorithm", list(Algorithm))
 def test_processes_that_hear_of_each_other_share_the_limits(processes, algorithm):
     world = World(rules(algorithm), processes=processes)
     world.tell_uses()
 
-    result = world.run(rate=1.5 * 8 * EACH, capacity=8 * EACH, seconds=100)
+    result = world.run(rate=1.5 * 8 * EACH, capacity=8 * EACH, seconds=60)
 
     assert result.goodput >= 0.99
     assert result.waste <= MOST_WASTE
@@ -319,7 +319,7 @@ def test_processes_without_headers_learn_the_limit_together(algorithm, load):
     world = World(rules(algorithm), tells=False, processes=2)
     world.tell_uses()
 
-    result = world.run(rate=load * 8 * EACH, capacity=8 * EACH, seconds=300, warm_up_s=40)
+    result = world.run(rate=load * 8 * EACH, capacity=8 * EACH, seconds=200, warm_up_s=40)
 
     assert result.served >= 0.97 * min(result.offered, result.capacity)
     assert result.waste <= 0.03

@@ -86,7 +86,8 @@ class Process:
         self.rng = Random(f"{name}{world.seed}")
         self.board = Board(clock=world.clock, rng=self.rng, kinds=KINDS, announcer=self)
         self.board.headrooms.process = name
-        self.board.headrooms.tell_neighbours(self._tell_soon)
+        if world.audience is Audience.NEIGHBOURS:
+            self.board.headrooms.tell_neighbours(self._tell_soon)
         self.board.replace_snapshot(snapshot_of(*world.accounts))
         self.line: Line[Waiter] = Line()
         self.looks_at = self.room_at = self.grows_at = FOREVER
@@ -101,27 +102,27 @@ class Process:
         now, headrooms = self.world.clock.now(), self.board.headrooms
         if self.line.calls:
             self.board.pools.note_lines([self.board.pools.pool_for(self.world.call).key], now)
-        for audience in Audience:
-            self._tell_uses(headrooms.news(now, audience), audience)
+        self._tell_uses(headrooms.news(now, self.world.audience))
         self.world.later(now + NEWS_S, self.tell_news)
 
     def _tell_soon(self) -> None:
         self.world.later(self.world.clock.now() + FRESH_NEWS_S, self.tell_fresh_news)
 
     def tell_fresh_news(self) -> None:
-        self._tell_uses(self.board.headrooms.fresh_news(self.world.clock.now()), Audience.NEIGHBOURS)
+        self._tell_uses(self.board.headrooms.fresh_news(self.world.clock.now()))
 
     def tell_near(self) -> None:
         now = self.world.clock.now()
-        for audience in Audience:
-            self._tell_uses(self.board.headrooms.near(now, audience), audience)
+        self._tell_uses(self.board.headrooms.near(now, self.world.audience))
         self.world.later(now + 1.0, self.tell_near)
 
-    def _tell_uses(self, uses: list[Use], audience: Audience) -> None:
+    def _tell_uses(self, uses: list[Use]) -> None:
+        audience = self.world.audience
+
         def hear(other: Process) -> None:
             other.board.headrooms.hear_uses(self.name, uses, self.world.clock.now(), audience)
 
-        if uses and (audience is Audience.NEIGHBOURS) is self.world.are_neighbours:
+        if uses:
             self.world.tell(self, hear, audience)
 
     def arrive(self, tokens: int) -> None:
@@ -230,7 +231,7 @@ class World:
         self.tells, self.latency_s, self.delays_to_s = tells, latency_s, delays_to_s
         self.names_organizations, self.one_name = names_organizations or one_name is not None, one_name
         self.transit_s, self.whole = transit_s, whole
-        self.are_neighbours = are_neighbours
+        self.audience = Audience.NEIGHBOURS if are_neighbours else Audience.REPLICAS
         orgs = orgs or accounts
         self.keys = {f"sk-a{i}": KeyConfig(org=f"org-{i % orgs}") for i in range(accounts)}
         self.limits = Limits(rules, charges_refused=True)

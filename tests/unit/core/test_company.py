@@ -46,21 +46,25 @@ def test_all_are_heard_soon_only_if_all_are_neighbours():
 def test_each_audience_is_told_what_it_has_not_heard():
     company, news = Company(), Told(Totals(5))
     hear(company, "a", 1, 0.0, audience=NEIGHBOURS)
-    assert company.is_news(NEIGHBOURS, news, Instant(0.0))
+    assert company.is_news(NEIGHBOURS, news)
 
     company.tell(NEIGHBOURS, news, Instant(0.0))
 
-    assert not company.is_news(NEIGHBOURS, news, Instant(9.0))
-    assert company.is_news(NEIGHBOURS, news._replace(is_hungry=True), Instant(0.0))
-    assert company.is_news(REPLICAS, news, Instant(0.0))
+    assert not company.is_news(NEIGHBOURS, news)
+    assert company.is_news(NEIGHBOURS, news._replace(is_hungry=True))
+    assert company.is_news(REPLICAS, news)
 
 
 def test_an_audience_of_nobody_is_told_now_and_then():
     company = Company()
     company.tell(REPLICAS, Told(), Instant(0.0))
+    assert company.rests(REPLICAS, Instant(TOLD_S / 2))
+    assert not company.rests(REPLICAS, Instant(TOLD_S))
+    assert company.is_news(REPLICAS, Told())
 
-    assert not company.is_news(REPLICAS, Told(Totals(5)), Instant(TOLD_S / 2))
-    assert company.is_news(REPLICAS, Told(), Instant(TOLD_S))
+    hear(company, "a", 1, 0.0, audience=REPLICAS)
+
+    assert not company.rests(REPLICAS, Instant(TOLD_S / 2))
 
 
 @pytest.mark.parametrize("has_neighbours", [True, False])
