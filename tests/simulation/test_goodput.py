@@ -97,7 +97,7 @@ def test_a_thousand_accounts_are_used_to_their_limits(load):
     capacity = 1000 * limit / period_s
 
     world = World(rules(requests=limit, period_s=period_s), accounts=1000)
-    result = world.run(rate=load * capacity, capacity=capacity, seconds=16.0, warm_up_s=4.0)
+    result = world.run(rate=load * capacity, capacity=capacity, seconds=8.0, warm_up_s=4.0)
 
     assert result.served >= 0.99 * min(result.offered, result.capacity)
     assert result.waste <= MOST_WASTE
@@ -250,7 +250,7 @@ def test_processes_that_hear_of_each_other_share_the_limits(processes, algorithm
     world = World(rules(algorithm), processes=processes)
     world.tell_uses()
 
-    result = world.run(rate=1.5 * 8 * EACH, capacity=8 * EACH, seconds=60)
+    result = world.run(rate=1.5 * 8 * EACH, capacity=8 * EACH, seconds=40)
 
     assert result.goodput >= 0.99
     assert result.waste <= MOST_WASTE

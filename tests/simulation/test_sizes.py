@@ -21,7 +21,7 @@ MANY = tuple(min(8000, round(math.exp(NormalDist(6.0, 1.2).inv_cdf((i + 0.5) / 2
 """As prompts are: half of them below 400, a hundredth above 6000."""
 
 
-def play(algorithm, sizes, load, *, accounts=ACCOUNTS, processes=1, seconds=200, **fields):
+def play(algorithm, sizes, load, *, accounts=ACCOUNTS, processes=1, seconds=140, **fields):
     rules = (LimitRule(tokens=LIMIT, period_s=PERIOD_S, algorithm=algorithm),)
     world = World(rules, accounts=accounts, processes=processes, **fields)
     if processes > 1:
