@@ -111,7 +111,7 @@ def write_messages(
     ]
 
 
-def read_message(payload: str) -> Message | None:
+def read_message(payload: str | bytes) -> Message | None:
     """None for another version and for what cannot be read: the caller logs it and goes on."""
     try:
         if msgspec.json.decode(payload, type=_Head).v != VERSION:

@@ -59,7 +59,7 @@ class Neighbours:
 
     @property
     def are_there(self) -> bool:
-        return self._hears is not None
+        return bool(self._tells)
 
     def start(self) -> None:
         if self._hears is not None:
@@ -73,15 +73,23 @@ class Neighbours:
                     each.send(payload.encode())
 
     def close(self) -> None:
+        self._hear_no_more()
+        for each in self._tells:
+            each.close()
+
+    def _hear_no_more(self) -> None:
         if self._hears is not None:
             asyncio.get_running_loop().remove_reader(self._hears)
             self._hears.close()
-        for each in self._tells:
-            each.close()
+            self._hears = None
 
     def _read(self, hears: socket.socket) -> None:
         with contextlib.suppress(BlockingIOError):
             for _ in range(MOST_READ):
-                message = read_message(hears.recv(MOST_BYTES).decode())
+                payload = hears.recv(MOST_BYTES)
+                if not payload:  # the parent and all others are gone: it would be readable for ever
+                    self._hear_no_more()
+                    return
+                message = read_message(payload)
                 if message is not None:
                     self._hear(message.sender, message.uses)

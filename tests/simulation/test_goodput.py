@@ -244,7 +244,7 @@ def test_without_headers_nobody_is_refused_while_there_is_room(algorithm, seed):
     assert result.waste <= MOST_WASTE
 
 
-@pytest.mark.parametrize("processes", [2, 8])
+@pytest.mark.parametrize("processes", [2, 3, 4, 8])
 @pytest.mark.parametrize("algorithm", list(Algorithm))
 def test_processes_that_hear_of_each_other_share_the_limits(processes, algorithm):
     world = World(rules(algorithm), processes=processes)

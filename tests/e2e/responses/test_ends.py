@@ -1,6 +1,7 @@
 """How connections end that serve responses."""
 
 import asyncio
+from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
@@ -108,12 +109,19 @@ async def test_between_responses_no_place_of_the_account_is_held(gateway, talk):
         assert (await told(socket, input="b"))["type"] == "response.completed"
 
 
-async def test_a_message_that_is_too_large_ends_the_connection_with_1009(database_url, registry, upstream, talk):
-    settings = msgspec.structs.replace(DEFAULTS, realtime=RealtimeSettings(max_message_bytes=10_000))
+@asynccontextmanager
+async def one_account(database_url, registry, upstream, settings):
+    """A gateway with these settings and one account."""
     await registry.add_provider("openai", upstream.url, supported_models=[])
     async with running_gateway(database_url, settings) as gateway:
         await registry.add_account("sk-a")
         await gateway.serves(accounts=1)
+        yield gateway
+
+
+async def test_a_message_that_is_too_large_ends_the_connection_with_1009(database_url, registry, upstream, talk):
+    settings = msgspec.structs.replace(DEFAULTS, realtime=RealtimeSettings(max_message_bytes=10_000))
+    async with one_account(database_url, registry, upstream, settings) as gateway:
         async with opened(gateway) as socket:
             await ask(socket, input="a" * 20_000)
             assert await closed(socket) == 1009
@@ -128,42 +136,38 @@ async def test_a_drain_ends_connections_that_rest_and_waits_for_those_that_answe
     database_url, registry, upstream, talk
 ):
     settings = msgspec.structs.replace(DEFAULTS, server=ServerSettings(drain_s=10.0))
-    await registry.add_provider("openai", upstream.url, supported_models=[])
-    async with running_gateway(database_url, settings) as gateway:
-        await registry.add_account("sk-a")
-        await gateway.serves(accounts=1)
-        async with opened(gateway) as resting, opened(gateway) as busy:
-            await told(resting, input="a")
-            talk.between.clear()
-            await ask(busy, input="b")
-            first = await said(busy)
-            draining = asyncio.create_task(gateway.service.drain(settings.server.drain_s))
-            await until(lambda: gateway.service.gate.is_draining, 2, "the drain")
-            assert await closed(resting) == 1012
-            assert await refusal(busy, input="c", stream_id="x") == (503, "shutting_down")
-            talk.between.set()
-            rest = await heard(busy)
-            assert await closed(busy) == 1012
-            async with asyncio.timeout(5):
-                await draining
+    async with (
+        one_account(database_url, registry, upstream, settings) as gateway,
+        opened(gateway) as resting,
+        opened(gateway) as busy,
+    ):
+        await told(resting, input="a")
+        talk.between.clear()
+        await ask(busy, input="b")
+        first = await said(busy)
+        draining = asyncio.create_task(gateway.service.drain(settings.server.drain_s))
+        await until(lambda: gateway.service.gate.is_draining, 2, "the drain")
+        assert await closed(resting) == 1012
+        assert await refusal(busy, input="c", stream_id="x") == (503, "shutting_down")
+        talk.between.set()
+        rest = await heard(busy)
+        assert await closed(busy) == 1012
+        async with asyncio.timeout(5):
+            await draining
 
     assert (first["type"], rest[-1]["type"]) == ("response.created", "response.completed")
 
 
 async def test_a_drain_that_runs_out_of_time_cuts_what_is_under_way(database_url, registry, upstream, talk):
     settings = msgspec.structs.replace(DEFAULTS, server=ServerSettings(drain_s=0.2))
-    await registry.add_provider("openai", upstream.url, supported_models=[])
-    async with running_gateway(database_url, settings) as gateway:
-        await registry.add_account("sk-a")
-        await gateway.serves(accounts=1)
-        async with opened(gateway) as socket:
-            talk.between.clear()
-            await ask(socket, input="a")
-            await said(socket)
-            await gateway.service.drain(settings.server.drain_s)
-            await said(socket)
-            assert await closed(socket) == 1012
-            turn, session = await calls_of(gateway, 2)
+    async with one_account(database_url, registry, upstream, settings) as gateway, opened(gateway) as socket:
+        talk.between.clear()
+        await ask(socket, input="a")
+        await said(socket)
+        await gateway.service.drain(settings.server.drain_s)
+        await said(socket)
+        assert await closed(socket) == 1012
+        turn, session = await calls_of(gateway, 2)
 
     assert (turn["outcome"], session["outcome"]) == ("shutting_down", "shutting_down")
     await asyncio.wait_for(upstream.last.ended.wait(), 1)

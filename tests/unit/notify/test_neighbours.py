@@ -9,6 +9,7 @@ import pytest
 from gateway.core.outcome import Scope, ScopeKind
 from gateway.core.uses import Totals, Use
 from gateway.notify.neighbours import Neighbours, open_lines
+from tests.fakes.gateway_fixture import until
 
 
 def use(requests, holder="a"):
@@ -71,6 +72,8 @@ async def test_nobody_waits_for_a_neighbour_that_does_not_read(service):
 
 
 async def test_what_is_not_understood_is_passed_over(service):
+    faults = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
     async with worker(service, 0) as (first, _), worker(service, 1) as (_, heard):
         service[1].tells.send(b"\xff{")
         service[1].tells.send(b"{}")
@@ -78,6 +81,16 @@ async def test_what_is_not_understood_is_passed_over(service):
 
         async with asyncio.timeout(10):
             assert await heard.get() == ("s-0", (use(1),))
+    assert not faults
+
+
+async def test_who_is_left_alone_hears_no_more(service):
+    async with worker(service, 0) as (last, _):
+        for line in service:
+            line.__exit__()
+        hears = last._hears
+
+        await until(lambda: hears.fileno() == -1, 10, "the end of it")
 
 
 def test_who_is_alone_has_no_line():
