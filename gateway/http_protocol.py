@@ -93,6 +93,10 @@ class CoalescingTransport:
     def is_closing(self) -> bool:
         return self._is_lingering or self._transport.is_closing()
 
+    def forget(self) -> None:
+        """The connection is gone, or another protocol's: nobody is asked any more, and no circle keeps either alive."""
+        self._is_more_coming = _nothing_comes
+
     def _flush(self) -> None:
         parts = self._parts
         if not parts:
@@ -103,6 +107,10 @@ class CoalescingTransport:
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  # whatever the transport has
         return getattr(self._transport, name)
+
+
+def _nothing_comes() -> bool:
+    return False
 
 
 class DeafParser:
@@ -118,8 +126,8 @@ class CoalescingProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn says so itself
         self._is_in_head = False
         self._is_in_body = False
-        coalescing = CoalescingTransport(transport, self.loop, lambda: self._is_in_body)
-        super().connection_made(coalescing)  # type: ignore[arg-type]  # fits by shape
+        self._coalescing = CoalescingTransport(transport, self.loop, lambda: self._is_in_body)
+        super().connection_made(self._coalescing)  # type: ignore[arg-type]  # fits by shape
         self._head_bytes = 0
         self._has_begun = False
         self._heard = self.loop.time()
@@ -130,9 +138,15 @@ class CoalescingProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timers()
-        if self.scope is not None:
-            _scope_of(self).pop(AT_ONCE, None)  # it points back here
+        self._let_go()
         super().connection_lost(exc)
+
+    def _let_go(self) -> None:
+        """What points back here: a connection that is over is freed at once, not when the collector comes by."""
+        self._coalescing.forget()
+        for request in (self, self.cycle):
+            if request is not None and request.scope is not None:
+                cast("Scope", request.scope).pop(AT_ONCE, None)
 
     def _stop_timers(self) -> None:
         for timer in (self._watch, self._idle):
@@ -195,6 +209,8 @@ class CoalescingProtocol(HttpToolsProtocol):
             self.transport.close()  # an answer is still to come here: nobody pipelines an upgrade behind it
             return
         super().handle_websocket_upgrade()
+        self._let_go()
+        self.parser = None  # type: ignore[assignment]  # as uvicorn at a connection's end, of which this hears no more
 
     def send_at_once(self, scope: Scope, status: int, headers: Headers, body: bytes) -> bool:
         """Sends the whole answer to the request of `scope`; False: nothing was done, it must go the ordinary way.

@@ -27,8 +27,10 @@ GRACE_S = 2.0
 """For what is left after the app's own drain (health checks, admin calls, clients that read slowly): it is cut once it
 has not moved for so long."""
 LOOK_S = 0.05
-GARBAGE_OBJECTS = 10_000
-"""New objects before the collector looks at them; Python's own 700 is a few calls' worth."""
+GARBAGE = (10_000, 5, 5)
+"""New objects, less those that went, before the collector looks at them; how many such looks before it looks at older
+ones. Python's own 700 is a few calls' worth. What is over is freed without it (tests/e2e/test_circles.py), libraries'
+circles apart: at 50 looks, those of 500,000 objects held 40 MB."""
 LAST_WORDS_BYTES = 2000
 UNUSED_EXTRAS = ("pydantic", "rich")
 """What Litestar and structlog load where it happens to be installed, as beside the OpenAI SDK, and no worker needs:
@@ -205,7 +207,7 @@ def _settle_garbage() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(GARBAGE_OBJECTS, 50, 100)
+    gc.set_threshold(*GARBAGE)
 
 
 def _config(app: App, settings: Settings) -> uvicorn.Config:

@@ -56,6 +56,7 @@ class HangUpWatch:
         self._calls.discard(hang_up)
         if hang_up.watcher is not None:
             hang_up.watcher.cancel()
+            hang_up.watcher = None  # its end has a traceback, which leads back here
 
     def _look(self) -> None:
         self._timer = None

@@ -116,11 +116,13 @@ class Conversation:
         await self._stop()
 
     async def close(self) -> None:
-        self._line.cut()
+        self._line.leave()
         await self._stop()
+        self._last.clear()  # each knows the line
 
     async def _stop(self) -> None:
         tasks = [*self._turns, *(() if self._ending is None else (self._ending,))]
+        self._ending = None
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -109,6 +109,11 @@ class SharedLine:
         if not self.closed.done():
             self.closed.set_result(Closed())
 
+    def leave(self) -> None:
+        """Cuts it for good, and lets go of who heard its messages: each would keep the other alive. Idempotent."""
+        self.cut()
+        self._on_stray, self._on_successor = _unheard, _unfollowed
+
     def _stop(self) -> None:
         if self._listening is not None and self._listening is not asyncio.current_task():
             self._listening.cancel()
@@ -190,6 +195,14 @@ class SharedLine:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+
+async def _unheard(_message: Message) -> None:
+    """Nobody is there any more."""
+
+
+def _unfollowed(_stream: LaneStream) -> None:
+    """As above."""
 
 
 def _upgrade(request: UpstreamRequest) -> UpstreamRequest:

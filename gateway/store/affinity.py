@@ -1,7 +1,8 @@
 """The table `stateful_ids`: written in batches, read by primary key, and by account and time for lists.
 
 Rules of this file: an id's owner never changes, whoever meets the id again; rows are written in one order by all, so
-that writers do not wait for each other in a ring.
+that writers do not wait for each other in a ring. What busy workers run is built once, with arrays for what varies:
+a statement is a hundred objects in circles, which would wait for the collector after each call.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -10,9 +11,22 @@ from sys import intern
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnClause, Text, any_, cast, delete, exists, func, literal_column, select, text, tuple_
+from sqlalchemy import (
+    ColumnClause,
+    Text,
+    any_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    literal_column,
+    select,
+    text,
+    tuple_,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.sql.dml import ReturningInsert
 
 from gateway.core.affinity import LONGEST_ID, PASSING_KINDS, UNLISTED_KINDS, Binding
 from gateway.core.ids import AccountId, ProviderId
@@ -22,7 +36,7 @@ from gateway.store.tables import AccountRow, StatefulIdRow
 KEPT = timedelta(days=35)
 """Rows of kinds that pass: OpenAI keeps responses for some 30 days."""
 BATCH = 1000
-"""Rows a statement: 9 parameters each, of the 32,767 that the protocol allows."""
+"""Rows a statement, and so a moment for which it holds them."""
 
 _TABLE = StatefulIdRow.__table__.c
 _READ = (
@@ -34,6 +48,33 @@ _READ = (
     _TABLE.realm,
     _TABLE.created_at,
 )
+
+# One array, whatever its length: a page of files has 10,000 ids, and IN would write each into the statement.
+_IS_NAMED = _TABLE.id == any_(bindparam("ids", type_=ARRAY(Text)))
+_NAMED = select(*_READ).where(_IS_NAMED)
+_FORGET = delete(StatefulIdRow).where(_IS_NAMED)
+
+_WRITTEN = ("id", "kind", "provider_id", "account_id", "realm", "owner", "created_at", "is_listed")
+
+
+def _saving() -> ReturningInsert[tuple[str]]:
+    """One array a column; gives the ids that were written."""
+    arrays = [bindparam(name, type_=ARRAY(_TABLE[name].type)) for name in _WRITTEN]
+    statement = insert(StatefulIdRow).from_select(
+        _WRITTEN, select(func.unnest(*arrays).table_valued(*_WRITTEN).render_derived())
+    )
+    new = statement.excluded
+    made_at = func.coalesce(new.created_at, _TABLE.created_at)
+    changed = tuple_(new.account_id, made_at).is_distinct_from(tuple_(_TABLE.account_id, _TABLE.created_at))
+    names = ("kind", "provider_id", "account_id", "realm", "is_listed")
+    return statement.on_conflict_do_update(
+        index_elements=[_TABLE.id],
+        set_={**{name: new[name] for name in names}, "created_at": made_at},
+        where=_TABLE.owner.is_not_distinct_from(new.owner) & changed,
+    ).returning(_TABLE.id)
+
+
+_SAVE = _saving()
 
 _OF_KIND = "SELECT account_id FROM stateful_ids WHERE is_listed AND kind = :kind AND {owned}"
 _ONE_OF_EACH_ACCOUNT = """
@@ -57,8 +98,7 @@ async def load_bindings(connection: AsyncConnection, ids: Collection[str]) -> li
     fitting = [id_ for id_ in ids if fits(id_)]
     if not fitting:
         return []
-    # One array, whatever its length: a page of files has 10,000 ids, and IN would write each into the statement.
-    rows = await connection.execute(select(*_READ).where(_TABLE.id == any_(cast(fitting, ARRAY(Text)))))
+    rows = await connection.execute(_NAMED, {"ids": fitting})
     return [_binding_of(row) for row in rows]
 
 
@@ -71,20 +111,8 @@ async def save_bindings(connection: AsyncConnection, bindings: Collection[Bindin
     ordered = [rows[id_] for id_ in sorted(rows)]
     written: set[str] = set()
     for start in range(0, len(ordered), BATCH):
-        statement = insert(StatefulIdRow).values([_values_of(binding) for binding in ordered[start : start + BATCH]])
-        new = statement.excluded
-        made_at = func.coalesce(new.created_at, _TABLE.created_at)
-        changed = tuple_(new.account_id, made_at).is_distinct_from(tuple_(_TABLE.account_id, _TABLE.created_at))
-        names = ("kind", "provider_id", "account_id", "realm", "is_listed")
-        written |= set(
-            await connection.scalars(
-                statement.on_conflict_do_update(
-                    index_elements=[_TABLE.id],
-                    set_={**{name: new[name] for name in names}, "created_at": made_at},
-                    where=_TABLE.owner.is_not_distinct_from(new.owner) & changed,
-                ).returning(_TABLE.id)
-            )
-        )
+        columns = zip(*map(_values_of, ordered[start : start + BATCH]), strict=True)
+        written |= set(await connection.scalars(_SAVE, dict(zip(_WRITTEN, map(list, columns), strict=True))))
     kept = await load_bindings(connection, rows.keys() - written)
     return frozenset(row.id for row in kept if row.owner != rows[row.id].owner)
 
@@ -92,7 +120,7 @@ async def save_bindings(connection: AsyncConnection, bindings: Collection[Bindin
 async def forget_bindings(connection: AsyncConnection, ids: Collection[str]) -> int:
     """Removes objects that were deleted upstream. Gives how many there were."""
     fitting = sorted(id_ for id_ in ids if fits(id_))
-    return (await connection.execute(delete(StatefulIdRow).where(_TABLE.id.in_(fitting)))).rowcount
+    return (await connection.execute(_FORGET, {"ids": fitting})).rowcount
 
 
 async def load_one_of_each_account(connection: AsyncConnection, owner: str | None, kind: str) -> list[Binding]:
@@ -206,17 +234,18 @@ def _binding_of(row: Any) -> Binding:  # noqa: ANN401  # a row's type would name
     )
 
 
-def _values_of(binding: Binding) -> dict[str, object]:
-    return {
-        "id": binding.id,
-        "kind": binding.kind,
-        "provider_id": binding.provider_id,
-        "account_id": UUID(binding.account_id),
-        "realm": binding.realm,
-        "owner": binding.owner,
-        "created_at": binding.created_at,
-        "is_listed": binding.kind not in UNLISTED_KINDS,
-    }
+def _values_of(binding: Binding) -> tuple[object, ...]:
+    """As `_WRITTEN` names them."""
+    return (
+        binding.id,
+        binding.kind,
+        binding.provider_id,
+        UUID(binding.account_id),
+        binding.realm,
+        binding.owner,
+        binding.created_at,
+        binding.kind not in UNLISTED_KINDS,
+    )
 
 
 def fits(id_: str) -> bool:

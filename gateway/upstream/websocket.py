@@ -55,7 +55,8 @@ class OpenSocket:
         self._waits_since: float | None = None
         """Loop time since when somebody waits for a message, and all that came was read."""
         self._is_dead = False
-        self._keeping_alive = asyncio.get_running_loop().create_task(self._keep_alive(), name="websocket.pings")
+        pings = asyncio.get_running_loop().create_task(self._keep_alive(), name="websocket.pings")
+        self._keeping_alive: asyncio.Task[None] | None = pings
 
     # -- as a socket ---------------------------------------------------------------------------------------------
 
@@ -78,13 +79,19 @@ class OpenSocket:
 
     async def finish(self, code: int, reason: str) -> None:
         """The library gives the other side `FINISH_S`, then it cuts."""
-        self._keeping_alive.cancel()
+        self._rest()
         await self._connection.close(code, reason)
         self.close()
 
     def close(self) -> None:
-        self._keeping_alive.cancel()
+        self._rest()
         self._connection.transport.abort()
+
+    def _rest(self) -> None:
+        """No more pings. The task's end has a traceback, which leads back here: it is let go."""
+        if self._keeping_alive is not None:
+            self._keeping_alive.cancel()
+            self._keeping_alive = None
 
     def _how_it_ended(self, error: Any) -> Closed:  # noqa: ANN401  # the library's `ConnectionClosed`
         if error.rcvd is not None:

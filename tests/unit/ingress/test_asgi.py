@@ -207,12 +207,13 @@ async def test_watch_ends_with_its_call():
     call = asyncio.ensure_future(call_on(watch, line))
     await FakeClock().settle()
     [hang_up] = watch._calls
+    watcher = hang_up.watcher
 
     call.cancel()
     await call
     await FakeClock().settle()
 
-    assert hang_up.watcher.cancelled()
+    assert watcher.cancelled()
     assert watch._calls == set()
 
 
