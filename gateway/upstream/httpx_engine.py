@@ -48,6 +48,8 @@ class HttpxEngine:
         """
         import httpx2  # noqa: PLC0415  # 20 MB that a worker without proxies need not hold
 
+        from gateway.upstream.early_answers import ListeningBackend  # noqa: PLC0415  # as above
+
         for chatty in ("httpcore2", "hpack"):
             logging.getLogger(chatty).setLevel(logging.INFO)  # at DEBUG they print headers, credentials too
         self._httpx: Any = httpx2
@@ -63,6 +65,8 @@ class HttpxEngine:
                 max_connections=None, max_keepalive_connections=max_idle, keepalive_expiry=keep_alive_s
             ),
         )
+        pool = self._transport._pool  # noqa: SLF001  # httpcore2 takes a backend, which httpx2 does not hand on
+        pool._network_backend = ListeningBackend(pool._network_backend)  # noqa: SLF001  # as above
         self.errors: tuple[type[Exception], ...] = (httpx2.TransportError, httpx2.StreamError, OSError)
         """What sending and reading may raise."""
         self._has_proxy = proxy is not None

@@ -63,19 +63,15 @@ async def test_a_source_arrives_whole_and_announced(open_engine: OpenEngine, pie
     assert (source.begun, source.ended) == (2, 2)
 
 
-async def test_an_early_answer_is_taken_and_the_source_let_go() -> None:
+async def test_an_early_answer_is_taken_and_the_source_let_go(open_engine: OpenEngine) -> None:
     async def script(peer: Peer) -> None:
         await peer.reader.readuntil(b"\r\n\r\n")
         await peer.send(ok(b"too much").replace(b"200 OK", b"413 No"))
         await peer.wait_hang_up()
 
     source = Source(400)
-    async with raw_server(script) as server:
-        engine = Http1Engine()  # httpx2 sends all of it first
-        try:
-            status, body = await fetch(engine, upload(server, source))
-        finally:
-            await engine.aclose()
+    async with raw_server(script) as server, open_engine() as engine:
+        status, body = await fetch(engine, upload(server, source))
 
     assert (status, body) == (413, b"too much")
     assert source.given < source.count

@@ -127,3 +127,20 @@ async def test_http2_is_spoken_where_it_is_wanted_and_shared_by_calls(tmp_path: 
     assert first == (200, b"first")
     assert answers == [(200, body) for body in bodies]
     assert len(server.peers) == 1
+
+
+async def test_early_answer_comes_through_a_tunnel(tmp_path: Path) -> None:
+    pem = self_signed(tmp_path)
+
+    async def script(peer: Peer) -> None:
+        await peer.reader.readuntil(b"\r\n\r\n")
+        peer.writer.transport.pause_reading()
+        await peer.send(ok(b"enough"))
+        await asyncio.Event().wait()
+
+    async with raw_server(_forwarding_proxy) as proxy, raw_server(script, tls=server_context(pem)) as server:
+        engine = HttpxEngine(proxy=f"http://127.0.0.1:{proxy.origin.port}", ca_file=str(pem))
+        answer = await fetch(engine, post(server.origin, bytes(50_000_000)))
+        await engine.aclose()
+
+    assert answer == (200, b"enough")

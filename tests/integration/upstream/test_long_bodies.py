@@ -7,7 +7,6 @@ import pytest
 
 from gateway.core.outcome import Fault, FaultKind
 from gateway.providers.base import Limits
-from gateway.upstream.http1 import Http1Engine
 from tests.fakes.raw_server import Peer, ok, raw_server, ticks
 from tests.integration.upstream.calls import QUICK, fault_of, fetch, post
 from tests.integration.upstream.conftest import OpenEngine
@@ -99,18 +98,32 @@ async def test_early_answer_is_taken_and_the_rest_of_the_body_is_not_sent(open_e
         await asyncio.wait_for(server.peers[0].hung_up.wait(), 5)
 
 
-async def test_early_answer_of_an_upstream_that_reads_no_more_is_taken() -> None:
+async def test_early_answer_of_an_upstream_that_reads_no_more_is_taken(open_engine: OpenEngine) -> None:
     async def script(peer: Peer) -> None:
         await peer.reader.readuntil(b"\r\n\r\n")
         peer.writer.transport.pause_reading()
         await peer.send(ok(b"enough"))
         await asyncio.Event().wait()
 
-    engine = Http1Engine()
-    async with raw_server(script) as server:
+    async with raw_server(script) as server, open_engine() as engine:
         assert await fetch(engine, post(server.origin, bytes(LONG))) == (200, b"enough")
-        assert engine.stats()[server.origin].idle == 0
-        await engine.aclose()
+        assert await fetch(engine, post(server.origin, bytes(LONG))) == (200, b"enough")
+
+        assert len(server.peers) == 2
+
+
+async def test_a_head_that_tells_nothing_yet_is_no_early_answer(open_engine: OpenEngine) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.reader.readuntil(b"\r\n\r\n")
+        await peer.send(b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 10")
+        left = LONG
+        while left:
+            left -= len(await peer.reader.read(262_144))
+        await peer.send(b"3 Early Hints\r\n\r\n" + ok(b"thanks"))
+        await peer.read_request()
+
+    async with raw_server(script) as server, open_engine() as engine:
+        assert await fetch(engine, post(server.origin, bytes(LONG))) == (200, b"thanks")
 
 
 async def test_upstream_that_takes_no_more_of_the_body_is_a_stall(open_engine: OpenEngine) -> None:
