@@ -30,11 +30,13 @@ from gateway.core.call import Call
 from gateway.core.errors import CallRefused, InvalidCall, ModelNotFound, NoAccountAvailable, ObjectNotFound
 from gateway.core.ids import ModelName
 from gateway.core.routing import provider_for
-from gateway.core.snapshot import Account, Snapshot
+from gateway.core.snapshot import Account, Provider
+from gateway.providers.catalog import KINDS
 from gateway.relay.board import Board
 from gateway.relay.id_search import IdSearch
 from gateway.relay.known_ids import KnownIds
 from gateway.relay.ports import IdStore
+from gateway.wire.endpoints import find
 
 NOUNS: Final = {
     RESPONSES: "Response",
@@ -154,14 +156,33 @@ class Affinity:
         if not self._is_shared:
             raise not_found(reference)
         snapshot = self._board.snapshot
-        groups = one_of_each_realm(snapshot, _possible(snapshot, call))
-        if len(groups) < 2 or reference.kind in UNREADABLE_KINDS:
+        if reference.kind in UNREADABLE_KINDS:
+            return None
+        groups = one_of_each_realm(snapshot, self._possible(call, reference))
+        if len(groups) < 2:
             return None
         binding = await self._search.find(reference, snapshot, groups, call.owner or "")
         saved = None if binding is None else self.known.learn([binding])
         if saved is not None:
             await self.known.stored(saved)
         return binding
+
+    def _possible(self, call: Call, reference: Reference) -> list[Account]:
+        """Accounts that may have an id of which nothing is known: of the provider that the call leads to, else all.
+
+        One whose credential was rejected for good neither says so nor serves it: it would leave us unsure for ever.
+        """
+        snapshot = self._board.snapshot
+        providers = list(snapshot.providers.values())
+        if call.named_provider is not None or call.model is not None:
+            providers = [provider_for(snapshot, call)]
+        return [
+            account
+            for provider in providers
+            if _has_such(provider, reference.kind)
+            for account in snapshot.accounts_of.get(provider.id, ())
+            if not self._board.is_rejected(account.id)
+        ]
 
     async def dated(self, binding: Binding, reference: Reference, call: Call) -> Binding:
         """The binding with the time at which its object was made: read once, where the upstream has not said it yet."""
@@ -240,8 +261,13 @@ def not_found(reference: Reference) -> ObjectNotFound:
     )
 
 
-def _possible(snapshot: Snapshot, call: Call) -> Sequence[Account]:
-    """Accounts that may have an id of which nothing is known: of the provider that the call leads to, else all."""
-    if call.named_provider is not None or call.model is not None:
-        return snapshot.accounts_of.get(provider_for(snapshot, call).id, ())
-    return list(snapshot.accounts.values())
+def _has_such(provider: Provider, kind: str) -> bool:
+    """Whether its API has objects of that kind: Claude's has no responses."""
+    reads = find("GET", f"/{kind}/id")
+    if reads is None:
+        return True
+    try:
+        KINDS[provider.kind].translation_for(reads)
+    except InvalidCall:
+        return False
+    return True

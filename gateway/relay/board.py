@@ -276,6 +276,11 @@ class Board:
         account = self.snapshot.accounts.get(account_id)
         return {str(account_id)} if account is None else {str(account_id), account.holder}
 
+    def is_rejected(self, account_id: AccountId) -> bool:
+        """Its credential was refused until somebody looks after it."""
+        health = self.healths.by_scope.get(Scope(ScopeKind.ACCOUNT, str(account_id)))
+        return health is not None and health.phase is Phase.REJECTED
+
     def status_of(self, account_id: AccountId) -> list[ScopeStatus]:
         """Every scope of the account that something is known against."""
         return [

@@ -124,7 +124,10 @@ def _tool(tool: object, where: str) -> Block:
     if not isinstance(tool, dict):
         raise wrong_type(where, "an object", tool)
     if tool.get("type") != "function":
-        raise unsupported(f"{where}.type", "Only tools of the type 'function' have a form at this provider.")
+        type_ = str(tool.get("type"))[:64]
+        raise unsupported(
+            f"{where}.type", f"Tools of the type '{type_}' have no form at this provider: only functions have one."
+        )
     function = tool.get("function")
     if not isinstance(function, dict):
         raise (

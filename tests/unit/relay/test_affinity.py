@@ -3,9 +3,12 @@
 import pytest
 
 from gateway.core.affinity import Reference
+from gateway.core.cooldown import Health, Phase
 from gateway.core.errors import InvalidCall, ModelNotFound, NoAccountAvailable, ObjectNotFound
-from gateway.core.ids import AccountId, ModelName, ProviderId
-from tests.fakes.relay_kit import account
+from gateway.core.ids import FOREVER, AccountId, ModelName, ProviderId
+from gateway.core.outcome import Scope, ScopeKind
+from gateway.core.snapshot import AuthStrategy, Provider
+from tests.fakes.relay_kit import account, refusal, snapshot_of
 from tests.fakes.scripted_upstream import Reply
 from tests.fakes.stateful_kit import FILE, MADE, NOT_HERE, PATH, World
 
@@ -158,3 +161,39 @@ async def test_many_objects_are_looked_up_in_parts() -> None:
     with pytest.raises(ObjectNotFound) as refused:
         await world.affinity.narrowed(call, [one, four])
     assert refused.value.param == "file[0].file-4"
+
+
+async def test_apis_that_have_no_such_objects_are_not_asked() -> None:
+    world = World()
+    claude = Provider(
+        id=ProviderId("claude"),
+        name="Claude",
+        kind="anthropic",
+        base_url="https://api.anthropic.com",
+        auth_strategy=AuthStrategy.API_KEY,
+    )
+    accounts = account("a"), account("b"), account("c", provider_id=claude.id)
+    world.kit.board.replace_snapshot(snapshot_of(*accounts, others=[claude]))
+    for key in ("sk-a", "sk-b"):
+        world.kit.upstream.on(key, NOT_HERE)
+    world.kit.upstream.on("", refusal(429, "later"))  # its keys stand in another header
+
+    _, bound = await world.bind(Reference("resp_1", "responses", "previous_response_id"))
+    assert len(bound.unknown) == 1
+    with pytest.raises(NoAccountAvailable):  # files it has, and does not say
+        await world.bind(FILE)
+
+
+async def test_whose_credential_is_rejected_for_good_leaves_nobody_unsure() -> None:
+    world = World("a", "b", "c")
+    for key in ("sk-a", "sk-b"):
+        world.kit.upstream.on(key, NOT_HERE)
+    world.kit.upstream.on("sk-c", refusal(401, "Incorrect API key provided", code="invalid_api_key"))
+    with pytest.raises(NoAccountAvailable):
+        await world.bind(FILE)
+
+    rejected = Health(Phase.REJECTED, strikes=3, until=FOREVER, probe_at=FOREVER)
+    world.kit.board.healths.put(Scope(ScopeKind.ACCOUNT, "c"), rejected)
+
+    _, bound = await world.bind(FILE)
+    assert [one.id for one in bound.unknown] == ["file-1"]
