@@ -189,9 +189,13 @@ class Headroom:
 
     def _learn(self, name: str, quota: Quota, sent: Sent, *, is_success: bool) -> None:
         level = self._names.get(name)
+        is_guess = quota.limit is None
+        if is_guess:
+            quota = self._guessed(level, name, quota, sent, is_success=is_success)
         if level is None:
             if not quota.limit:
                 return
+            self._pace = None  # what refusals told alone
             level = self._names[name] = Level(quota.limit, sent.at)
             self._levels = tuple([(level, name in _CHARGED_TOKENS) for name, level in self._names.items()])
             self._charged = tuple([pair for pair in self._levels if pair[0] is not self._names.get(OUTPUT)])
@@ -204,8 +208,14 @@ class Headroom:
         index = list(self._names).index(name) if sent.freed else 0
         freed = sent.freed[index] if index < len(sent.freed) else level.freed
         level.learn(quota, sent_at=sent.at, since=since, beside=beside, freed=freed, is_success=is_success)
-        if name in _CHARGED_TOKENS and level.limit != self.token_limit:
+        if name in _CHARGED_TOKENS and not is_guess and level.limit != self.token_limit:
             self.token_limit = min(level.limit for level, is_tokens in self._levels if is_tokens)
+
+    def _guessed(self, level: Level | None, name: str, quota: Quota, sent: Sent, *, is_success: bool) -> Quota:
+        """Some vendors name no limit: it is the most that any answer showed, with what its own call was charged."""
+        charged = 0 if not is_success or name == OUTPUT else sent.charged if name in _CHARGED_TOKENS else 1
+        known = 0 if level is None else int(level.limit)
+        return msgspec.structs.replace(quota, limit=max(known, (quota.remaining or 0) + charged))
 
     def admit(self, now: Instant, sent: Sent) -> None:
         """A call came through; where no headers come, that is all there is to learn from."""

@@ -169,6 +169,11 @@ class RateLimits(msgspec.Struct, frozen=True):
     output_tokens: Quota = UNKNOWN
     """Charged as they are produced; `tokens` are those of the input then."""
 
+    @property
+    def tell_what_is_left(self) -> bool:
+        """Of one dimension at least: a limit alone, or -1 for all, is no more than no header."""
+        return any(quota.remaining is not None for quota in msgspec.structs.astuple(self))
+
 
 DIMENSIONS = RateLimits.__struct_fields__
 

@@ -1,9 +1,7 @@
 """One dimension of a scope's limit: what is left of it, how it frees again, when something fits.
 
 Rules of this file:
-- three ways of freeing are told apart by what stays true from one answer to the next: a bucket (used ÷ reset is its
-  rate), a fixed window (now + reset is its end), a sliding window (after a success `reset` is its whole period);
-  each answer that fits some of them and not the others counts against the others. In doubt it is a bucket;
+- three ways of freeing are told apart by what stays true from one answer to the next (`core/way`);
 - `remaining` is whole: a rate follows only as an interval, (used − 1) ÷ reset to used ÷ reset, which every answer
   narrows. The slow end is used: who sends too late learns so from the next `remaining`, who sends too soon by a 429;
 - `level` may be below zero: more was sent than the upstream will admit.
@@ -13,29 +11,21 @@ Mutable, as it changes with every call; time comes in as `now`.
 
 from collections import deque
 
-from gateway.core.freeing import BUCKET, FIXED, KINDS, SLIDING
+from gateway.core.freeing import BUCKET, FIXED, SLIDING
 from gateway.core.hints import Quota
 from gateway.core.ids import Instant
+from gateway.core.oldest import Told
 from gateway.core.shares import HEARD_S, SOON, Fill, Shares, Window
 from gateway.core.uses import Reading
-from gateway.core.window_end import WindowEnd
+from gateway.core.way import SHORTEST_RESET_S, Way
 
 GUARD_S = 0.01
 """We know when a call was sent, not when it was admitted: what a window frees is used so much later."""
 LONGEST_GUARD, GUARD_CALLS = 0.02, 256
 """At most so much of a window, once refusals have told; and so many answers bring it back."""
-SHORTEST_RESET_S = 0.02
-"""Resets are rounded to milliseconds: shorter ones tell no pace."""
 SOONEST_S = 0.0005
 """Shorter waits are none: a sleep is no more exact, and the time that is left is a rounding of floats. Who is let go so
 little before a window ends counts as of the next one: else any number would go in that moment."""
-RESET_SLACK = 0.005
-"""Resets are exact but for half a percent."""
-TOLERANCE_S = 0.05
-TOLERANCE = 0.02
-"""Ends and resets within 0.05 s and a fiftieth of the reset are the same."""
-INFINITE = float("inf")
-MOST_MISSES = 16.0
 BURST_S = 0.05
 """Calls that are sent within this time are admitted in any order."""
 LATE_S = 0.1
@@ -49,8 +39,8 @@ class Level:
     """Starts unknown: `limit` is that of the first answer."""
 
     __slots__ = (
-        "_at", "_began", "_guard_s", "_high", "_log", "_low", "_misses", "_opened", "_own",
-        "_period_s", "_reading", "_told_at", "_window", "freed", "kind", "left", "limit", "rate", "shares",
+        "_at", "_began", "_guard_s", "_log", "_opened", "_own", "_period_s", "_reading", "_told_at", "_way", "_window",
+        "freed", "kind", "left", "limit", "rate", "shares",
     )  # fmt: skip
 
     def __init__(self, limit: float, now: Instant) -> None:
@@ -79,10 +69,10 @@ class Level:
         self._forget_pace()
 
     def _forget_pace(self) -> None:
-        self._low, self._high = 0.0, float("inf")
-        self._misses = [0.0, 0.0, 0.0]
+        self._way = Way()
+        self._window = self._way.window
         self._period_s = 0.0
-        self._window = WindowEnd()
+        """A sliding window's."""
         self.kind = BUCKET
         self.rate = 0.0
         """Units a second over a long time; 0.0 = unknown."""
@@ -91,9 +81,7 @@ class Level:
         if self.kind is not BUCKET:
             period_s = self._period_s if self.kind is SLIDING else self._window.longest_s
             return self.limit / period_s if period_s else 0.0
-        if self._high == INFINITE:
-            return 0.0
-        return max(self._low, self._high / 2)
+        return self._way.bucket_rate
 
     def level(self, now: Instant) -> float:
         """What is left now."""
@@ -133,19 +121,22 @@ class Level:
         # Never more than once the limit below zero: calls that ended without an answer must not hold a scope for ever.
         self.left = max(-self.limit, left)
         self._at = max(self._at, now)
-        if self._misses[SLIDING] <= self._misses[BUCKET] + 1:
+        if self._way.may_slide:
             self._remember(amount, now)
 
     def _open(self, now: float, *, is_heard: bool = False) -> None:
         """A fixed window begins."""
         self.left = self.limit
         self._began, self._opened = now, 0.0
+        if not is_heard:
+            self._way.end_window(now)
         self._window.open(now, used_at=self._at, is_heard=is_heard)
         if self.shares is not None:
             self.shares.open_window()
 
     def untake(self, sent_at: Instant) -> None:
         """The call that was sent then was refused: a window will not give it back."""
+        self._way.refuse(sent_at)
         for index in range(len(self._log) - 1, -1, -1):
             if self._log[index][0] <= sent_at:
                 if self._log[index][0] == sent_at:
@@ -258,6 +249,7 @@ class Level:
         lowest = min(level, 0.0) if self.kind is BUCKET else -self.limit
         self.left, self._at = max(level - amount, lowest), max(self._at, now)
         other.take(amount, at, self.span_s)
+        self._way.take(amount, at)
 
     def reading(self, dimension: str, now: Instant) -> Reading | None:
         if self._reading is None:
@@ -337,6 +329,7 @@ class Level:
     def _remember(self, amount: float, now: Instant) -> None:
         log = self._log
         self._own += amount
+        self._way.take(amount, now)
         if len(log) >= 2 * SLOTS:
             self._own -= log.popleft()[1]
         if log and self._period_s and now - log[-1][0] < self._period_s / SLOTS and len(log) >= SLOTS / 2:
@@ -365,26 +358,8 @@ class Level:
     def _judge(  # what an answer told, by name
         self, used: float, reset_s: float, at: Instant, *, is_success: bool, late_s: float = 0.0, off_s: float = 0.0
     ) -> None:
-        """Which ways of freeing this answer fits. `off_s`: `reset_s` may be off by so much."""
-        window = self._window
-        whole_s = window.slack_s(reset_s, off_s)
-        slack_s = 0.001 + reset_s * RESET_SLACK + whole_s
-        low, high = (used - 1) / (reset_s + slack_s), used / max(reset_s - slack_s, SHORTEST_RESET_S / 2)
-        tolerance_s = TOLERANCE_S + TOLERANCE * reset_s + late_s
-        is_same_end = window.is_told_by(at + reset_s, tolerance_s + whole_s)
-        fits = (
-            low <= self._high and high >= self._low,
-            not is_success or not self._period_s or abs(reset_s - self._period_s) <= tolerance_s + off_s,
-            window.is_heard or at >= window.at - tolerance_s - whole_s or is_same_end,
-        )
-        self._low, self._high = (max(low, self._low), min(high, self._high)) if fits[0] else (low, high)
-        if not fits[1] or not self._period_s:
-            self._period_s = reset_s
-        elif is_success and self.kind is SLIDING:
-            self._period_s = max(self._period_s, reset_s)  # a refusal's, where that came first, is shorter
-        window.tell(at, reset_s, is_same=is_same_end, is_heard=late_s > 0)
-        if any(fits) and not all(fits):
-            self._misses = [miss + (not is_fit) for miss, is_fit in zip(self._misses, fits, strict=True)]
-            if max(self._misses) > MOST_MISSES:
-                self._misses = [miss / 2 for miss in self._misses]
-            self.kind = min(KINDS, key=self._misses.__getitem__)
+        """`off_s`: `reset_s` may be off by so much. `late_s`: another process heard it, so much sooner."""
+        burst_s = BURST_S if self.shares is None else max(BURST_S, self.shares.heard_s)
+        sharers = 1 if self.shares is None else self.shares.count
+        self._way.judge(Told(used, reset_s, at, is_success, self.limit, off_s, late_s, burst_s, sharers))
+        self.kind, self._period_s = self._way.kind, self._way.period_s

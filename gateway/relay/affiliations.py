@@ -15,10 +15,10 @@ from gateway.core.freeing import Freeing
 from gateway.core.headroom import Headroom
 from gateway.core.hints import Quota
 from gateway.core.ids import AccountId
-from gateway.core.level import TOLERANCE, TOLERANCE_S
 from gateway.core.organizations import Organization, Organizations
 from gateway.core.snapshot import Account, Snapshot
 from gateway.core.uses import Sent
+from gateway.core.way import TOLERANCE, TOLERANCE_S
 
 ENOUGH_OTHERS = 4
 """Answers that others got: then it shows."""

@@ -163,6 +163,8 @@ def note_head(lease: Lease, status: int, headers: Headers, clock: Clock) -> None
         # OpenAI's resets are durations alone; some vendors' are moments.
         wall_now = None if names is OPENAI_NAMES else clock.wall_now()
         limits = read_rate_limits(fields, wall_now=wall_now, names=names)
+        if limits is not None and not limits.tell_what_is_left:
+            limits = None
     lease.is_told = limits is not None
     name = fields.get(b"openai-organization") if watch is not None else None
     if watch is not None and name is not None:

@@ -21,6 +21,15 @@ class Algorithm(StrEnum):
     """What was taken is free again one period after it was taken."""
 
 
+class ResetTo(StrEnum):
+    """What `x-ratelimit-reset-…` counts down to."""
+
+    FULL = "full"
+    """All of the limit is free, as OpenAI's."""
+    NEXT = "next"
+    """Something is free again: of a sliding window the oldest call, of a bucket one unit."""
+
+
 class KeyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who holds a key."""
 
@@ -45,6 +54,7 @@ class LimitRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     period_s: Annotated[float, msgspec.Meta(gt=0)] = 60.0
     """Seconds. A day and more is called "per day" in messages, anything less "per min"."""
     algorithm: Algorithm = Algorithm.BUCKET
+    reset_to: ResetTo = ResetTo.FULL
     is_by_clock: bool = False
     """Fixed windows end at moments of each holder's own, a period apart, whoever calls; else a first call opens one."""
     family: str | None = None

@@ -3,6 +3,7 @@
 Rules of this file: 0 ≤ free ≤ limit at all times; a `now` before the last one counts as the last one.
 """
 
+import math
 from collections import deque
 from typing import Protocol
 
@@ -29,6 +30,10 @@ class Meter(Protocol):
 
     def until_full(self, now: float) -> float:
         """Seconds until all of the limit is free."""
+        ...
+
+    def until_next(self, now: float) -> float:
+        """Seconds until more is free than now; 0.0 when all is."""
         ...
 
 
@@ -58,6 +63,10 @@ class Bucket:
 
     def until_full(self, now: float) -> float:
         return (self.limit - self.free(now)) / self._rate
+
+    def until_next(self, now: float) -> float:
+        free = self.free(now)
+        return min(math.floor(free + _EPSILON) + 1 - free, self.limit - free) / self._rate
 
 
 class FixedWindow:
@@ -90,6 +99,9 @@ class FixedWindow:
 
     def until_full(self, now: float) -> float:
         return self._ends - now if self.free(now) < self.limit else 0.0
+
+    def until_next(self, now: float) -> float:
+        return self.until_full(now)
 
 
 class SlidingWindow:
@@ -132,6 +144,10 @@ class SlidingWindow:
     def until_full(self, now: float) -> float:
         self.free(now)
         return self._takings[-1][0] - self._now if self._takings else 0.0
+
+    def until_next(self, now: float) -> float:
+        self.free(now)
+        return self._takings[0][0] - self._now if self._takings else 0.0
 
 
 def make_meter(

@@ -5,7 +5,7 @@ from zlib import crc32
 
 import msgspec
 
-from gateway.sandbox.config import KeyConfig, LimitRule, matches
+from gateway.sandbox.config import KeyConfig, LimitRule, ResetTo, matches
 from gateway.sandbox.durations import write_duration
 from gateway.sandbox.limiter import Meter, make_meter
 
@@ -21,6 +21,7 @@ class Dimension(msgspec.Struct, frozen=True):
     """Model or family, as messages name it."""
     period_s: float
     meter: Meter
+    reset_to: ResetTo = ResetTo.FULL
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -108,7 +109,7 @@ class Limits:
             rule = self._rules[index]
             ends_at = rule.period_s * (crc32(holder.encode()) % 1000) / 1000 if rule.is_by_clock else None
             meter = make_meter(rule.algorithm, limit, rule.period_s, now, ends_at=ends_at)
-            dimension = self._meters[name] = Dimension(what, scope, rule.period_s, meter)
+            dimension = self._meters[name] = Dimension(what, scope, rule.period_s, meter, rule.reset_to)
         return dimension
 
 
@@ -137,13 +138,14 @@ def _readings(dimensions: list[Dimension], now: float) -> tuple[Reading, ...]:
         free = meter.free(now)
         share = free / meter.limit if meter.limit else 0.0
         if dimension.what not in binding or share < binding[dimension.what][0]:
-            reading = Reading(dimension.what, int(meter.limit), math.floor(free + 1e-9), meter.until_full(now))
+            reset_s = meter.until_full(now) if dimension.reset_to is ResetTo.FULL else meter.until_next(now)
+            reading = Reading(dimension.what, int(meter.limit), math.floor(free + 1e-9), reset_s)
             binding[dimension.what] = (share, reading)
     return tuple(reading for _, reading in binding.values())
 
 
 def rate_headers(readings: tuple[Reading, ...]) -> list[tuple[str, str]]:
-    """`x-ratelimit-{limit,remaining,reset}-{requests,tokens}`; `reset` is the time until all is free."""
+    """`x-ratelimit-{limit,remaining,reset}-{requests,tokens}`."""
     headers: list[tuple[str, str]] = []
     for reading in readings:
         limit, remaining, reset = _NAMES[reading.what]

@@ -41,6 +41,25 @@ async def test_openais_names_are_read_without_a_word():
     assert (await after_an_answer(headers))[0] == {"requests": (60, 59)}
 
 
+async def test_a_limit_that_is_not_named_is_what_was_left_with_the_call_itself():
+    headers = ((b"x-ratelimit-remaining-requests", b"9"), (b"x-ratelimit-reset-requests", b"400ms"))
+
+    assert (await after_an_answer(headers))[0] == {"requests": (10, 9)}
+
+
+async def test_limits_of_minus_one_are_no_word_of_limits_so_that_refusals_tell_them():
+    headers = tuple((b"x-ratelimit-%s-requests" % what, b"-1") for what in (b"limit", b"remaining"))
+    kit = RelayKit("a")
+    kit.upstream.on("sk-a", Reply(429, (*JSON_HEADERS, *headers, (b"x-ratelimit-reset-requests", b"0"))))
+
+    with contextlib.suppress(AllRateLimited):
+        await kit.answer()
+
+    (headroom,) = kit.member("a").headrooms
+    assert not headroom.is_told
+    assert headroom.is_known  # by its pace
+
+
 async def test_a_rows_own_names_are_read_and_openais_are_not():
     headers = (
         (b"x-limit-day", b"100"),

@@ -118,3 +118,18 @@ def test_sliding_window_frees_each_taking_after_one_period() -> None:
     assert meter.wait_for(1, 30.0) == 30
     assert meter.wait_for(5, 30.0) == 60
     assert meter.free(60.0) == 4
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "next_s"),
+    [(Algorithm.BUCKET, 1.0), (Algorithm.FIXED, 55.0), (Algorithm.SLIDING, 55.0)],
+)
+def test_more_is_free_before_all_is(algorithm: Algorithm, next_s: float) -> None:
+    meter = meter_of(algorithm)
+    assert meter.until_next(0.0) == 0
+
+    meter.drain(1, 0.0)
+    meter.drain(1, 5.0)
+
+    assert meter.until_next(5.0) == pytest.approx(next_s)
+    assert meter.until_next(5.0) <= meter.until_full(5.0)

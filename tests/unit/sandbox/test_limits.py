@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from gateway.sandbox.config import KeyConfig, LimitRule
+from gateway.sandbox.config import Algorithm, KeyConfig, LimitRule, ResetTo
 from gateway.sandbox.limits import Limits, rate_headers, refusal_message
 
 KEY = KeyConfig(org="org-1", project="proj_1")
@@ -162,3 +162,12 @@ def test_model_without_a_rule_has_no_headers() -> None:
     limits = limits_of(LimitRule(model="o3*", requests=1))
 
     assert limits.admit(KEY, "gpt-4o", 1, 0).readings == ()
+
+
+def test_reset_may_count_down_to_the_oldest_call_of_a_window() -> None:
+    limits = limits_of(LimitRule(requests=3, period_s=60, algorithm=Algorithm.SLIDING, reset_to=ResetTo.NEXT))
+    limits.admit(KEY, "gpt-4o", 1, 0.0)
+
+    readings = limits.admit(KEY, "gpt-4o", 1, 20.0).readings
+
+    assert [reading.reset_s for reading in readings] == [40.0]

@@ -1,0 +1,177 @@
+"""Sliding windows whose `reset` counts down to the end of the oldest call in them, and not of the newest.
+
+Rules of this file: what is used was taken last, so the oldest of it leaves next, a period after it was sent. A true
+period is the same for every answer. Calls that went just before may be admitted before or after: they leave an
+interval.
+Who knows of less than was used knows nothing.
+
+Mutable; one per level. Moments are `Instant`s.
+"""
+
+import math
+from collections import deque
+from typing import NamedTuple
+
+MOST_CALLS = 512
+"""Of larger windows nothing is learned once they are full."""
+EACH = 8
+"""An answer has so small a part in what is believed."""
+WHOLE_S = 1.0
+"""What a reset leaves open that has no fraction. Periods are whole seconds then; one more, where it is rounded down."""
+JITTER_S = 0.03
+MOST_DOUBTS = 2
+"""More of them, and it is another period."""
+MOST_SLIPS = 2.0
+"""So many are chance: calls are now more, now less time on their way."""
+HELD = 0.1
+"""A tenth of a limit more was taken than is used: it is no chance."""
+
+
+class Told(NamedTuple):
+    """What an answer told of a limit."""
+
+    used: float
+    reset_s: float
+    at: float
+    """When its call was sent."""
+    is_success: bool
+    limit: float
+    off_s: float = 0.0
+    """`reset_s` may be off by so much."""
+    late_s: float = 0.0
+    """Another process told of it, so much later."""
+    burst_s: float = 0.0
+    """Calls that were sent within this time are admitted in any order."""
+    sharers: int = 1
+    """Processes that use the limit."""
+
+
+class Oldest:
+    """Starts unknown."""
+
+    __slots__ = ("_calls", "_doubts", "_late_s", "_most_s", "_slips", "_told_s")
+
+    def __init__(self) -> None:
+        self._calls: deque[tuple[float, float]] = deque(maxlen=MOST_CALLS)
+        """When each was sent that was not refused, and what it took; by whichever process."""
+        self._told_s = 0.0
+        self._most_s = 0.0
+        """Of resets in whole seconds: the longest period that was told, and `_told_s` is the shortest."""
+        self._late_s = 0.0
+        self._doubts = 0
+        """Answers that told another period, less those that told this one."""
+        self._slips = 0.0
+        """Calls that were refused of late."""
+
+    @property
+    def period_s(self) -> float:
+        """0.0 = unknown."""
+        if not self._most_s:
+            return self._told_s
+        return math.ceil(self._most_s - WHOLE_S - JITTER_S) + self._late_s
+
+    def take(self, amount: float, at: float) -> None:
+        """So much was sent then; of others that is heard a little later. Less than nothing: some of it was refused."""
+        if amount < 0:
+            self._give_back(-amount)
+            return
+        calls, index = self._calls, len(self._calls)
+        while index and calls[index - 1][0] > at:
+            index -= 1
+        if index == len(calls):
+            calls.append((at, amount))
+        elif len(calls) < MOST_CALLS:
+            calls.insert(index, (at, amount))
+
+    def _give_back(self, amount: float) -> None:
+        while self._calls and amount > 0:
+            at, taken = self._calls.pop()
+            if taken > amount:
+                self._calls.append((at, taken - amount))
+            amount -= taken
+
+    def untake(self, at: float) -> None:
+        """The call that was sent then was refused."""
+        for index in range(len(self._calls) - 1, -1, -1):
+            if self._calls[index][0] <= at:
+                if self._calls[index][0] == at:
+                    del self._calls[index]
+                return
+
+    def forget_calls(self) -> None:
+        """What is taken is not told from now on: who knows of some calls must know of all that came later."""
+        self._calls.clear()
+
+    def taken_between(self, after: float, until: float) -> float:
+        taken = 0.0
+        for at, amount in reversed(self._calls):
+            if at <= after:
+                break
+            if at <= until:
+                taken += amount
+        return taken
+
+    def fits(self, told: Told, tolerance_s: float, whole_s: float) -> bool | None:
+        """Whether the answer tells the same period as others; None: it cannot be said.
+
+        `whole_s`: how far off its rounding may have put the end.
+        """
+        at, end = told.at, told.at + told.reset_s
+        own = self._own(at) if told.is_success else 0.0
+        beside = self.taken_between(at - told.burst_s, at) - own
+        sooner_at = self._taken_at(told.used - own, at - told.burst_s, at)
+        if sooner_at is None:
+            return None
+        later_at = self._taken_at(told.used - own - beside, at - told.burst_s, at)
+        high_s, low_s, off_s = end - sooner_at, end - (later_at or at), tolerance_s + whole_s
+        if not self._told_s:
+            self._told_s = high_s
+            return None if beside else True
+        if not low_s - off_s <= self._told_s <= high_s + off_s:
+            self._doubt(low_s, high_s, is_whole=whole_s > 0)
+            return False
+        held = own + self.taken_between(at - self._told_s + off_s, at - told.burst_s)
+        self._doubts = max(0, self._doubts - 1)
+        self._slips = max(0.0, self._slips - 1 / EACH)
+        if not beside:
+            self._learn(high_s, is_whole=whole_s > 0)
+        return held <= told.used + max(1.0, HELD * told.limit)
+
+    def _learn(self, period_s: float, *, is_whole: bool) -> None:
+        if is_whole:
+            self._most_s = max(self._most_s, self._told_s, period_s)
+            self._told_s = min(self._told_s, period_s)
+        else:
+            self._most_s = 0.0
+            self._told_s += (period_s - self._told_s) / EACH
+
+    def _doubt(self, low_s: float, high_s: float, *, is_whole: bool) -> None:
+        """Another period was told."""
+        self._doubts += 1
+        if self._doubts > MOST_DOUBTS:
+            self._told_s = min(max(self._told_s, low_s), high_s)
+            self._most_s, self._late_s, self._doubts = self._told_s if is_whole else 0.0, 0.0, 0
+
+    def doubt(self) -> None:
+        """A call was refused that should have fitted. Many: resets are whole seconds, and not rounded up."""
+        self._slips += 1
+        if self._slips > MOST_SLIPS and self._most_s:
+            self._late_s = WHOLE_S
+
+    def _own(self, at: float) -> float:
+        """What the call took that was sent then."""
+        for sent_at, amount in reversed(self._calls):
+            if sent_at <= at:
+                return amount if sent_at == at else 0.0
+        return 0.0
+
+    def _taken_at(self, used: float, by: float, at: float) -> float | None:
+        """When the oldest of what is `used` was sent, if none of it came after `by`; `at`, if nothing else is used."""
+        if used <= 0.5:
+            return at
+        for sent_at, amount in reversed(self._calls):
+            if sent_at <= by:
+                used -= amount
+                if used <= 0.5:
+                    return sent_at
+        return None

@@ -1,0 +1,153 @@
+"""In which way a limit frees again: what stays true from one answer to the next tells it.
+
+Rules of this file: a bucket has one rate (used ÷ reset), a fixed window one end (now + reset), a sliding window one
+period: its reset after a success, or, where that is the oldest call's, with the time since that (`core/oldest`). Each
+answer that fits some of them and not the others counts against the others. In doubt it is a bucket.
+
+Mutable; one per level. Moments are `Instant`s.
+"""
+
+from gateway.core.freeing import BUCKET, FIXED, KINDS, SLIDING
+from gateway.core.oldest import Oldest, Told
+from gateway.core.window_end import WindowEnd
+
+SHORTEST_RESET_S = 0.02
+"""Resets are rounded to milliseconds: shorter ones tell no pace."""
+RESET_SLACK = 0.005
+"""Resets are exact but for half a percent."""
+TOLERANCE_S = 0.05
+TOLERANCE = 0.02
+"""Ends and resets within 0.05 s and a fiftieth of the reset are the same."""
+INFINITE = float("inf")
+MOST_MISSES = 16.0
+OLDEST = len(KINDS)
+"""A sliding window too: its place among what answers speak against."""
+SETTLED, LOOKS = 6, 16
+"""Once it is so clear whether the reset is the oldest call's, it is looked at so many times in a window."""
+MOST_SHARERS = 4
+"""Of what more processes take, too little is known in time to tell whose call is the oldest."""
+FEW_WINDOWS = 2
+"""In so many a sliding window shows that it is none that is emptied at once."""
+
+
+class Way:
+    """Starts unknown."""
+
+    __slots__ = (
+        "_ended", "_full_s", "_high", "_is_by_oldest", "_judged_at", "_looks_at", "_low", "_misses", "_oldest", "kind",
+        "may_slide", "window",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.kind = BUCKET
+        self.window = WindowEnd()
+        self.may_slide = True
+        """What is taken should be remembered."""
+        self._low, self._high = 0.0, INFINITE
+        """Bounds of a bucket's rate."""
+        self._misses = [0.0, 0.0, 0.0, 0.0]
+        """Of each kind, and of a sliding window whose reset is its oldest call's."""
+        self._full_s = 0.0
+        """A sliding window's period, if its reset is the newest call's."""
+        self._oldest = Oldest()
+        self._is_by_oldest = False
+        """The kind is sliding, and the reset the oldest call's."""
+        self._ended = -INFINITE
+        """When the fixed window before this one did, if it is one."""
+        self._judged_at = INFINITE
+        """For the first time."""
+        self._looks_at = -INFINITE
+
+    @property
+    def period_s(self) -> float:
+        """A sliding window's; 0.0 = unknown."""
+        return self._oldest.period_s if self._is_by_oldest else self._full_s
+
+    @property
+    def bucket_rate(self) -> float:
+        """0.0 = unknown."""
+        return 0.0 if self._high == INFINITE else max(self._low, self._high / 2)
+
+    def take(self, amount: float, at: float) -> None:
+        """So much was sent then, by whichever process. Less than nothing: some of it was refused."""
+        self._oldest.take(amount, at)
+
+    def refuse(self, sent_at: float) -> None:
+        """The call that was sent then was not admitted."""
+        self._oldest.untake(sent_at)
+        if self._is_by_oldest:
+            self._oldest.doubt()
+
+    def end_window(self, now: float) -> None:
+        """A fixed window is over, as far as is known."""
+        self._ended = now
+
+    def judge(self, told: Told) -> None:
+        """Which ways this answer fits."""
+        window, at, reset_s = self.window, told.at, told.reset_s
+        self._judged_at = min(self._judged_at, at)
+        whole_s = window.slack_s(reset_s, told.off_s)
+        slack_s = 0.001 + reset_s * RESET_SLACK + whole_s
+        low, high = (told.used - 1) / (reset_s + slack_s), told.used / max(reset_s - slack_s, SHORTEST_RESET_S / 2)
+        tolerance_s = TOLERANCE_S + TOLERANCE * reset_s + told.late_s
+        is_same_end = window.is_told_by(at + reset_s, tolerance_s + whole_s)
+        if not is_same_end and at >= window.at - tolerance_s:
+            self._ended = window.at
+        is_oldest = self._fits_oldest(told, tolerance_s, whole_s)
+        is_new_end = at + reset_s > self._ended + tolerance_s + whole_s
+        is_known = is_oldest is not None if told.sharers == 1 else is_oldest
+        is_left_over = bool(is_known) and is_new_end and self._is_left_over(told, tolerance_s)
+        is_end = is_same_end or at >= window.at - tolerance_s - whole_s
+        fits = (
+            low <= self._high and high >= self._low,
+            not told.is_success or not self._full_s or abs(reset_s - self._full_s) <= tolerance_s + told.off_s,
+            window.is_heard or (is_end and not is_left_over),
+        )
+        self._low, self._high = (max(low, self._low), min(high, self._high)) if fits[0] else (low, high)
+        if not fits[1] or not self._full_s:
+            self._full_s = reset_s
+        elif told.is_success and self.kind is SLIDING:
+            self._full_s = max(self._full_s, reset_s)  # a refusal's, where that came first, is shorter
+        window.tell(at, reset_s, is_same=is_same_end, is_heard=told.late_s > 0)
+        self._believe(fits if is_oldest is None else (*fits, is_oldest), told)
+
+    def _fits_oldest(self, told: Told, tolerance_s: float, whole_s: float) -> bool | None:
+        """None: it cannot be said, or need not."""
+        if told.late_s or told.sharers > MOST_SHARERS:
+            return None
+        if abs(self._misses[OLDEST] - min(self._misses[:OLDEST])) >= SETTLED:  # each look walks over all that is used
+            if told.at < self._looks_at:
+                return None
+            self._looks_at = told.at + self.window.longest_s / LOOKS
+        return self._oldest.fits(told, tolerance_s, whole_s)
+
+    def _is_left_over(self, told: Told, tolerance_s: float) -> bool:
+        """More is used than was taken since the last window ended, so that it was no fixed one.
+
+        Of what other processes took lately nobody knows yet.
+        """
+        unheard = told.limit / 2 if told.sharers > 1 else 0.0
+        return told.used > 1 + unheard + self._oldest.taken_between(self._ended - tolerance_s, told.at)
+
+    def _believe(self, fits: tuple[bool, ...], told: Told) -> None:
+        """In that which answers speak least against. The last of `fits` is left out where it is unknown."""
+        misses = self._misses
+        if any(fits) and not all(fits):
+            for index, is_fit in enumerate(fits):
+                misses[index] += not is_fit
+            if max(misses) > MOST_MISSES:
+                misses[:] = [miss / 2 for miss in misses]
+        self.may_slide = min(misses[SLIDING], misses[OLDEST]) <= misses[BUCKET] + 1
+        if not self.may_slide:
+            self._oldest.forget_calls()
+        self.kind = min(KINDS, key=misses.__getitem__)
+        least = misses[self.kind]
+        is_oldest = misses[OLDEST] < least or (misses[OLDEST] == least and self._gives_way(told))
+        self._is_by_oldest = is_oldest and self._oldest.period_s > 0
+        if self._is_by_oldest:
+            self.kind = SLIDING
+
+    def _gives_way(self, told: Told) -> bool:
+        """A fixed window that may be a sliding one is taken for that at first. Rounded ends are tried by one call."""
+        is_new = told.at < self._judged_at + FEW_WINDOWS * self.window.longest_s
+        return self.kind is FIXED and is_new and told.sharers == 1 and not self.window.is_rounded

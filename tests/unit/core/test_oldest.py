@@ -1,0 +1,117 @@
+"""Sliding windows whose reset is their oldest call's."""
+
+import math
+
+import pytest
+
+from gateway.core.oldest import MOST_DOUBTS, Oldest, Told
+
+PERIOD_S = 4.0
+
+
+def told(at, used, reset_s, *, is_success=True):
+    return Told(used=used, reset_s=reset_s, at=at, is_success=is_success, limit=10, burst_s=0.05)
+
+
+def answers(sent, *, whole=lambda seconds: seconds):
+    """What such a window of `PERIOD_S` tells each of these calls."""
+    for index, at in enumerate(sent):
+        held = [one for one in sent[: index + 1] if one > at - PERIOD_S]
+        yield told(at, len(held), whole(held[0] + PERIOD_S - at))
+
+
+def heard(oldest, answer, *, whole_s=0.0):
+    oldest.take(1, answer.at)
+    return oldest.fits(answer, 0.1, whole_s)
+
+
+SENT = [0.0, 0.7, 1.1, 2.0, 3.3, 4.1, 4.8, 5.9, 6.2, 7.7, 8.3, 9.9]
+
+
+def test_the_period_follows_from_the_oldest_of_what_is_used():
+    oldest = Oldest()
+
+    assert all(heard(oldest, answer) for answer in answers(SENT))
+    assert oldest.period_s == pytest.approx(PERIOD_S)
+
+
+@pytest.mark.parametrize("whole", [math.ceil, round], ids=["up", "to-the-nearest"])
+def test_resets_in_whole_seconds_leave_one_whole_period(whole):
+    oldest = Oldest()
+
+    for answer in answers(SENT, whole=whole):
+        heard(oldest, answer, whole_s=1.0)
+
+    assert oldest.period_s == PERIOD_S
+
+
+def test_where_they_are_rounded_down_refusals_tell_and_one_or_two_are_chance():
+    oldest = Oldest()
+    for answer in answers([at + 0.05 * index for index, at in enumerate(SENT)], whole=math.floor):
+        heard(oldest, answer, whole_s=1.0)
+    before_s = oldest.period_s
+
+    periods_s = []
+    for _ in range(3):
+        oldest.doubt()
+        periods_s.append(oldest.period_s)
+
+    assert periods_s == [before_s, before_s, before_s + 1]
+
+
+def test_a_window_that_is_emptied_at_once_is_none():
+    oldest = Oldest()
+    for index, at in enumerate([0.0, 1.0, 2.0, 3.0, 3.5]):
+        assert heard(oldest, told(at, index + 1, PERIOD_S - at))
+
+    assert heard(oldest, told(4.1, 1, PERIOD_S)) is False
+
+
+def test_who_knows_of_less_than_is_used_says_nothing():
+    oldest = Oldest()
+
+    assert heard(oldest, told(0.0, 7, 2.0)) is None
+    assert oldest.period_s == 0.0
+
+
+def test_one_answer_that_does_not_fit_changes_no_period_and_more_of_them_do():
+    oldest = Oldest()
+    for answer in answers(SENT[:4]):
+        heard(oldest, answer)
+
+    said = [heard(oldest, told(10.0 + index, 1, 9.0)) for index in range(MOST_DOUBTS + 1)]
+
+    assert said == [False] * (MOST_DOUBTS + 1)
+    assert oldest.period_s == pytest.approx(9.0)
+
+
+def test_calls_of_a_burst_may_have_been_admitted_in_any_order():
+    oldest = Oldest()
+    for answer in answers([0.0, 1.0]):
+        heard(oldest, answer)
+
+    for at in (5.0, 5.01, 5.02):
+        oldest.take(1, at)
+
+    assert oldest.fits(told(5.02, 2, 3.99), 0.1, 0.0) is True
+
+
+def test_a_refused_call_is_in_no_window():
+    oldest = Oldest()
+    for at in (0.0, 1.0, 2.0):
+        oldest.take(1, at)
+
+    oldest.untake(1.0)
+
+    assert oldest.taken_between(0.0, 2.0) == 1
+
+
+def test_calls_of_other_processes_are_heard_of_later_and_given_back():
+    oldest = Oldest()
+    oldest.take(1, 2.0)
+    oldest.take(3, 1.0)
+
+    oldest.take(-2, 2.0)
+
+    assert oldest.taken_between(0.0, 3.0) == 2
+    assert oldest.taken_between(1.5, 3.0) == 0
