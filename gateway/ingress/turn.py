@@ -82,7 +82,8 @@ class Turn:
         snapshot = plane.board.snapshot
         if home is not None:
             call = _at_home(snapshot, call, home)
-        if not KINDS[provider_for(snapshot, call).kind].talks_responses:
+        provider = provider_for(snapshot, call)
+        if not KINDS[provider.kind].talks_responses(provider):
             raise _not_served()
         return _Read(call, key, envelope, bound)
 
@@ -92,7 +93,9 @@ def check_talking(sockets: SocketPlane, named: str | None) -> None:
     providers, now = sockets.plane.board.snapshot.providers, sockets.plane.clock.now()
     provider = None if named is None else providers.get(ProviderId(named)) or providers.get(ProviderId(named.lower()))
     asked = list(providers.values()) if provider is None else [provider]
-    if asked and not any(KINDS[one.kind].talks_responses and sockets.without.get(one.id, now) <= now for one in asked):
+    if asked and not any(
+        KINDS[one.kind].talks_responses(one) and sockets.without.get(one.id, now) <= now for one in asked
+    ):
         raise _not_served()
 
 

@@ -141,7 +141,6 @@ ANTHROPIC: Final = OpenAICompatible(
     StreamUsage.LEAVE,  # its streams always tell it
     Validation.TYPES,
     charges_answers=False,
-    talks_responses=False,
-    differences=Differences(_translated, _presented, _placed, _asked),
+    differences=Differences(_translated, _presented, _placed, _asked, talks_responses=lambda _provider: False),
 )
 """Anthropic's wire format."""

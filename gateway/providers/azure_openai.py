@@ -16,7 +16,7 @@ import msgspec
 
 from gateway.core.ids import ModelName
 from gateway.core.snapshot import AuthStrategy, Credential, Provider, StreamUsage, Validation
-from gateway.providers.base import Destination, destination_like
+from gateway.providers.base import Destination, Headers, destination_like
 from gateway.providers.openai_compatible import Differences, OpenAICompatible, read_base_url
 
 OF_DEPLOYMENTS: Final = frozenset(
@@ -92,11 +92,23 @@ def _as_deployment(part: bytes) -> bytes:
     return b"deployment=" + part[len(b"model=") :] if part.startswith(b"model=") else part
 
 
+def _talks_responses(provider: Provider) -> bool:
+    """At `/openai/v1/responses` alone (Microsoft's "Use the Responses API in WebSocket mode")."""
+    return not _DATED.match(provider.settings.api_version or "")
+
+
+def _upgraded(headers: Headers) -> Headers:
+    """There a key is a bearer token, by the same page."""
+    key = KEY_HEADER.encode()
+    return tuple((b"authorization", b"Bearer " + value) if name == key else (name, value) for name, value in headers)
+
+
 AZURE_OPENAI: Final = OpenAICompatible(
     "azure_openai",
     StreamUsage.ASK,
     Validation.RANGES,
-    talks_responses=False,  # nobody documents that it does (reference §7.3)
-    differences=Differences(presented=_presented, placed=_placed, aimed=_aimed),
+    differences=Differences(
+        presented=_presented, placed=_placed, aimed=_aimed, talks_responses=_talks_responses, upgraded=_upgraded
+    ),
 )
 """OpenAI's wire format as Azure serves it."""

@@ -182,9 +182,12 @@ class ProviderKind(Protocol):
         """Whether `max_tokens` is charged at admission, as at OpenAI; else the prompt alone, where no cache has it."""
         ...
 
-    @property
-    def talks_responses(self) -> bool:
-        """Whether its upstreams may serve `/responses` over a WebSocket."""
+    def talks_responses(self, provider: Provider) -> bool:
+        """Whether it may serve `/responses` over a WebSocket."""
+        ...
+
+    def upgraded(self, request: UpstreamRequest) -> UpstreamRequest:
+        """`request`, which goes through a WebSocket, with the headers of its upgrade."""
         ...
 
     def translation_for(self, endpoint: Endpoint) -> Translation | None:

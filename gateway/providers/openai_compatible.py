@@ -51,6 +51,10 @@ class Differences(msgspec.Struct, frozen=True):
     """The call, and the caller's headers, as they go there."""
     aimed: Callable[[bytes, Destination, ModelName | None], bytes] | None = None
     """The target for that model."""
+    talks_responses: Callable[[Provider], bool] | None = None
+    """As `ProviderKind.talks_responses`."""
+    upgraded: Callable[[Headers], Headers] | None = None
+    """Headers of a call that goes through a WebSocket."""
 
 
 class OpenAICompatible(msgspec.Struct, frozen=True):
@@ -60,7 +64,6 @@ class OpenAICompatible(msgspec.Struct, frozen=True):
     stream_usage: StreamUsage
     validation: Validation
     charges_answers: bool = True
-    talks_responses: bool = True
     differences: Differences | None = None
 
     def translation_for(self, endpoint: Endpoint) -> Translation | None:
@@ -136,6 +139,14 @@ class OpenAICompatible(msgspec.Struct, frozen=True):
             may_resend=not call.endpoint.is_creating,
             via=destination.via,
         )
+
+    def talks_responses(self, provider: Provider) -> bool:
+        talks = None if self.differences is None else self.differences.talks_responses
+        return talks is None or talks(provider)
+
+    def upgraded(self, request: UpstreamRequest) -> UpstreamRequest:
+        upgraded = None if self.differences is None else self.differences.upgraded
+        return request if upgraded is None else msgspec.structs.replace(request, headers=upgraded(request.headers))
 
     def read_error(self, body: bytes, content_type: str) -> ErrorBody:
         return errors.read_error(body, content_type)

@@ -130,7 +130,10 @@ class Attempts:
             body=job.body,
             limits=limits,
         )
-        answer = await (job.way or self._upstream).attempt(request)
+        if job.way is None:
+            answer = await self._upstream.attempt(request)
+        else:
+            answer = await job.way.attempt(pool.kind.upgraded(request))
         if isinstance(answer, Fault):
             return Failed(classify_fault(answer), _error_of(answer))
         note_head(lease, answer.status, answer.headers, self._clock)

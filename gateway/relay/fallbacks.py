@@ -82,7 +82,7 @@ class FallbackRelay:
             pool = self._board.pools.pool_for(call)
             if job.call.named_provider is not None and pool.provider.id != job.pool.provider.id:
                 return None
-            if job.way is not None and not pool.kind.talks_responses:
+            if job.way is not None and not pool.kind.talks_responses(pool.provider):
                 return None
             body = body_for(job, model, call, pool)
         except CallRefused:

@@ -125,9 +125,7 @@ def _tool(tool: object, where: str) -> Block:
         raise wrong_type(where, "an object", tool)
     if tool.get("type") != "function":
         type_ = str(tool.get("type"))[:64]
-        raise unsupported(
-            f"{where}.type", f"Tools of the type '{type_}' have no form at this provider: only functions have one."
-        )
+        raise unsupported(f"{where}.type", f"This provider knows no tools of the type '{type_}', but functions alone.")
     function = tool.get("function")
     if not isinstance(function, dict):
         raise (

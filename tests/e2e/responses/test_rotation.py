@@ -142,7 +142,7 @@ async def test_a_provider_without_it_is_told_apart_from_a_model_that_is_not_ther
 
 
 async def test_kinds_that_cannot_are_refused_at_the_handshake_where_there_are_no_others(gateway, registry, upstream):
-    await registry.add_provider("azure", upstream.url, kind="azure_openai")
+    await registry.add_provider("azure", upstream.url, kind="azure_openai", settings={"api_version": "2024-10-21"})
     await registry.add_provider("anthropic", upstream.url, kind="anthropic")
     await until(lambda: len(gateway.snapshot.providers) == 3, 2, "the providers")
 
@@ -154,6 +154,26 @@ async def test_kinds_that_cannot_are_refused_at_the_handshake_where_there_are_no
         assert await refusal(socket, model="claude-sonnet-4-5", input="a") == (426, "websocket_not_supported")
         assert await refusal(socket, model="nothing-like-it", input="a") == (404, "model_not_found")
     assert upstream.seen == []
+
+
+async def test_azure_takes_keys_as_bearer_tokens_at_its_path_without_a_date(gateway, registry, upstream, talk):
+    settings = {"deployments": {"gpt-x": "prod"}}
+    await registry.add_provider("azure", upstream.url, kind="azure_openai", settings=settings, supported_models=[])
+    await registry.add_account("azure-key", "azure")
+    await registry.add_route("gpt-x", "azure")
+    await until(lambda: len(gateway.snapshot.providers) == 2 and "gpt-x" in gateway.snapshot.exact_routes, 2, "azure")
+    await gateway.serves(accounts=3)
+
+    async with opened(gateway) as socket:
+        last = await told(socket, model="gpt-x", input="a")
+
+    assert last["type"] == "response.completed", last
+
+    (upgrade,) = upstream.seen
+    assert (upgrade.path, upgrade.key) == ("/openai/v1/responses", "azure-key")
+    assert "api-key" not in upgrade.headers
+    ((_, asked),) = talk.asked
+    assert asked["model"] == "prod"
 
 
 async def test_a_model_of_another_provider_needs_another_connection(gateway, registry, upstream, talk):
