@@ -54,6 +54,8 @@ class Told(NamedTuple):
     is_hungry: bool = False
     refusals: int = 0
     """Calls that were refused without a header."""
+    window: tuple[int, float] = (0, 0.0)
+    """That this process believes in where no header tells of any: calls in a period."""
 
 
 class _Other(NamedTuple):

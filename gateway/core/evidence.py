@@ -38,6 +38,11 @@ SHORTEST_S = 0.005
 """Shorter delays are no bucket's step."""
 
 
+def is_exact(fits_in_s: float | None) -> bool:
+    """Whether a delay was named, and not rounded to whole seconds."""
+    return bool(fits_in_s) and fits_in_s != round(fits_in_s or 0)
+
+
 class Refused:
     """One refusal. Mutable: what was under way when it came becomes known later."""
 
@@ -57,7 +62,7 @@ class Refused:
         self.refused = refused
         self.idle_s = idle_s
         self.earliest, self.latest = at, INFINITE
-        self.is_exact = bool(fits_in_s) and fits_in_s != round(fits_in_s or 0)
+        self.is_exact = is_exact(fits_in_s)
         """It said to the millisecond when there would be room; whole seconds were rounded up, most likely."""
         if fits_in_s:
             self.earliest = at + (fits_in_s if self.is_exact else fits_in_s - 1)

@@ -230,7 +230,7 @@ class Headroom:
     def refuse(self, now: Instant, sent: Sent, fits_in_s: float | None = None) -> float | None:
         """A call met a rate limit that no header told of. `fits_in_s`: when one fits again, if the upstream said it.
 
-        Seconds to rest, by what was learned; None: too little was.
+        Seconds to rest, by what was learned; None: too little was, or what the upstream said is exact.
         Where headers came before there is nothing to learn: the scope rests (`core/cooldown`), and they come again.
         """
         if self._levels:
@@ -242,7 +242,7 @@ class Headroom:
         if self._lately is None:
             self._lately = Lately(now, self._admitted)
         self._news.add(self)
-        return self._pace.rest_s()
+        return self._pace.rest_s(fits_in_s, now)
 
     @property
     def _admitted(self) -> int:
@@ -282,7 +282,7 @@ class Headroom:
             wait_s = level.wait_s(needed, now)
             longest = max(longest, wait_s)
         if self._pace is not None:
-            self._pace.divide(self.company.heard_s)
+            self._pace.divide(self.company.heard_s, self.company.offset)
             longest = max(longest, self._pace.wait_s(now, sharers))
         return longest
 
@@ -338,7 +338,9 @@ class Headroom:
             return None
         sent = Totals(self._requests, self._tokens, self._produced).since(self._heard.plus(self._refused))
         pace = None if self._levels else self._pace
-        news = Told(sent, self._order, now - self.wanted_at < HUNGRY_S, 0 if pace is None else pace.refusals)
+        news = Told(sent, self._order, now - self.wanted_at < HUNGRY_S)
+        if pace is not None:
+            news = news._replace(refusals=pace.refusals, window=pace.window)
         if is_news and not self.company.is_news(audience, news):
             return None
         readings: tuple[Reading, ...] = ()

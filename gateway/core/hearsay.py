@@ -20,10 +20,13 @@ VAGUE, VAGUE_S = 0.005, 0.006
 """Bounds of a period that are further apart are worth a trial…"""
 TRIAL_PERIODS = 10
 """…by one scope at a time, which ends by itself after so many."""
-FIRST_ASK, LAST_ASK = 50, 800
+FIRST_ASK, LAST_ASK, LAST_WINDOWS = 50, 800, 40
 """After so many calls that had to wait for room one more than fits is tried, since limits rise and beliefs err; after
-four times as many each time that it is refused, and soon twice as much when it is not."""
-SOON = 10
+four times as many each time that it is refused, and soon twice as much when it is not. At most after so many windows:
+of large ones a refusal costs more."""
+LARGE, MOST_ASKED = 20, 6
+"""Of a window of so many calls and more, a twentieth is asked for first; at most `MOST_ASKED`: all may be refused. Half
+as many each time that they are."""
 FEW_SCOPES, MOST_HASTE = 12, 8
 """One scope in so many is a scout, where there are more; it goes ahead so many times faster at the most."""
 SELDOM, MOST_SLIPS = 50, 2.5
@@ -33,7 +36,7 @@ SELDOM, MOST_SLIPS = 50, 2.5
 class Window:
     """A window that scopes believe in, with what they learned of it together."""
 
-    __slots__ = ("_asks_after", "_calls", "_full", "_slips", "_trial_ends", "high_s", "limit", "low_s")
+    __slots__ = ("_asks_after", "_calls", "_full", "_slips", "_trial_ends", "asks", "high_s", "limit", "low_s")
 
     def __init__(self, span: Span) -> None:
         self.limit = span.limit
@@ -42,6 +45,8 @@ class Window:
         self._full = 0
         """Calls that had to wait for room since one more was tried."""
         self._asks_after = FIRST_ASK
+        self.asks = min(max(1, span.limit // LARGE), MOST_ASKED)
+        """So many more than fit are tried first."""
         self._calls, self._slips = 0, 0.0
         """Calls since one was refused that should have fitted, and how many of these there were lately."""
         self._trial_ends = float("-inf")
@@ -61,15 +66,16 @@ class Window:
         self._calls += 1
         self._full += is_tight
 
-    def may_ask(self, extra: int) -> bool:
-        """More than the limit may be tried, or still more than `extra`."""
-        if self._full < (max(self.limit, SOON) if extra else self._asks_after):
+    def may_ask(self) -> bool:
+        """More than the limit may be tried."""
+        if self._full < self._asks_after:
             return False
         self._full = 0
         return True
 
     def asked_too_much(self) -> None:
-        self._asks_after, self._full = min(4 * self._asks_after, LAST_ASK), 0
+        self._asks_after, self._full = min(4 * self._asks_after, max(LAST_ASK, LAST_WINDOWS * self.limit)), 0
+        self.asks = max(1, self.asks // 2)
 
     def slip(self, low_s: float, calls: int = 1) -> bool:
         """Calls were refused that should have fitted. False: that happens too often to be chance, or cannot be."""

@@ -10,6 +10,7 @@ Now and then each asks for a little more, since limits rise. Before the first re
 
 import msgspec
 
+from gateway.core.evidence import is_exact
 from gateway.core.hearsay import Hearsay
 from gateway.core.ids import Instant
 from gateway.core.peers import AT_ONCE, OVERTAKEN_S, CallLog, Peers, Verdicts
@@ -122,6 +123,12 @@ class Pace:
         """What the other processes should hear."""
         windows, rate = self.windows, self.rate
         return Belief(rate, windows.size, windows.kept_s, is_bucket=self._is_bucket) if rate else None
+
+    @property
+    def window(self) -> tuple[int, float]:
+        """Calls in a period that this process believes in by itself: others keep to it."""
+        windows = self.windows
+        return (windows.size, windows.kept_s) if windows.told is None else (0, 0.0)
 
     @property
     def _is_bucket(self) -> bool:
@@ -241,12 +248,16 @@ class Pace:
         if self._refused_in_a_row > 1 and fits_in_s:
             self._quiet_until = now + 2 ** (self._refused_in_a_row - 1) * fits_in_s
 
-    def rest_s(self) -> float | None:
-        """After a refusal that named no delay: a call's time, if that is known; it waits for room anyway.
+    def rest_s(self, named_s: float | None, now: Instant) -> float | None:
+        """After a refusal: a call's time, if that is known; it waits for room anyway. None: what was named holds.
 
-        Each in a row waits twice as long as the one before it.
+        Each in a row waits twice as long as the one before it. A delay in whole seconds was rounded up, most likely:
+        the first time what is believed tells when in its last second there is room.
         """
-        return min(1 / self.rate, MOST_REST_S) * 2 ** (self._refused_in_a_row - 1) if self._is_believed else None
+        if not self._is_believed or (named_s and (is_exact(named_s) or self._refused_in_a_row > 1)):
+            return None
+        rest_s = min(1 / self.rate, MOST_REST_S) * 2.0 ** (self._refused_in_a_row - 1)
+        return min(max(rest_s, named_s - 1, self.windows.fits_at(1, now) - now), named_s) if named_s else rest_s
 
     def _lower(self, now: Instant, fits_in_s: float | None) -> None:
         """The even steps were too fast."""
@@ -307,10 +318,10 @@ class Pace:
         """That, and what the other processes should hear of calls."""
         return msgspec.structs.replace(use, calls=self.logs[audience].tell(now), belief=self.belief)
 
-    def divide(self, heard_s: float) -> None:
-        """What another process sent is heard of so much later, at most."""
+    def divide(self, heard_s: float, offset: int = 0) -> None:
+        """What another process sent is heard of so much later, at most. `offset`: of the scope, for all of them."""
         if self.peers is not None:
-            self.peers.heard_s = heard_s
+            self.peers.heard_s, self.peers.offset = heard_s, offset
             self.windows.settles_s = max(SETTLES_S, heard_s)
 
     def leave(self, process: str) -> None:

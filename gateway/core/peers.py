@@ -5,8 +5,10 @@ Rules of this file:
   came through, which was refused; who knows but its own calls learns a limit that is not there;
 - moments are told in milliseconds of the sender's clock, which also name the call; they are moved to ours by the
   shortest way that a message ever took;
-- who has callers waiting takes turns with others that have, too: who took the longest ago goes first, the next one a
-  little later if that one did not. Nobody has a part of its own: what one leaves another takes.
+- replicas whose callers wait take turns: who took the longest ago goes first, the next one a little later if that one
+  did not. Nobody has a part of its own: what one leaves another takes;
+- the last calls of a window neighbours take each in a time of its own, some milliseconds long, which all know: they
+  have one clock, and two who take at the same moment cannot know of each other.
 
 Mutable.
 """
@@ -16,7 +18,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from gateway.core.ids import Instant
-from gateway.core.shares import HEARD_S
+from gateway.core.shares import HEARD_S, HEARD_SOON_S
 from gateway.core.uses import Audience, Belief, Calls
 
 MOST_TOLD = 64
@@ -29,6 +31,8 @@ DRIFT_S = 0.0005
 """By so much from message to message clocks may part."""
 APART_S = 1e-5
 """Calls of one millisecond are told apart by so much."""
+OPEN_S = 0.008
+"""So long a process may take the last calls of a window, of the time that all need to hear of it."""
 OVERTAKEN_S = 0.1
 """A call that another process sent so soon after a refusal was sent before it knew of that."""
 
@@ -128,19 +132,41 @@ class Turn(NamedTuple):
         return min(max(one_at, all_at), max(one_at, self.knows_at) + self.after_s)
 
 
+class Slice(NamedTuple):
+    """When this process may take a call of a window that neighbours share: when so many fit, or in its own time.
+
+    They have one clock. When one's time comes it knows what was sent in the others'.
+    """
+
+    calls: int
+    now: float
+    began: float
+    """Any moment at which a time of its own began."""
+    lasts_s: float
+    """Everybody's time, together."""
+
+    def comes_at(self, one_at: float, all_at: float) -> float:
+        """`one_at`: when one call fits; `all_at`: when `calls` do."""
+        at = max(one_at, self.now)
+        passed_s = (at - self.began) % self.lasts_s
+        return min(max(one_at, all_at), at if passed_s < OPEN_S else at + self.lasts_s - passed_s)
+
+
 AT_ONCE = Turn(1, 0.0, float("-inf"))
 
 
 class Peers:
     """The other processes on one scope."""
 
-    __slots__ = ("_by_name", "_recent", "heard_s", "own_name", "took_at")
+    __slots__ = ("_by_name", "_recent", "heard_s", "offset", "own_name", "took_at")
 
     def __init__(self) -> None:
         self._by_name: dict[str, Peer] = {}
         self.own_name = ""
         self.heard_s = HEARD_S
         """What any of them sent is known so much later, at most."""
+        self.offset = 0
+        """So that not the same process is the first on every scope."""
         self.took_at = float("-inf")
         """When this process took last."""
         self._recent: deque[float] = deque()
@@ -180,7 +206,7 @@ class Peers:
         apart_s = self.took_at - peer.took_at
         return apart_s > 0 if abs(apart_s) > self.heard_s / 2 else name < self.own_name
 
-    def turn(self, now: Instant, own: int, limit: int) -> Turn:
+    def turn(self, now: Instant, own: int, limit: int) -> Turn | Slice:
         """`own`: what this process sent of the window's `limit`.
 
         Of others whose callers wait each may have taken as much as this process did while nobody heard of it. While
@@ -190,9 +216,17 @@ class Peers:
             self._recent.popleft()
         known_at, count = self.took_at + self.heard_s, 1 + len(self._by_name)
         hungry = sum([peer.is_hungry for peer in self._by_name.values()])
+        if self.heard_s <= HEARD_SOON_S:  # all are workers of one service
+            slot = (self._place + self.offset) % count
+            return Slice(count + hungry * len(self._recent), now, slot * self.heard_s, count * self.heard_s)
         if not hungry:
             return AT_ONCE if own * count < limit else Turn(2, 2 * self.heard_s, known_at)
         ahead = self.ahead
         # Looks are planned ahead, so that two may mean the same moment: each has its own place in it.
-        place = sum(name < self.own_name for name in self._by_name) / count
-        return Turn(1 + ahead + hungry * len(self._recent), (ahead + place) * self.heard_s if ahead else 0.0, known_at)
+        after_s = (ahead + self._place / count) * self.heard_s if ahead else 0.0
+        return Turn(1 + ahead + hungry * len(self._recent), after_s, known_at)
+
+    @property
+    def _place(self) -> int:
+        """This process' among them all, from 0."""
+        return sum(name < self.own_name for name in self._by_name)

@@ -11,7 +11,6 @@ from itertools import takewhile
 
 from gateway.core.evidence import (
     INFINITE,
-    MOST_CALLS,
     NOTHING,
     OVERTAKES_S,
     SLACK_S,
@@ -27,30 +26,28 @@ from gateway.core.evidence import (
 )
 from gateway.core.hearsay import Hearsay, Window
 from gateway.core.ids import Instant
+from gateway.core.trials import GUARD, GUARD_S, MOST_TRIED, Trial
 from gateway.core.uses import Belief
 
-REMEMBERED, SURELY_KEPT, KEPT_S = 2 * MOST_CALLS + 32, 288, 180.0
+REMEMBERED, SURELY_KEPT, KEPT_S = MOST_TRIED + 32, 288, 180.0
 """Calls; beyond so many those of so long alone: that many scopes take little memory."""
 KEPT = 6
 """A scope's own last refusals that have a say."""
-GUARD_S, GUARD = 0.006, 0.001
-"""We know when calls were sent, not when they arrived: what a window frees is used so much later."""
 LATE_S, LATE = 0.04, 0.01
 """A call that is refused so little before its window would have room was not sent too soon: it was fast."""
+VAGUE_STEP, SLIVER = 1.1, 1.015
+"""A bucket's step that is known no better says less than a window that is as likely, and faster; unless refusals that
+tell little agree on that but by a sliver, as they do by chance."""
 BETTER = 1.03
 """Another window must allow so much more to be preferred to one that holds."""
 SETTLES_S, LONGEST_S = 0.05, 0.25
 """So long after a refusal, or as long as it took, nothing is sent: then it is known what came of the calls before."""
-LARGE, MOST_ASKED = 20, 6
-"""Of a window of so many calls and more, a twentieth is asked for first; at most `MOST_ASKED`: all may be refused."""
 SPREAD = 4.0
 """Where delays are not told exactly no window's calls go all at once, but in a fourth of it: it may begin later."""
 IDLE, GAPS = 4.0, 10
 """So many times the usual time between two calls is a pause; it is that of about so many."""
 FEWEST_KEPT, KEPT_UP, TELLING = 15, 5, 0.99
 """A bucket's pace was kept up by so many calls: that is seen at each fifth, and told where it is news."""
-PROGRESS = 0.45
-"""A trial counts calls that come through in so much of what it tries: turns with others keep them from all of it."""
 SCOUTS = 40.0
 """A scope that goes ahead of others does so for so many calls' time at most."""
 
@@ -59,9 +56,9 @@ class Windows:
     """Starts unknown."""
 
     __slots__ = (
-        "__weakref__", "_admitted", "_before", "_came", "_came_at", "_extra", "_gap_s", "_heard", "_hearsay",
+        "__weakref__", "_admitted", "_before", "_came", "_came_at", "_gap_s", "_heard", "_hearsay",
         "_idle_s", "_judges_at", "_lost", "_mine", "_own", "_refused", "_scouts_until", "_sent", "_step",
-        "_steps_heard", "_tight", "_took_s", "_trial_s", "_window", "haste", "settles_s", "told",
+        "_steps_heard", "_trial", "_window", "haste", "settles_s", "told",
     )  # fmt: skip
 
     def __init__(self, hearsay: Hearsay | None = None) -> None:
@@ -89,13 +86,7 @@ class Windows:
         """When it is seen what the last refusal means."""
         self._lost = 0
         """Calls that were refused since a refusal was last judged."""
-        self._extra = 0
-        """How many more than the limit are tried."""
-        self._trial_s: float | None = None
-        """The shorter period that is tried."""
-        self._tight = 0
-        self._took_s = 0.0
-        """Calls in a row that were sent in about that period, and the longest it took."""
+        self._trial = Trial(self._hearsay)
         self.settles_s = SETTLES_S
         self.told: Belief | None = None
         """What another process believes, which holds here, too."""
@@ -109,7 +100,7 @@ class Windows:
     def period_s(self) -> float:
         if self._window is None:
             return 0.0
-        return self._window.period_s if self._trial_s is None else self._trial_s
+        return self._trial.period_of(self._window)
 
     @property
     def is_young(self) -> bool:
@@ -118,15 +109,17 @@ class Windows:
 
     def forget_refusals(self) -> None:
         self._own.clear()
-        self._end_trial()
-        self._window, self._step, self._extra = None, NOTHING, 0
+        self._trial.end(self._window)
+        self._window, self._step = None, NOTHING
         self._judges_at = INFINITE
         self._hearsay.take_back(self)
 
     @property
     def size(self) -> int:
-        """Calls that are sent in a period; 0: any number."""
-        return self.limit + self._extra if self.told is None else self.told.limit
+        """Calls that are sent in a period; 0: any number. No more than fit surely once one was refused."""
+        if self.told is not None:
+            return self.told.limit
+        return self.limit + self._trial.extra if self._judges_at == INFINITE else self.limit
 
     @property
     def kept_s(self) -> float:
@@ -135,8 +128,8 @@ class Windows:
 
     def adopt(self, belief: Belief) -> None:
         """Goes on from what another process found."""
-        self._end_trial()
-        self._window, self._step, self._extra = None, NOTHING, 0
+        self._trial.end(self._window)
+        self._window, self._step = None, NOTHING
         if belief.limit:
             self._window = self._hearsay.window_of(Span(belief.period_s, belief.period_s, 1.0, belief.limit))
             self._heard = self._hearsay.version
@@ -180,45 +173,12 @@ class Windows:
         self._gap_s += (gap_s - self._gap_s) / GAPS if self._gap_s else gap_s
 
     def _count(self, window: Window, now: Instant) -> None:
-        size = window.limit + self._extra
+        size = window.limit + self._trial.extra
         took_s = now - self._sent[size - 1] if len(self._sent) >= size else INFINITE
-        is_tight = took_s - self.period_s < self.period_s / size
-        window.count(is_tight=is_tight)
-        if self._trial_s is not None and self._trial_s >= window.period_s:
-            self._trial_s = None  # others have found out meanwhile that it is shorter
-        if self._trial_s is not None:
-            self._try(window, took_s)
-        elif is_tight and not self._extra:
-            self._trial_s, self._tight, self._took_s = window.start_trial(now), 0, 0.0
-        if self._trial_s is None and is_tight and window.may_ask(self._extra):
-            self._ask(window)
-
-    def _ask(self, window: Window) -> None:
-        """One call more, or, when a whole window of that was given, believes in so many and asks for still more."""
-        if self._extra:
-            limit = window.limit + self._extra
-            span = Span(window.low_s, window.high_s, 1.0, limit)
-            self._window = self._hearsay.window_of(span) if limit <= MOST_CALLS else None  # even steps go on
-            self._extra *= 2
-        else:
-            self._extra = min(max(1, window.limit // LARGE), MOST_ASKED)
-        self._extra = min(self._extra, REMEMBERED - 1 - self.limit)
-
-    def _try(self, window: Window, took_s: float) -> None:
-        """One more call in the shorter period: once a whole window of them has come through it is believed."""
-        if took_s > window.high_s - PROGRESS * (window.high_s - self.period_s):
-            self._tight, self._took_s = 0, 0.0
-            return
-        self._tight, self._took_s = self._tight + 1, max(self._took_s, took_s)
-        if self._tight > window.limit:
-            window.high_s = min(window.high_s, self._took_s)
-            self._hearsay.version += 1  # it may be better now than what others believe in
-            self._end_trial()
-
-    def _end_trial(self) -> None:
-        if self._trial_s is not None and self._window is not None:
-            self._window.end_trial()
-        self._trial_s = None
+        is_more = size > window.limit <= len(self._sent) and now - self._sent[window.limit - 1] < window.period_s
+        believed = self._trial.count(window, took_s, now, is_more=is_more)
+        if believed is not window:
+            self._window = believed  # None: even steps go on
 
     def admit(self, sent_at: Instant) -> None:
         """A call that was sent then came through."""
@@ -310,12 +270,12 @@ class Windows:
         own, others = list(self._own), self._hearsay.refusals(self)
         found = window_told(own, others)
         if not self._is_expected(own[-1]) or self._is_better(found.rate):
-            self._end_trial()
+            self._trial.end(self._window)
             self._believe(found)
-        elif self._extra:
+        elif self._trial.extra:
             self._explore(window_told(own, others, is_hopeful=True))
-        self._end_trial()
-        self._extra = self._lost = 0
+        self._trial.end(self._window)
+        self._lost = 0
 
     def _is_better(self, rate: float) -> bool:
         return self._window is not None and rate > self._window.rate * BETTER
@@ -331,14 +291,14 @@ class Windows:
         window = self._window
         if window is None or len(told.sent) < window.limit:
             return False
-        if self._extra:
+        if self._trial.extra:
             window.asked_too_much()
         low_s, high_s = told.period(window.limit)
         if low_s > window.period_s + LATE_S + LATE * low_s or high_s < window.low_s - SLACK_S:
             return False
-        if self._extra:
+        if self._trial.extra:
             return True
-        if self._trial_s is not None:
+        if self._trial.is_of_period:
             window.low_s = max(window.low_s, min(low_s, window.high_s))
             return True
         return window.slip(low_s, self._lost)
@@ -348,7 +308,7 @@ class Windows:
         step = step_told(own, hearsay.steps(self), self._before)
         for told in steps_told(own[-2:], self._before[0] * step.low_s - self._before[1]):
             hearsay.tell_step(self, told)
-        is_doubtful = found.share > 0 and not bucket_admits(own, step.low_s)
+        is_doubtful = found.share > 0 and (_is_likelier(found, step) or not bucket_admits(own, step.low_s))
         self._window, self._step = None, NOTHING
         steady = steady_told(own)
         if steady is not None and (found.share < steady.share or not found.share):
@@ -366,7 +326,7 @@ class Windows:
         for window in self._hearsay.windows:
             is_better = self._window is None or window.rate > self._window.rate * BETTER
             if is_better and fits_window(self._own, window.limit, window.low_s, window.high_s):
-                self._end_trial()
+                self._trial.end(self._window)
                 self._window, self._step = window, NOTHING
 
     def _end_scouting(self) -> None:
@@ -385,6 +345,10 @@ class Windows:
             if now < self._judges_at:
                 return self._judges_at
             self._judge()
+        return self.fits_at(calls, now)
+
+    def fits_at(self, calls: int, now: Instant) -> float:
+        """The same by what is believed now, whatever the last refusal meant."""
         size, period_s = self.size, self.kept_s
         if not size:
             return -INFINITE
@@ -397,3 +361,9 @@ class Windows:
         if self._own and not self._own[-1].is_exact and now - first_at < 2 * period_s:
             room_at = max(room_at, self._sent[0] + period_s / (SPREAD * size))
         return room_at
+
+
+def _is_likelier(window: Span, step: Span) -> bool:
+    """Refusals agree on both."""
+    is_vague = step.high_s > VAGUE_STEP * step.low_s and window.high_s > SLIVER * window.low_s
+    return is_vague and window.share >= step.share and window.rate > step.rate

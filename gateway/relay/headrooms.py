@@ -196,7 +196,7 @@ def _is_wanted(headrooms: Iterable[Headroom], now: Instant) -> bool:
 def note_refusal(lease: Lease, outcome: Outcome, now: Instant) -> Outcome:
     """The call met a rate limit. Where no header told of it the rate has to be learned from that.
 
-    The outcome, with an estimate of the rest where it named none and enough was learned.
+    The outcome, with an estimate of the rest where it named none, or whole seconds, and enough was learned.
     """
     watch = lease.member.watch
     if watch is not None and outcome.organization is not None:
@@ -209,9 +209,11 @@ def note_refusal(lease: Lease, outcome: Outcome, now: Instant) -> Outcome:
         if not lease.is_told or headroom.wait_s(lease.tokens, now) <= 0
     ]
     known_s = [rest_s for rest_s in rests_s if rest_s is not None]
-    if outcome.retry_after_s or outcome.estimated_rest_s or not known_s:
+    if not known_s or len(known_s) < len(rests_s):
         return outcome
-    return msgspec.structs.replace(outcome, estimated_rest_s=max(known_s))
+    if outcome.retry_after_s:
+        return msgspec.structs.replace(outcome, retry_after_s=max(known_s))
+    return msgspec.structs.replace(outcome, estimated_rest_s=outcome.estimated_rest_s or max(known_s))
 
 
 def note_limits(lease: Lease, limits: RateLimits, now: Instant) -> None:

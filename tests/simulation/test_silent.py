@@ -19,15 +19,41 @@ def test_a_vague_delay_or_none_is_enough(algorithm, seed, delays_to_s):
     assert result.refused <= 0.01 * result.offered
 
 
+@pytest.mark.parametrize("delays_to_s", [1.0, None])
 @pytest.mark.parametrize("algorithm", list(Algorithm))
 @pytest.mark.parametrize("load", [0.9, 1.0, 1.5])
-def test_limits_of_a_second_are_used_though_refusals_name_no_delay(algorithm, load):
-    world = World(rules(algorithm, period_s=1.0), tells=False, delays_to_s=None, seed=2)
+def test_limits_of_a_second_are_used_though_refusals_tell_no_moment(algorithm, load, delays_to_s):
+    world = World(rules(algorithm, period_s=1.0), tells=False, delays_to_s=delays_to_s, seed=2)
     result = world.run(rate=load * 8 * LIMIT, capacity=8 * LIMIT, seconds=60, warm_up_s=40)
 
     assert result.served >= 0.97 * min(result.offered, result.capacity)
     assert result.waste <= MOST_WASTE
     assert result.refused == 0 or load >= 1
+
+
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+@pytest.mark.parametrize("load", [0.9, 1.0])
+def test_whole_seconds_are_enough_for_limits_of_many_calls_a_second(algorithm, load):
+    world = World(rules(algorithm, requests=50, period_s=1.0), accounts=2, tells=False, delays_to_s=1.0)
+    result = world.run(rate=load * 100, capacity=100, seconds=30, warm_up_s=40)
+
+    assert result.served >= 0.97 * min(result.offered, result.capacity)
+    assert result.waste <= MOST_WASTE
+    assert result.refused == 0 or load >= 1
+
+
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+@pytest.mark.parametrize("load", [1.0, 1.5])
+def test_whole_seconds_are_enough_for_unequal_limits(algorithm, load):
+    unequal = (
+        *rules(algorithm, org="org-0", requests=40),
+        *(rule for i in range(1, 4) for rule in rules(algorithm, org=f"org-{i}")),
+    )
+    world = World(unequal, accounts=4, tells=False, delays_to_s=1.0)
+    result = world.run(rate=load * 7 * EACH, capacity=7 * EACH, seconds=150, warm_up_s=40)
+
+    assert result.served >= 0.97 * min(result.offered, result.capacity)
+    assert result.waste <= MOST_WASTE
 
 
 @pytest.mark.parametrize("load", [1.0, 1.5])

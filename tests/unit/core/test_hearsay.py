@@ -52,7 +52,7 @@ def test_one_more_is_asked_for_seldom_and_more_seldom_when_refused():
 
     def asked_after():
         calls = 0
-        while not window.may_ask(0):
+        while not window.may_ask():
             window.count(is_tight=True)
             calls += 1
         return calls
@@ -60,6 +60,15 @@ def test_one_more_is_asked_for_seldom_and_more_seldom_when_refused():
     assert asked_after() == FIRST_ASK
     window.asked_too_much()
     assert asked_after() == 4 * FIRST_ASK
+
+
+def test_of_a_large_window_a_twentieth_is_asked_for_first_and_half_as_much_when_refused():
+    window, asks = Window(Span(1.0, 1.0, 1.0, 100)), []
+    for _ in range(4):
+        asks.append(window.asks)
+        window.asked_too_much()
+
+    assert asks == [5, 2, 1, 1]
 
 
 def test_a_slip_now_and_then_is_chance_and_lengthens_the_period_a_little():

@@ -123,14 +123,46 @@ def test_refusals_in_a_row_rest_longer_each_until_something_comes_through():
 
 
 def test_a_rest_without_a_named_delay_is_a_calls_time_once_that_is_known_and_doubles():
-    pace = Pace(Instant(0.0))
-    assert pace.rest_s() is None
+    pace, now = Pace(Instant(0.0)), Instant(2.0)
+    assert pace.rest_s(None, now) is None
 
     pace.windows.adopt(Belief(5.0, 10, 2.0))
     pace.refuse(Instant(1.0), Instant(0.9), None)
-    assert pace.rest_s() == pytest.approx(0.2)
+    assert pace.rest_s(None, now) == pytest.approx(0.2)
     pace.refuse(Instant(2.0), Instant(1.9), None)
-    assert pace.rest_s() == pytest.approx(0.4)
+    assert pace.rest_s(None, now) == pytest.approx(0.4)
 
     pace.windows.adopt(Belief(0.01, 1, 100.0))
-    assert pace.rest_s() == 2 * MOST_REST_S
+    assert pace.rest_s(None, now) == 2 * MOST_REST_S
+
+
+@pytest.mark.parametrize(
+    ("period_s", "named_s", "rest_s"),
+    [
+        pytest.param(2.5, 2.0, 1.5, id="there-is-room-in-its-last-second"),
+        pytest.param(1.1, 2.0, 1.0, id="sooner-than-was-said"),
+        pytest.param(5.0, 2.0, 2.0, id="later-than-was-said"),
+        pytest.param(2.5, 1.75, None, id="exact"),
+    ],
+)
+def test_of_a_delay_in_whole_seconds_the_window_tells_when_in_its_last_second_there_is_room(period_s, named_s, rest_s):
+    pace = Pace(Instant(0.0))
+    pace.windows.adopt(Belief(2 / period_s, 2, period_s))
+    for at in (0.0, 0.5):
+        pace.take(Instant(at))
+        pace.admit(Instant(at))
+
+    pace.take(Instant(1.0))
+    pace.refuse(Instant(1.0), Instant(1.0), named_s)
+
+    assert pace.rest_s(named_s, Instant(1.0)) == (rest_s if rest_s is None else pytest.approx(rest_s, abs=0.02))
+
+
+def test_the_second_of_two_refusals_in_a_row_rests_as_long_as_was_named():
+    pace = Pace(Instant(0.0))
+    pace.windows.adopt(Belief(10.0, 10, 1.0))
+    for at in (1.0, 2.0):
+        pace.take(Instant(at))
+        pace.refuse(Instant(at), Instant(at), 3.0)
+
+    assert pace.rest_s(3.0, Instant(2.0)) is None

@@ -1,10 +1,13 @@
 """What processes tell each other of calls that no header tells of."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.core.headroom import Headroom
 from gateway.core.ids import Instant
-from gateway.core.peers import AT_ONCE, KNOWN, MOST_TOLD, ON_WAY_S, CallLog, Peer, Peers, Turn
+from gateway.core.peers import AT_ONCE, KNOWN, MOST_TOLD, ON_WAY_S, OPEN_S, CallLog, Peer, Peers, Turn
+from gateway.core.shares import HEARD_S, HEARD_SOON_S
 from gateway.core.uses import Audience, Belief, Calls, Totals, Use
 
 NEIGHBOURS, REPLICAS = Audience
@@ -97,8 +100,8 @@ def test_who_just_took_leaves_as_much_to_each_other_whose_callers_wait():
     for _ in range(2):
         peers.take(Instant(5.0))
 
-    assert peers.turn(Instant(5.01), own=2, limit=20).calls == 1 + 2 + 2 * 2
-    assert peers.turn(Instant(5.1), own=2, limit=20).calls == 1 + 2
+    assert peers.turn(Instant(5.1), own=2, limit=20).calls == 1 + 2 + 2 * 2
+    assert peers.turn(Instant(5.2), own=2, limit=20).calls == 1 + 2
 
 
 def test_who_had_its_part_leaves_the_last_call_for_a_moment_while_nobody_waits():
@@ -108,12 +111,45 @@ def test_who_had_its_part_leaves_the_last_call_for_a_moment_while_nobody_waits()
     assert peers.turn(Instant(5.0), own=5, limit=10).calls == 2
 
 
-def peers_of(own_name, *others, are_hungry):
+def peers_of(own_name, *others, are_hungry, heard_s=HEARD_S):
     peers = Peers()
-    peers.own_name, peers.heard_s = own_name, 0.02
+    peers.own_name, peers.heard_s = own_name, heard_s
     for name in others:
         peers.of(name).is_hungry = are_hungry
     return peers
+
+
+@pytest.mark.parametrize("offset", [0, 1, 2])
+@given(now=st.floats(0.0, 1e6), later_s=st.floats(0.0, 1.0))
+def test_of_neighbours_no_two_take_the_last_call_within_the_time_in_which_they_hear_of_it(offset, now, later_s):
+    names, taken = ("a", "b", "c"), []
+    for name in names:
+        peers = peers_of(name, *[other for other in names if other != name], are_hungry=True, heard_s=HEARD_SOON_S)
+        peers.offset = offset
+        turn = peers.turn(Instant(now), own=0, limit=10)
+        taken.append(turn.comes_at(now + later_s, now + 100.0))
+
+    first, *others = sorted(taken)
+    assert now + later_s <= first <= now + later_s + len(names) * HEARD_SOON_S
+    assert min(others) - first >= HEARD_SOON_S - OPEN_S - 1e-6
+
+
+def test_neighbours_take_at_once_while_there_is_room_for_one_of_each():
+    peers = peers_of("b", "a", "c", are_hungry=False, heard_s=HEARD_SOON_S)
+    turn = peers.turn(Instant(5.05), own=0, limit=10)
+
+    assert turn.calls == 3
+    assert turn.comes_at(4.0, 4.5) == 4.5
+    assert turn.comes_at(4.0, 9.0) == pytest.approx(5.06)
+
+
+def test_who_just_took_leaves_as_much_to_each_neighbour_whose_callers_wait():
+    peers = peers_of("b", "a", "c", are_hungry=True, heard_s=HEARD_SOON_S)
+    for _ in range(2):
+        peers.take(Instant(5.0))
+
+    assert peers.turn(Instant(5.01), own=2, limit=20).calls == 3 + 2 * 2
+    assert peers.turn(Instant(5.1), own=2, limit=20).calls == 3
 
 
 def test_who_is_not_first_takes_what_the_first_ones_left_in_time():
@@ -140,6 +176,22 @@ def test_first_name_of_those_that_believe_something_leads():
     assert peers.leader is peers.of("b")
     peers.leave("b")
     assert peers.leader is None
+
+
+def test_a_window_that_is_believed_in_anew_is_news():
+    mine, theirs = Headroom(), Headroom()
+    call(mine, 1.0)
+    mine.heard("b", Use(mine.scope, Totals(1), 0.0), Instant(1.0), own="a")
+    mine.use(Instant(1.1), REPLICAS)
+    assert mine.use(Instant(1.2), REPLICAS, is_news=True) is None
+
+    mine._pace.windows.adopt(Belief(2.5, 10, 4.0))
+
+    told = mine.use(Instant(1.3), REPLICAS, is_news=True)
+    theirs.heard("a", told, Instant(1.31), own="b")
+    assert theirs._pace.windows.size == 10
+    assert theirs.use(Instant(1.4), REPLICAS) is not None
+    assert theirs.use(Instant(1.5), REPLICAS, is_news=True) is None  # it is the other's belief
 
 
 def test_window_is_learned_from_what_all_processes_sent():

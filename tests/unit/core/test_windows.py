@@ -5,11 +5,12 @@ from random import Random
 
 import pytest
 
-from gateway.core.evidence import ENOUGH
+from gateway.core.evidence import ENOUGH, Span
 from gateway.core.hearsay import FIRST_ASK, Hearsay
 from gateway.core.ids import Instant
+from gateway.core.trials import GUARD_S
 from gateway.core.uses import Belief
-from gateway.core.windows import GUARD_S, REMEMBERED, SETTLES_S, SURELY_KEPT, Windows
+from gateway.core.windows import REMEMBERED, SETTLES_S, SURELY_KEPT, Windows, _is_likelier
 from gateway.sandbox.config import Algorithm
 from gateway.sandbox.limiter import make_meter
 
@@ -152,6 +153,33 @@ def test_more_is_asked_for_now_and_then_and_found_when_the_limit_has_risen():
         served += upstream.send()
 
     assert served >= 0.8 * 120 / 4 * 30
+
+
+def test_once_more_than_fits_was_refused_no_more_is_told_to_others():
+    windows = Windows()
+    windows.adopt(Belief(2.5, 10, 4.0))
+    windows._trial.extra = 1
+    windows.take(Instant(1.0))
+    assert windows.size == 11
+
+    windows.untake(Instant(1.0))
+    windows.refuse(Instant(1.0), Instant(1.0), 1.0)
+
+    assert windows.size == 10
+
+
+@pytest.mark.parametrize(
+    ("step", "window", "is_likelier"),
+    [
+        pytest.param((0.40, 0.52), (3.9, 4.1), True, id="vague-step"),
+        pytest.param((0.40, 0.41), (3.9, 4.1), False, id="step-that-is-known"),
+        pytest.param((0.40, 0.52), (3.99, 4.0), False, id="but-a-sliver"),
+        pytest.param((0.30, 0.40), (3.9, 4.1), False, id="slower"),
+    ],
+)
+def test_a_window_is_likelier_than_a_bucket_that_is_known_but_vaguely(step, window, is_likelier):
+    assert _is_likelier(Span(*window, 1.0, 10), Span(*step, 1.0)) is is_likelier
+    assert not _is_likelier(Span(*window, 0.9, 10), Span(*step, 1.0))
 
 
 def test_what_was_sent_before_it_was_noted_counts():

@@ -152,6 +152,21 @@ async def test_a_refusal_without_a_delay_parks_for_a_calls_time_where_the_limit_
     assert raised.value.retry_after_s == pytest.approx(0.055, abs=0.01)
 
 
+async def test_a_whole_second_parks_for_what_is_believed_of_it():
+    kit = RelayKit("a")
+    kit.upstream.on("sk-a", OK, rate_limited(1.0))
+    await kit.answer()
+    (headroom,) = kit.member("a").headrooms
+    headroom.admit(kit.clock.now(), headroom.take(1, kit.clock.now()))
+    headroom._pace.windows.adopt(Belief(2.0, 1, 0.5))
+    kit.clock.move(0.6)
+
+    with pytest.raises(AllRateLimited) as raised:
+        await kit.answer(max_wait_s=0.0)
+
+    assert raised.value.retry_after_s == pytest.approx(0.55, abs=0.01)
+
+
 async def test_operator_who_clears_an_account_clears_what_was_learned_under_every_name():
     assert await known_after(lambda kit: None) == [True, False]
     assert await known_after(lambda kit: kit.board.clear(AccountId("a"))) == [False, False]
