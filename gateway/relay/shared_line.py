@@ -20,7 +20,18 @@ from gateway.providers.base import Headers, UpstreamRequest
 from gateway.relay.lane import Lane, LaneStream, Refused
 from gateway.relay.ports import Upstream, UpstreamAnswer, UpstreamSocket
 from gateway.wire.errors import error_body, read_error
-from gateway.wire.response_events import CREATED, ENDS, ERROR, Head, made_id, read_head
+from gateway.wire.response_events import (
+    CREATED,
+    ENDS,
+    ERROR,
+    STEERED,
+    UNSTEERED,
+    Head,
+    Made,
+    read_head,
+    read_made,
+    read_steered,
+)
 from gateway.wire.sockets import Closed, Message
 
 UNSERVED: Final = frozenset({404, 405, 426, 501})
@@ -61,7 +72,11 @@ class SharedLine:
         self._socket: UpstreamSocket | None = None
         self._listening: asyncio.Task[None] | None = None
         self._streams: dict[str | None, LaneStream] = {}
+        self._behind: dict[str | None, LaneStream] = {}
+        """Asked for already, and to come after one that follows by itself in their lane."""
         self._made: dict[str, None] = {}
+        self._steered: dict[str, str] = {}
+        """What was steered in → into which response: another one follows that by itself."""
         self.is_kept = False
         self.closed: asyncio.Future[Closed] = asyncio.get_running_loop().create_future()
         """How the connection ended, once it is kept or was to be."""
@@ -103,9 +118,7 @@ class SharedLine:
         self._stop()
         if socket is not None:
             socket.close()
-        for stream in self._streams.values():
-            stream.break_off(_GONE)
-        self._streams.clear()
+        self._break_off(_GONE)
         if not self.closed.done():
             self.closed.set_result(Closed())
 
@@ -113,6 +126,12 @@ class SharedLine:
         """Cuts it for good, and lets go of who heard its messages: each would keep the other alive. Idempotent."""
         self.cut()
         self._on_stray, self._on_successor = _unheard, _unfollowed
+
+    def _break_off(self, fault: Fault) -> None:
+        for stream in (*self._streams.values(), *self._behind.values()):
+            stream.break_off(fault)
+        self._streams.clear()
+        self._behind.clear()
 
     def _stop(self) -> None:
         if self._listening is not None and self._listening is not asyncio.current_task():
@@ -157,18 +176,15 @@ class SharedLine:
                 break
             raw = message if isinstance(message, bytes) else message.encode()
             head = read_head(raw)
-            stream = self._stream_of(head)
-            if head.type == CREATED:
-                self._note_made(raw)
-                if stream is None and self.is_kept:
-                    stream = self._streams[head.lane] = LaneStream(head.lane, give_up=self.cut)
-                    self._on_successor(stream)
+            stream = self._begun(head.lane, read_made(raw)) if head.type == CREATED else self._stream_of(head)
+            if head.type == STEERED or head.type in UNSTEERED:
+                self._note_steered(head.type, read_steered(raw))
             if stream is None:
                 await self._on_stray(message)
                 continue
             is_last = head.type in ENDS
             if is_last:
-                self._streams = {lane: each for lane, each in self._streams.items() if each is not stream}
+                self._leave(stream)
             await stream.put(raw, is_last=is_last)
         self._end(message)
 
@@ -178,20 +194,42 @@ class SharedLine:
             return next(iter(self._streams.values()))  # nobody else can be meant
         return stream
 
-    def _note_made(self, message: bytes) -> None:
-        id_ = made_id(message)
-        if id_ is not None:
-            self._made[id_] = None
+    def _begun(self, lane: str | None, made: Made) -> LaneStream | None:
+        """Whose the response is that begins now: asked for in its lane, unless it follows by itself."""
+        if made.id is not None:
+            self._made[made.id] = None
             if len(self._made) > MOST_MADE:
                 del self._made[next(iter(self._made))]
+        asked, before = self._streams.get(lane), made.previous_response_id
+        follows = before is not None and before in self._steered.values()
+        if not self.is_kept or (asked is not None and not follows):
+            return asked
+        self._steered = {id_: response for id_, response in self._steered.items() if response != before}
+        if asked is not None:
+            self._behind[lane] = asked
+        stream = self._streams[lane] = LaneStream(lane, give_up=self.cut)
+        self._on_successor(stream)
+        return stream
+
+    def _leave(self, ended: LaneStream) -> None:
+        """Its lane is the next one's."""
+        self._streams = {lane: stream for lane, stream in self._streams.items() if stream is not ended}
+        if ended.lane not in self._streams and ended.lane in self._behind:
+            self._streams[ended.lane] = self._behind.pop(ended.lane)
+
+    def _note_steered(self, type_: str, steered: Made) -> None:
+        if steered.id is None or steered.previous_response_id is None:
+            return
+        if type_ in UNSTEERED:
+            self._steered.pop(steered.id, None)
+        elif len(self._steered) < MOST_MADE:
+            self._steered[steered.id] = steered.previous_response_id
 
     def _end(self, closed: Closed) -> None:
         if not self.closed.done():
             self.closed.set_result(closed)
         fault = closed.fault or Fault(FaultKind.RESET, f"the connection was closed with {closed.code}")
-        for stream in self._streams.values():
-            stream.break_off(fault)
-        self._streams.clear()
+        self._break_off(fault)
         if self._socket is not None:
             self._socket.close()
             self._socket = None

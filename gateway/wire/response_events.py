@@ -34,6 +34,9 @@ LONGEST_LANE: Final = 256
 ASKS: Final = "response.create"
 CREATED: Final = "response.created"
 ERROR: Final = "error"
+STEERED: Final = "response.steer.accepted"
+UNSTEERED: Final = frozenset({"response.steer.pending", "response.steer.failed"})
+"""What was accepted waits for the caller, or came to nothing: no response follows by itself."""
 ENDS: Final = RESPONSES.ends | {ERROR}
 """Events after which nothing of that response comes any more."""
 DELAYS: Final = frozenset({"retry-after", "retry-after-ms", "x-should-retry"})
@@ -66,16 +69,25 @@ class Refusal(msgspec.Struct, frozen=True):
     body: bytes
 
 
-class _Made(msgspec.Struct, frozen=True, gc=False):
-    id: Any = None
+class Made(msgspec.Struct, frozen=True, gc=False):
+    """A response that begins, or what was steered into one."""
+
+    id: str | None = None
+    previous_response_id: str | None = None
+    """From which it goes on; into which it was steered."""
 
 
 class _Created(msgspec.Struct, gc=False):
-    response: _Made = _Made()
+    response: Made = Made()
+
+
+class _Steered(msgspec.Struct, gc=False):
+    steer: Made = Made()
 
 
 _decode_head: Final = msgspec.json.Decoder(Head).decode
 _decode_created: Final = msgspec.json.Decoder(_Created).decode
+_decode_steered: Final = msgspec.json.Decoder(_Steered).decode
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _NOTHING: Final = Head()
 
@@ -109,13 +121,20 @@ def is_error(message: bytes) -> bool:
     return type_ == ERROR
 
 
-def made_id(message: bytes) -> str | None:
-    """The id of the response that `response.created` shows."""
+def read_made(message: bytes) -> Made:
+    """The response that `response.created` shows; without an id where it shows none."""
     try:
-        id_ = _decode_created(message).response.id
+        return _decode_created(message).response
     except _UNREADABLE:
-        return None
-    return id_ if isinstance(id_, str) else None
+        return Made()
+
+
+def read_steered(message: bytes) -> Made:
+    """What an event about steering is about."""
+    try:
+        return _decode_steered(message).steer
+    except _UNREADABLE:
+        return Made()
 
 
 def read_refusal(message: bytes) -> Refusal | None:

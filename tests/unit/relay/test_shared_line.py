@@ -152,6 +152,69 @@ async def test_a_lane_is_not_asked_while_a_response_that_nobody_asked_for_is_und
     assert socket.heard == ["{}", '{"next":1}']
 
 
+def steering(kind: str, **steer: str) -> str:
+    told = {"id": "steer_1", "previous_response_id": "resp_1", **steer}
+    return msgspec.json.encode({"type": f"response.steer.{kind}", "steer": told}).decode()
+
+
+def begun(number: int) -> str:
+    response = {"id": f"resp_{number}", "previous_response_id": "resp_1"}
+    return msgspec.json.encode({"type": "response.created", "response": response}).decode()
+
+
+def ended(number: int) -> str:
+    return begun(number).replace("created", "completed")
+
+
+async def test_what_follows_by_itself_is_told_apart_from_what_was_asked_for_in_the_same_moment(rig):
+    socket = rig.open(CREATED, steering("accepted"), DONE)
+    await read(await rig.line.lane(None).attempt(request()))
+    rig.line.keep()
+    asking = asyncio.create_task(rig.line.lane(None).attempt(request(b'{"next":1}')))
+    await FakeClock().settle()
+    assert socket.heard == ["{}", '{"next":1}']
+
+    socket.say(begun(2), DELTA, ended(2), begun(3), ended(3))
+    await FakeClock().settle()
+    (follower,) = rig.successors
+
+    assert await read(follower) == [begun(2), DELTA, ended(2)]
+    assert await read(await asking) == [begun(3), ended(3)]
+    assert len(rig.successors) == 1
+
+
+@pytest.mark.parametrize(
+    "after",
+    [steering("pending"), steering("failed"), steering("accepted", previous_response_id="resp_9")],
+    ids=["pending", "failed", "of-another"],
+)
+async def test_where_nothing_follows_by_itself_what_begins_was_asked_for(rig, after):
+    socket = rig.open(CREATED, steering("accepted"), DONE, after)
+    await read(await rig.line.lane(None).attempt(request()))
+    rig.line.keep()
+    await FakeClock().settle()
+    asking = asyncio.create_task(rig.line.lane(None).attempt(request(b'{"next":1}')))
+    await FakeClock().settle()
+
+    socket.say(begun(2), ended(2))
+
+    assert await read(await asking) == [begun(2), ended(2)]
+    assert not rig.successors
+
+
+async def test_what_stands_behind_one_that_follows_breaks_with_the_line(rig):
+    socket = rig.open(CREATED, steering("accepted"), DONE)
+    await read(await rig.line.lane(None).attempt(request()))
+    rig.line.keep()
+    asking = asyncio.create_task(rig.line.lane(None).attempt(request(b'{"next":1}')))
+    await FakeClock().settle()
+
+    socket.say(begun(2), RESET)
+
+    assert isinstance(await asking, Fault)
+    assert await read(rig.successors[0]) == [begun(2), RESET.fault]
+
+
 async def test_a_response_that_followed_and_failed_is_not_asked_for_again(rig):
     stream = LaneStream(None, give_up=lambda: None)
     way = Follower(stream)

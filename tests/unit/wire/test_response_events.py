@@ -12,9 +12,9 @@ from gateway.wire.response_events import (
     check_type,
     failure_in,
     is_error,
-    made_id,
     passed_error,
     read_head,
+    read_made,
     read_refusal,
     write_broken,
     write_error_message,
@@ -52,7 +52,7 @@ def test_comments_are_no_messages():
 def test_what_is_no_object_leads_nowhere(message):
     assert (read_head(message).type, read_head(message).lane) == (None, None)
     assert read_refusal(message) is None
-    assert made_id(message) is None
+    assert read_made(message).id is None
     assert not is_error(message)
 
 
@@ -62,9 +62,9 @@ def test_a_lane_is_a_text():
 
 
 def test_the_id_of_a_response_that_begins():
-    assert made_id(b'{"type":"response.created","response":{"id":"resp_1"}}') == "resp_1"
-    assert made_id(b'{"type":"response.created","response":{"id":7}}') is None
-    assert made_id(b'{"type":"response.created"}') is None
+    assert read_made(b'{"type":"response.created","response":{"id":"resp_1"}}').id == "resp_1"
+    assert read_made(b'{"type":"response.created","response":{"id":7}}').id is None
+    assert read_made(b'{"type":"response.created"}').id is None
 
 
 def test_an_error_with_a_status_is_a_refusal_as_over_http():
