@@ -196,7 +196,7 @@ class Headroom:
             if not quota.limit:
                 return
             self._pace = None  # what refusals told alone
-            level = self._names[name] = Level(quota.limit, sent.at)
+            level = self._names[name] = Level(quota.limit, sent.at, is_of_tokens=name.endswith("tokens"))
             self._levels = tuple([(level, name in _CHARGED_TOKENS) for name, level in self._names.items()])
             self._charged = tuple([pair for pair in self._levels if pair[0] is not self._names.get(OUTPUT)])
         if name == OUTPUT:
@@ -288,7 +288,7 @@ class Headroom:
 
     def refill(self, tokens: int) -> float:
         """Calls of so many tokens that fit in a second, over a long time; 0.0 = unknown."""
-        rates = [level.rate / max(tokens, 1) if is_tokens else level.rate for level, is_tokens in self._charged]
+        rates = [level.own_rate / max(tokens, 1) if is_tokens else level.own_rate for level, is_tokens in self._charged]
         if OUTPUT in self._names and self._answers:
             rates.append(self._names[OUTPUT].rate * self._answers / max(self._produced, 1))
         if self._pace is not None:

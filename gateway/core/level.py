@@ -9,13 +9,15 @@ Rules of this file:
 Mutable, as it changes with every call; time comes in as `now`.
 """
 
-from collections import deque
+from collections.abc import Iterable
+from heapq import merge
 
 from gateway.core.freeing import BUCKET, FIXED, SLIDING
 from gateway.core.hints import Quota
-from gateway.core.ids import Instant
+from gateway.core.ids import FOREVER, Instant
 from gateway.core.oldest import Told
 from gateway.core.shares import HEARD_S, SOON, Fill, Shares, Window
+from gateway.core.takings import Taking, Takings, when_taken
 from gateway.core.uses import Reading
 from gateway.core.way import SHORTEST_RESET_S, Way
 
@@ -31,20 +33,19 @@ BURST_S = 0.05
 LATE_S = 0.1
 """What another process heard comes here so much later."""
 LONGEST_SPAN_S = 10.0
-SLOTS = 256
-"""A sliding window remembers what was sent in so many slots of its period."""
 
 
 class Level:
     """Starts unknown: `limit` is that of the first answer."""
 
     __slots__ = (
-        "_at", "_began", "_guard_s", "_log", "_opened", "_own", "_period_s", "_reading", "_told_at", "_way", "_window",
-        "freed", "kind", "left", "limit", "rate", "shares",
+        "_at", "_began", "_guard_s", "_is_of_tokens", "_opened", "_own", "_period_s", "_reading", "_told_at", "_way",
+        "_window", "freed", "kind", "left", "limit", "rate", "shares",
     )  # fmt: skip
 
-    def __init__(self, limit: float, now: Instant) -> None:
+    def __init__(self, limit: float, now: Instant, *, is_of_tokens: bool = True) -> None:
         self.limit = limit
+        self._is_of_tokens = is_of_tokens
         self.left = limit
         """At the last change."""
         self.kind = BUCKET
@@ -60,10 +61,8 @@ class Level:
         self._began = float("-inf")
         self._opened = 0.0
         """Sent since `_began`."""
-        self._log: deque[tuple[float, float]] = deque()
-        """What this process sent, and when, as long as a sliding window holds it."""
-        self._own = 0.0
-        """The sum of it."""
+        self._own = Takings()
+        """What this process sent, as long as a sliding window holds it."""
         self._reading: tuple[float, float, Instant, bool, float] | None = None
         """What the newest answer told: remaining, reset, when its call was sent, whether it was admitted."""
         self._forget_pace()
@@ -101,7 +100,7 @@ class Level:
         if self.kind is not SLIDING:
             return self.level(at)
         lasts_s = self._period_s + self._guard_s
-        return self.left + sum([amount for sent_at, amount in self._log if sent_at + lasts_s - at <= SOONEST_S])
+        return self.left + sum([amount for sent_at, amount in self._own.log if sent_at + lasts_s - at <= SOONEST_S])
 
     @property
     def told_at(self) -> float:
@@ -122,7 +121,8 @@ class Level:
         self.left = max(-self.limit, left)
         self._at = max(self._at, now)
         if self._way.may_slide:
-            self._remember(amount, now)
+            self._own.add(amount, now, self._period_s)
+            self._way.take(amount, now)
 
     def _open(self, now: float, *, is_heard: bool = False) -> None:
         """A fixed window begins."""
@@ -137,12 +137,7 @@ class Level:
     def untake(self, sent_at: Instant) -> None:
         """The call that was sent then was refused: a window will not give it back."""
         self._way.refuse(sent_at)
-        for index in range(len(self._log) - 1, -1, -1):
-            if self._log[index][0] <= sent_at:
-                if self._log[index][0] == sent_at:
-                    self._own -= self._log[index][1]
-                    del self._log[index]
-                return
+        self._own.take_back(sent_at)
 
     def learn(  # the facts of one answer, by name
         self, quota: Quota, *, sent_at: Instant, since: float, beside: float = 0.0, freed: float, is_success: bool
@@ -184,7 +179,8 @@ class Level:
         elif self._window.is_found:
             self._began, self._opened = sent_at, self.limit - self.left
         elif self._began > float("-inf"):
-            self.left = min(self.left, self.limit - self._opened)
+            others = 0.0 if self.shares is None else self.shares.opened
+            self.left = min(self.left, self.limit - self._opened - others)
 
     def _guard(self, *, is_success: bool) -> None:
         if is_success:
@@ -217,11 +213,18 @@ class Level:
             return 0.0
         return self._period_s if self.kind is SLIDING else self._window.longest_s
 
+    @property
+    def own_rate(self) -> float:
+        """Of its rate, what this process gets."""
+        if self.shares is None or self.kind is not BUCKET or not self.rate:
+            return self.rate  # in windows smaller calls go past those that wait, so that more of them may
+        return self.shares.rate(self.rate, self.span_s)
+
     def is_near(self, roomy: float) -> bool:
         """Less than that share is left, of all or of this process' part."""
         if self.left <= roomy * self.limit:
             return True
-        own = self._opened if self.kind is FIXED else self._own if self.kind is SLIDING else 0.0
+        own = self._opened if self.kind is FIXED else self._own.total if self.kind is SLIDING else 0.0
         return self.shares is not None and own >= (1 - roomy) ** 2 * self.shares.part(self.limit)
 
     def divide(self, sharers: int, place: int, *, is_hungry: bool, heard_s: float = HEARD_S) -> None:
@@ -238,11 +241,12 @@ class Level:
         """Another process, one of `divide`, has taken so much since it was heard last, the last of it `age_s` ago."""
         if self.shares is None:
             return
-        other = self.shares.hear(process, is_hungry=is_hungry)
+        other = self.shares.hear(process, now, is_hungry=is_hungry)
         if not amount:
             return
         at = now - min(age_s, HEARD_S)
-        if self.kind is FIXED and at >= self._window.at + self._guard_s:
+        # It knows the window's end better than we do, or had a shorter guard: what it took then is of the next one.
+        if self.kind is FIXED and at >= self._window.at - GUARD_S:
             self._open(at, is_heard=True)
         level = self.level(now)
         # A bucket from which others take is never below zero: what they took was there.
@@ -292,68 +296,71 @@ class Level:
         if self.kind is BUCKET:
             return shares.wait_in_bucket_s(needed, self._fill(now), now)
         left = self.level(now) - needed + 1e-9
-        soon_s = max(self.window_s * SOON, shares.heard_s / 2)
         if self.kind is FIXED:
-            return self._wait_for_part_of_fixed_s(needed, left, shares, now, soon_s)
-        own = self._own + needed - 1e-9
+            return self._wait_for_part_of_fixed_s(needed, left, shares, now)
+        own = self._own.total + needed - 1e-9
         if left < 0:
             return self._slid(-left, now)
-        if shares.fits_in_slide(own, Window(self.limit, left, min(1.0, shares.heard_s / self._period_s))):
+        window = Window(self.limit, left, min(1.0, shares.heard_s / self._period_s))
+        if shares.fits_in_slide(own, window):
             return 0.0
-        return min(soon_s, self._slid(max(own - shares.part(self.limit), 1e-9), now))
+        of_part_s = self._freed_in_s(self._own.log, max(own - shares.part(self.limit), 1e-9), now)
+        soon_s = max(self.window_s * SOON, shares.heard_s / 2)
+        left_over_at = shares.left_over_at(self._own.total, window, now) if self._is_of_tokens else FOREVER
+        return max(0.0, min(of_part_s, soon_s, left_over_at - now))
 
-    def _wait_for_part_of_fixed_s(
-        self, needed: float, left: float, shares: Shares, now: Instant, soon_s: float
-    ) -> float:
-        over_s = max(0.0, self._window.at + self._guard_s - now)
+    def _wait_for_part_of_fixed_s(self, needed: float, left: float, shares: Shares, now: Instant) -> float:
+        ends_at = self._window.at + self._guard_s
+        over_s = max(0.0, ends_at - now)
         is_over = over_s <= SOONEST_S
         if is_over:
             shares.open_window()
         shares.expire(now - self._window.longest_s)
-        own = (0.0 if is_over else self._opened) + needed - 1e-9
+        opened = 0.0 if is_over else self._opened
         to_come = 1.0 if is_over or not self._window.longest_s else over_s / self._window.longest_s
-        if left >= 0 and shares.fits_in_window(own, Window(self.limit, left, to_come)):
+        if left < 0:
+            return over_s
+        if shares.fits_in_window(opened + needed - 1e-9, Window(self.limit, left, to_come)):
             return 0.0
-        return soon_s if is_over else over_s if left < 0 else min(over_s, soon_s)
+        began, soon_s = ends_at if is_over else self._began, max(self.window_s * SOON, shares.heard_s / 2)
+        left_over_at = shares.left_over_in_fixed_at(opened, began) if self._is_of_tokens else FOREVER
+        return max(0.0, min(left_over_at - now, soon_s if is_over else min(over_s, soon_s)))
 
     def _fill(self, now: Instant) -> Fill:
         return Fill(self.level(now), self.limit, self.rate, self.span_s)
 
     def _slid(self, missing: float, now: Instant) -> float:
-        for at, amount in self._log:
-            missing -= amount
-            if missing <= 0:
-                return max(0.0, at + self._period_s + self._guard_s - now)
-        return self._period_s / 8  # others took it, and will have it back some time
+        log = self._own.log
+        if self.shares is not None and self._is_of_tokens:
+            return self._freed_in_s(merge(log, self.shares.takings()), missing, now)
+        return self._freed_in_s(log, missing, now)
 
-    def _remember(self, amount: float, now: Instant) -> None:
-        log = self._log
-        self._own += amount
-        self._way.take(amount, now)
-        if len(log) >= 2 * SLOTS:
-            self._own -= log.popleft()[1]
-        if log and self._period_s and now - log[-1][0] < self._period_s / SLOTS and len(log) >= SLOTS / 2:
-            log[-1] = (now, log[-1][1] + amount)
-        else:
-            log.append((now, amount))
+    def _freed_in_s(self, takings: Iterable[Taking], missing: float, now: Instant) -> float:
+        at = when_taken(takings, missing)
+        if at is None:
+            return self._period_s / 8  # others took it, and will have it back some time
+        return max(0.0, at + self._period_s + self._guard_s - now)
 
     def _expire(self, now: Instant) -> None:
-        log, lasts_s = self._log, self._period_s + self._guard_s
+        log, lasts_s = self._own.log, self._period_s + self._guard_s
         while log and log[0][0] + lasts_s - now <= SOONEST_S:  # as `_slid` says it
-            amount = log.popleft()[1]
+            sent_at, amount = self._own.drop_oldest()
             self.left = min(self.limit, self.left + amount)
             self.freed += amount
-            self._own -= amount
+            if self.shares is not None:
+                self.shares.free(amount, sent_at + lasts_s)
         if self.shares is not None:
-            amount = self.shares.expire(now - lasts_s)
+            amount = self.shares.expire(now - lasts_s + SOONEST_S)
             self.left = min(self.limit, self.left + amount)
             self.freed += amount
+            if amount:
+                self.shares.free(amount, now)
         if now >= self._told_at + lasts_s:
             self.left = max(self.left, self._unused)
 
     @property
     def _unused(self) -> float:  # of a sliding window, by all that is known of what was taken
-        return self.limit - self._own - (0.0 if self.shares is None else self.shares.total)
+        return self.limit - self._own.total - (0.0 if self.shares is None else self.shares.total)
 
     def _judge(  # what an answer told, by name
         self, used: float, reset_s: float, at: Instant, *, is_success: bool, late_s: float = 0.0, off_s: float = 0.0

@@ -4,7 +4,9 @@ Rules of this file:
 - every process tells the others some times a second what it sent; until then nobody knows, so that two may take the
   same last call. Each therefore has a part of its own, and all parts together are the limit;
 - who has callers waiting (*hungry*) may also take what the others will hardly use: what they take at most is known
-  from what they took of late.
+  from what they took of late;
+- room in a window that is nobody's part, or that whose it is does not take, is too small for the calls that wait there:
+  after a moment, in which they would have been heard of, it is anybody's. Who has taken the least goes first.
 
 Mutable; one per level. Amounts are calls or tokens.
 """
@@ -12,10 +14,10 @@ Mutable; one per level. Amounts are calls or tokens.
 from collections import deque
 from typing import NamedTuple
 
+from gateway.core.takings import SLOTS, Taking
+
 HEARD_S, HEARD_SOON_S = 0.15, 0.02
 """What another sent is known so much later, at most, while both are well: of replicas, and of neighbours."""
-SLOTS = 256
-"""A period's takings are remembered in so many pieces."""
 ROUNDING = 1e-9
 HALF = 0.5
 """Less than half a call of another's is none."""
@@ -51,7 +53,7 @@ class Window(NamedTuple):
 class Other:
     """Another process."""
 
-    __slots__ = ("_log", "is_hungry", "opened", "total")
+    __slots__ = ("is_hungry", "log", "opened", "total")
 
     def __init__(self) -> None:
         self.is_hungry = True
@@ -60,35 +62,31 @@ class Other:
         """Taken since the window began."""
         self.total = 0.0
         """Taken within the last period."""
-        self._log: deque[tuple[float, float]] = deque()
+        self.log: deque[Taking] = deque()
+        """When it took so much."""
 
     def take(self, amount: float, now: float, period_s: float) -> None:
         """Less than nothing: some of what it took was refused."""
         self.opened += amount
         self.total += amount
-        if self._log and now - self._log[-1][0] < period_s / SLOTS:
-            self._log[-1] = (now, self._log[-1][1] + amount)
+        if self.log and now - self.log[-1][0] < period_s / SLOTS:
+            self.log[-1] = (now, self.log[-1][1] + amount)
         else:
-            self._log.append((now, amount))
+            self.log.append((now, amount))
 
     def expire(self, before: float) -> float:
         """Forgets what was taken until then; how much that was."""
         gone = 0.0
-        while self._log and self._log[0][0] <= before:
-            gone += self._log.popleft()[1]
-        self.total = self.total - gone if self._log else 0.0
+        while self.log and self.log[0][0] <= before:
+            gone += self.log.popleft()[1]
+        self.total = self.total - gone if self.log else 0.0
         return gone
-
-    @property
-    def oldest(self) -> tuple[float, float] | None:
-        """When it took what is forgotten next, and how much."""
-        return self._log[0] if self._log else None
 
 
 class Shares:
     """Starts alone."""
 
-    __slots__ = ("_mine", "_mine_at", "count", "heard_s", "is_hungry", "others", "place")
+    __slots__ = ("_fresh", "_met_at", "_mine", "_mine_at", "count", "heard_s", "is_hungry", "others", "place")
 
     def __init__(self) -> None:
         self.count = 1
@@ -102,11 +100,17 @@ class Shares:
         self._mine = 0.0
         """What is left of this process' part of a bucket, at `_mine_at`."""
         self._mine_at = 0.0
+        self._fresh: deque[Taking] = deque(maxlen=SLOTS)
+        """When a sliding window gave back how much, of late."""
+        self._met_at = 0.0
+        """When the last of the others was heard of first."""
         self.others: dict[str, Other] = {}
         """Those that told what they take; others are taken to be hungry, and to take their part."""
 
-    def hear(self, name: str, *, is_hungry: bool) -> Other:
-        other = self.others.setdefault(name, Other())
+    def hear(self, name: str, now: float, *, is_hungry: bool) -> Other:
+        if name not in self.others:
+            self.others[name], self._met_at = Other(), now
+        other = self.others[name]
         other.is_hungry = is_hungry
         return other
 
@@ -118,9 +122,20 @@ class Shares:
     def expire(self, before: float) -> float:
         return sum([other.expire(before) for other in self.others.values()])
 
+    def takings(self) -> list[Taking]:
+        """What others took, the oldest first. Of replicas nobody knows exactly when: none."""
+        if self.heard_s > HEARD_SOON_S:
+            return []
+        return sorted([taking for other in self.others.values() for taking in other.log])
+
     @property
     def total(self) -> float:
         return sum([other.total for other in self.others.values()])
+
+    @property
+    def opened(self) -> float:
+        """What others took since the window began."""
+        return sum([other.opened for other in self.others.values()])
 
     @property
     def silent(self) -> int:
@@ -136,6 +151,11 @@ class Shares:
     def hungry(self) -> int:
         """Who wants all that it can get, this process included: whoever asks does."""
         return 1 + self.silent + sum([other.is_hungry for other in self.others.values()])
+
+    def rate(self, whole: float, span_s: float) -> float:
+        """Of the rate at which the limit frees, this process': who wants less than that leaves the rest to others."""
+        satisfied = sum([other.total for other in self.others.values() if not other.is_hungry])
+        return max(whole / self.count, (whole - satisfied / span_s) / self.hungry)
 
     def part(self, limit: float) -> float:
         """Of the limit, this process': all parts together are the limit."""
@@ -172,6 +192,39 @@ class Shares:
                 kept += other.total
                 claimed += min(unused, other.total * window.to_come)
         return self._may_borrow(own, kept, claimed + self.silent * theirs / 2, window)
+
+    def free(self, amount: float, at: float) -> None:
+        """A sliding window gave so much back then."""
+        self._fresh.append((at, amount))
+
+    def left_over_at(self, own: float, window: Window, now: float) -> float:
+        """When what a sliding window has left is anybody's, if nobody takes it until then. `own`: taken here so far.
+
+        Infinite among replicas: of too much of what they take in the meantime they hear too late.
+        """
+        if self.heard_s > HEARD_SOON_S:
+            return float("inf")
+        left = window.left
+        patience_s = self._patience_s(sum([other.is_hungry and other.total <= own for other in self.others.values()]))
+        while self._fresh and self._fresh[0][0] <= now - patience_s:
+            self._fresh.popleft()
+        for at, amount in reversed(self._fresh):
+            left -= amount
+            if left < 0:
+                return max(at, self._met_at) + patience_s
+        return max(now, self._met_at + patience_s)
+
+    def left_over_in_fixed_at(self, own: float, began: float) -> float:
+        """The same of a fixed window. All of it came at once, so that hardly anybody is met who takes of it late."""
+        ahead = sum([other.is_hungry and other.opened <= own for other in self.others.values()])
+        return max(began, self._met_at) + self._patience_s(ahead)
+
+    def _patience_s(self, ahead: int) -> float:
+        """In which those `ahead`, who have taken less and whose callers wait, would take room and be heard.
+
+        Nobody knows to the moment when room came, and who looks may plan by old news: so each has a time of its own.
+        """
+        return float("inf") if self.silent else self.heard_s * (1 + ahead * self.count + self.place)
 
     def _may_borrow(self, own: float, kept: float, claimed: float, window: Window) -> bool:
         """Beyond its part. Who has no callers waiting leaves the last one: another process may take it just now."""
@@ -214,7 +267,6 @@ class Shares:
     def _growth(self, unit: float, fill: Fill, now: float) -> float:
         """How fast this process' part grows: more while the level is above where it is to be, less below."""
         self.expire(now - fill.span_s)
-        satisfied = sum([other.total for other in self.others.values() if not other.is_hungry])
-        rate = max(fill.rate / self.count, (fill.rate - satisfied / fill.span_s) / self.hungry)
+        rate = self.rate(fill.rate, fill.span_s)
         over = fill.level - self._kept(unit, fill)
         return max(0.0, rate + over / (self.count * fill.span_s * STEADY))

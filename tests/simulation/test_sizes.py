@@ -21,14 +21,14 @@ MANY = tuple(min(8000, round(math.exp(NormalDist(6.0, 1.2).inv_cdf((i + 0.5) / 2
 """As prompts are: half of them below 400, a hundredth above 6000."""
 
 
-def play(algorithm, sizes, load, *, accounts=ACCOUNTS, processes=1, seconds=140, **fields):
+def play(algorithm, sizes, load, *, accounts=ACCOUNTS, processes=1, seconds=140, large=None, **fields):
     rules = (LimitRule(tokens=LIMIT, period_s=PERIOD_S, algorithm=algorithm),)
     world = World(rules, accounts=accounts, processes=processes, **fields)
     if processes > 1:
         world.tell_uses()
     capacity = accounts * LIMIT / PERIOD_S
     rate = load * capacity / (sum(sizes) / len(sizes))
-    return world.run(rate=rate, capacity=capacity, seconds=seconds, warm_up_s=30, tokens=sizes)
+    return world.run(rate=rate, capacity=capacity, seconds=seconds, warm_up_s=30, tokens=sizes, large=large)
 
 
 @pytest.mark.parametrize("sizes", [EVEN, FEW_LARGE], ids=["even", "few-large"])
@@ -66,6 +66,25 @@ def test_two_processes_use_what_the_other_one_cannot(algorithm, sizes):
 
     assert result.tokens >= 0.99 * result.capacity
     assert result.waste <= 0.02
+
+
+@pytest.mark.parametrize("sizes", [EVEN, FEW_LARGE], ids=["even", "few-large"])
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+@pytest.mark.parametrize("load", [1.0, 1.5])
+def test_two_workers_take_from_windows_what_is_too_small_for_the_other(algorithm, sizes, load):
+    result = play(algorithm, sizes, load, processes=2, are_neighbours=True, seconds=60)
+
+    least = 0.97 if algorithm is Algorithm.SLIDING and load == 1.0 else 0.99  # callers who came late wait at the end
+    assert result.tokens >= least * min(result.offered_tokens, result.capacity)
+    assert result.waste <= 0.02
+
+
+@pytest.mark.parametrize("beside", [True, False], ids=["workers", "replicas"])
+def test_two_processes_on_buckets_starve_no_large_calls(beside):
+    result = play(Algorithm.BUCKET, EVEN, 1.5, processes=2, are_neighbours=beside, seconds=80, large=3500)
+
+    assert result.tokens >= 0.99 * result.capacity
+    assert result.largest / result.offered_largest >= 0.7 * result.served / result.offered
 
 
 @pytest.mark.parametrize("algorithm", [Algorithm.BUCKET, Algorithm.FIXED])

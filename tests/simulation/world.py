@@ -275,7 +275,7 @@ class World:
             outcome, status = OK, 200
             self.result.served += self.is_counting
             self.result.tokens += self.is_counting * lease.tokens
-            self.result.largest += self.is_counting and lease.tokens == self.largest
+            self.result.largest += self.is_counting and lease.tokens >= self.largest
             after_s = self.latency_s * self.rng.uniform(0.5, 1.5)
         else:
             outcome, status = self._refused(verdict.refusal), 429
@@ -305,13 +305,17 @@ class World:
         return math.ceil(refusal.wait_s / self.delays_to_s) * self.delays_to_s
 
     def run(
-        self, *, rate: float, capacity: float, seconds: float, warm_up_s: float = 20.0, tokens: int | Sequence[int] = 10
-    ) -> Result:
-        """`rate`: calls a second that come, at random moments; `capacity`: calls a second that the upstream allows."""
+        self, *, rate: float, capacity: float, seconds: float, warm_up_s: float = 20.0,
+        tokens: int | Sequence[int] = 10, large: int | None = None,
+    ) -> Result:  # fmt: skip
+        """`rate`: calls a second that come, at random moments; `capacity`: calls a second that the upstream allows.
+
+        `large`: calls of so many tokens and more count as of the largest size.
+        """
         end = self.clock.now() + warm_up_s + seconds
         self.later(self.clock.now() + warm_up_s, self._begin)
         sizes = (tokens,) if isinstance(tokens, int) else tuple(tokens)
-        self.largest = max(sizes)
+        self.largest = large or max(sizes)
         self.later(self.clock.now(), self._arrive, rate, end, sizes)
         while self.events:
             at, _, what, facts = heapq.heappop(self.events)
@@ -344,7 +348,7 @@ class World:
         tokens = sizes[0] if len(sizes) == 1 else self.rng.choice(sizes)
         self.result.offered += self.is_counting
         self.result.offered_tokens += self.is_counting * tokens
-        self.result.offered_largest += self.is_counting and tokens == self.largest
+        self.result.offered_largest += self.is_counting and tokens >= self.largest
         self.rng.choice(self.doors).arrive(tokens)
         at = self.clock.now() + self.rng.expovariate(rate)
         if at < end:

@@ -262,7 +262,7 @@ def test_how_a_limit_frees_is_learned_from_answers_that_others_got(algorithm, ki
             other.heard("busy", upstream.headroom.use(Instant(upstream.now), Audience.REPLICAS), Instant(upstream.now))
 
     assert other.level_of("requests").kind is kind
-    assert other.refill(1) == pytest.approx(2.5, rel=0.1)
+    assert other.level_of("requests").rate == pytest.approx(2.5, rel=0.1)
 
 
 def test_news_are_told_once():

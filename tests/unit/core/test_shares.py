@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.shares import Fill, Shares, Window
+from gateway.core.shares import HEARD_SOON_S, Fill, Shares, Window
 
 
 def shares_with(*others, count=None, place=0, is_hungry=True):
@@ -14,7 +14,7 @@ def shares_with(*others, count=None, place=0, is_hungry=True):
     shares = Shares()
     shares.count, shares.place, shares.is_hungry = count or 1 + len(others), place, is_hungry
     for number, (taken, hungry) in enumerate(others):
-        shares.hear(f"p{number}", is_hungry=hungry).take(taken, 0.0, 4.0)
+        shares.hear(f"p{number}", 0.0, is_hungry=hungry).take(taken, 0.0, 4.0)
     return shares
 
 
@@ -107,3 +107,61 @@ def test_processes_that_all_want_a_bucket_use_it_up_and_never_overdraw_it():
         looks_at[number] = now + max(wait_s, rng.uniform(0.001, 0.01))
 
     assert served >= 0.99 * rate * 200
+
+
+def neighbours(*others, place=0):
+    shares = shares_with(*others, place=place)
+    shares.heard_s = HEARD_SOON_S
+    return shares
+
+
+@pytest.mark.parametrize(
+    ("own", "place", "times"),
+    [
+        pytest.param(9000, 0, 3, id="who-has-taken-more-waits-longer"),
+        pytest.param(7000, 0, 1, id="who-has-taken-less-goes-first"),
+        pytest.param(8000, 1, 4, id="of-equals-each-has-a-time-of-its-own"),
+    ],
+)
+def test_room_that_another_does_not_take_in_time_is_anybodys(own, place, times):
+    shares = neighbours((8000, True), place=place)
+    shares.free(4000, 100.0)
+
+    at = shares.left_over_at(own, Window(20_000, 100, 0.002), 100.001)
+
+    assert at == pytest.approx(100.0 + times * HEARD_SOON_S)
+    assert shares.left_over_in_fixed_at(own, 100.0) == pytest.approx(at)
+
+
+def test_room_that_was_there_before_is_anybodys_at_once():
+    shares = neighbours((8000, True))
+    shares.free(4000, 100.0)
+
+    assert shares.left_over_at(9000, Window(20_000, 4000, 0.002), 100.001) == 100.001
+
+
+@pytest.mark.parametrize(
+    "shares",
+    [
+        pytest.param(shares_with((8000, True)), id="replicas-hear-too-late"),
+        pytest.param(neighbours(), id="nobody-is-known-but-that-he-is-there"),
+    ],
+)
+def test_who_is_not_heard_in_time_may_have_taken_it(shares):
+    shares.count = 2
+
+    assert shares.left_over_at(9000, Window(20_000, 100, 0.002), 100.0) == float("inf")
+
+
+def test_who_is_heard_of_for_the_first_time_may_take_it_just_now():
+    shares = neighbours()
+    shares.count = 2
+    shares.hear("late", 100.0, is_hungry=True).opened = 8000
+
+    assert shares.left_over_in_fixed_at(9000, 50.0) == pytest.approx(100.0 + 3 * HEARD_SOON_S)
+    assert shares.left_over_at(9000, Window(20_000, 100, 0.002), 100.0) > 100.0
+
+
+@pytest.mark.parametrize(("is_hungry", "rate"), [(True, 5.0), (False, 9.0)])
+def test_of_what_comes_each_has_its_part_and_what_others_leave(is_hungry, rate):
+    assert shares_with((4, is_hungry)).rate(10.0, 4.0) == rate
