@@ -19,7 +19,7 @@ MAX_WINDOWS = 4
 VAGUE, VAGUE_S = 0.005, 0.006
 """Bounds of a period that are further apart are worth a trial…"""
 TRIAL_PERIODS = 10
-"""…by one scope at a time, which ends by itself after so many."""
+"""…by one scope at a time, or as many as there are scouts, which ends by itself after so many."""
 FIRST_ASK, LAST_ASK, LAST_WINDOWS = 50, 800, 40
 """After so many calls that had to wait for room one more than fits is tried, since limits rise and beliefs err; after
 four times as many each time that it is refused, and soon twice as much when it is not. At most after so many windows:
@@ -36,7 +36,7 @@ SELDOM, MOST_SLIPS = 50, 2.5
 class Window:
     """A window that scopes believe in, with what they learned of it together."""
 
-    __slots__ = ("_asks_after", "_calls", "_full", "_slips", "_trial_ends", "asks", "high_s", "limit", "low_s")
+    __slots__ = ("_asks_after", "_calls", "_full", "_slips", "_trials", "asks", "high_s", "limit", "low_s")
 
     def __init__(self, span: Span) -> None:
         self.limit = span.limit
@@ -49,7 +49,8 @@ class Window:
         """So many more than fit are tried first."""
         self._calls, self._slips = 0, 0.0
         """Calls since one was refused that should have fitted, and how many of these there were lately."""
-        self._trial_ends = float("-inf")
+        self._trials: dict[int, float] = {}
+        """By their number, from 1: when they end."""
 
     @property
     def period_s(self) -> float:
@@ -85,15 +86,21 @@ class Window:
         is_possible = self.low_s <= self.high_s * (1 + SLACK) + SLACK_S
         return self._slips <= MOST_SLIPS and is_possible
 
-    def start_trial(self, now: Instant) -> float | None:
-        """A period that is worth a trial; None: it is known well enough, or another scope tries one."""
-        if now < self._trial_ends or self.high_s - self.low_s <= VAGUE_S + VAGUE * self.low_s:
-            return None
-        self._trial_ends = now + TRIAL_PERIODS * self.period_s
-        return (self.low_s + self.high_s) / 2
+    def start_trial(self, now: Instant, most: int = 1) -> tuple[int, float] | None:
+        """The number of a trial, and the period that is worth it. So many at once divide what is not known.
 
-    def end_trial(self) -> None:
-        self._trial_ends = float("-inf")
+        None: the period is known well enough, or enough others try one.
+        """
+        if self.high_s - self.low_s <= VAGUE_S + VAGUE * self.low_s:
+            return None
+        for number in range(1, most + 1):
+            if now >= self._trials.get(number, now):
+                self._trials[number] = now + TRIAL_PERIODS * self.period_s
+                return number, self.low_s + (self.high_s - self.low_s) * number / (most + 1)
+        return None
+
+    def end_trial(self, number: int) -> None:
+        self._trials.pop(number, None)
 
 
 class Hearsay:

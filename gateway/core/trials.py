@@ -1,7 +1,7 @@
 """What a scope tries of the window that it believes in: more calls than fit, since limits rise, or a shorter period.
 
 Rules of this file: what is tried is believed once a whole window of calls in a row, each sent as soon as it might, came
-through; a refusal ends it (`core/windows`). Of one window one scope at a time tries a period.
+through; a refusal ends it (`core/windows`). Of one window few scopes try a period, each another one.
 
 Mutable; one per scope.
 """
@@ -20,7 +20,7 @@ MOST_TRIED = 2 * MOST_CALLS
 class Trial:
     """Starts with nothing."""
 
-    __slots__ = ("_given", "_hearsay", "_is_more", "_period_s", "_tight", "_took_s", "extra")
+    __slots__ = ("_given", "_hearsay", "_is_more", "_number", "_period_s", "_tight", "_took_s", "extra")
 
     def __init__(self, hearsay: Hearsay) -> None:
         self._hearsay = hearsay
@@ -31,7 +31,8 @@ class Trial:
         self._is_more = False
         """…one of which should not have come through, by what was believed before."""
         self._period_s: float | None = None
-        """The shorter period that is tried."""
+        self._number = 0
+        """The shorter period that is tried, and which of the trials that is."""
         self._tight, self._took_s = 0, 0.0
         """Calls in a row that were sent in about that period, and the longest it took."""
 
@@ -46,9 +47,13 @@ class Trial:
 
     def end(self, window: Window | None) -> None:
         """Nothing is tried any more of that window."""
+        self._end_period(window)
+        self.extra = 0
+
+    def _end_period(self, window: Window | None) -> None:
         if self._period_s is not None and window is not None:
-            window.end_trial()
-        self._period_s, self.extra = None, 0
+            window.end_trial(self._number)
+        self._period_s = None
 
     def count(self, window: Window, took_s: float, now: Instant, *, is_more: bool = False) -> Window | None:
         """A call is sent, `took_s` after the one that it follows by a whole window. `is_more`: it is one more than the
@@ -59,12 +64,12 @@ class Trial:
         size, period_s = window.limit + self.extra, self.period_of(window)
         is_tight = took_s - period_s < period_s / size
         window.count(is_tight=is_tight)
-        if self._period_s is not None and self._period_s >= window.period_s:
-            self._period_s = None  # others have found out meanwhile that it is shorter
+        if self._period_s is not None and not window.low_s < self._period_s < window.period_s:
+            self._end_period(window)  # others have found out meanwhile
         if self._period_s is not None:
             self._try(window, self._period_s, took_s)
         elif is_tight and not self.extra:
-            self._period_s, self._tight, self._took_s = window.start_trial(now), 0, 0.0
+            self._start(window, now)
         if self.extra:
             self._given = self._given + 1 if is_tight else 0
             self._is_more = is_tight and (self._is_more or is_more)
@@ -72,6 +77,12 @@ class Trial:
         if self._period_s is None and is_tight and window.may_ask():
             self._ask(window.asks, window.limit)
         return window
+
+    def _start(self, window: Window, now: Instant) -> None:
+        started = window.start_trial(now, self._hearsay.haste)
+        if started is not None:
+            self._number, self._period_s = started
+            self._tight, self._took_s = 0, 0.0
 
     def _raise(self, window: Window) -> Window | None:
         """A whole window of more was given: believes in so many, and asks for still more."""

@@ -36,11 +36,19 @@ def test_one_window_for_all_who_believe_in_it():
 def test_one_scope_at_a_time_tries_a_shorter_period():
     window = Window(Span(3.0, 5.0, 1.0, 10))
 
-    assert window.start_trial(100.0) == 4.0
+    assert window.start_trial(100.0) == (1, 4.0)
     assert window.start_trial(101.0) is None
-    assert window.start_trial(100.0 + TRIAL_PERIODS * 5.0) == 4.0  # the one before has forgotten it
-    window.end_trial()
-    assert window.start_trial(200.0) == 4.0
+    assert window.start_trial(100.0 + TRIAL_PERIODS * 5.0) == (1, 4.0)  # the one before has forgotten it
+    window.end_trial(1)
+    assert window.start_trial(200.0) == (1, 4.0)
+
+
+def test_where_there_are_many_scopes_some_try_each_another_period():
+    window = Window(Span(3.0, 5.0, 1.0, 10))
+
+    assert [window.start_trial(100.0, 3) for _ in range(4)] == [(1, 3.5), (2, 4.0), (3, 4.5), None]
+    window.end_trial(2)
+    assert window.start_trial(101.0, 3) == (2, 4.0)
 
 
 def test_a_period_that_is_known_is_not_tried():

@@ -85,3 +85,14 @@ def test_who_tries_what_others_have_found_meanwhile_stops():
 
     assert not trial.is_of_period
     assert trial.period_of(window) == 3.5
+
+
+def test_who_tries_what_was_refused_to_another_stops():
+    trial, window, _ = known(low_s=3.0, high_s=5.0)
+    send(trial, window, 1, took_s=5.01)
+
+    window.low_s = 4.2
+    send(trial, window, 1, took_s=6.0)
+
+    assert not trial.is_of_period
+    assert window.start_trial(100.0) == (1, 4.6)
