@@ -286,6 +286,12 @@ class Headroom:
             longest = max(longest, self._pace.wait_s(now, sharers))
         return longest
 
+    def sure_wait_s(self, now: Instant) -> float:
+        """Seconds until one call fits for sure, of a scope that other processes use; 0.0 where `wait_s` says that."""
+        if not self.company.others:
+            return 0.0
+        return max([level.sure_wait_s(1, now) for level, _ in self._levels], default=0.0)
+
     def refill(self, tokens: int) -> float:
         """Calls of so many tokens that fit in a second, over a long time; 0.0 = unknown."""
         rates = [level.own_rate / max(tokens, 1) if is_tokens else level.own_rate for level, is_tokens in self._charged]

@@ -204,6 +204,19 @@ class Level:
         late_s = GUARD_S if needed > 1 else 0.0
         return missing / self.rate + late_s if self.rate else 0.0
 
+    def sure_wait_s(self, needed: float, now: Instant) -> float:
+        """Seconds until so much fits for sure: into this process' part of a window, whatever others take of the rest.
+
+        `wait_s` says when to look again for what others leave.
+        """
+        wait_s = self.wait_s(needed, now)
+        if self.shares is None or self.kind is BUCKET or wait_s <= SOONEST_S:
+            return wait_s
+        if self.kind is FIXED:
+            return max(wait_s, self._window.at + self._guard_s - now)
+        over = self._own + needed - self.shares.part(self.limit)
+        return max(wait_s, self._slid(over, now) if over > 0 else 0.0)
+
     # -- with other processes ------------------------------------------------------------------------------------
 
     @property

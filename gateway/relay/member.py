@@ -88,3 +88,7 @@ class Member:
         for headroom in self.headrooms:
             longest = max(longest, headroom.wait_s(tokens, now))
         return longest
+
+    def sure_wait_s(self, now: Instant) -> float:
+        """Seconds until a call fits for sure, whatever other processes take; 0.0 where `wait_s` says that."""
+        return max([headroom.sure_wait_s(now) for headroom in self.headrooms], default=0.0)

@@ -1,6 +1,7 @@
 """The accounts that may serve one model at one endpoint, with their live loads: what the board hands to the loop."""
 
 from collections.abc import Collection, Sequence
+from itertools import islice
 
 from gateway.core.attempts import Plan, Resting
 from gateway.core.call import Endpoint
@@ -14,6 +15,8 @@ from gateway.relay.view import View, soonest_of
 
 ROOM_S = 1.0
 """Retry-After where all accounts are full."""
+LOOKED_AT = 8
+"""Accounts at their limits that are asked when one call fits for sure: the soonest of them is told."""
 
 
 class Pool:
@@ -100,9 +103,11 @@ def resting_of(view: View, plan: Plan, now: Instant) -> list[Resting]:
     resting = [*view.soonest()]
     if unfit:
         resting = soonest_of(rest for account_id, rest in view.resting.items() if account_id not in unfit)
-    room_at = _room_at(view, plan)
-    if room_at is not None:
-        resting.append(no_headroom(room_at))
+    spent = _spent(view, plan)
+    if spent:
+        room_at = spent[0][0]
+        surely_at = min([max(at, Instant(now + member.sure_wait_s(now))) for at, member in spent])
+        resting.append(no_headroom(surely_at, wake_at=room_at))
     tried = plan.excluded - parked
     if any(account_id not in tried for account_id in view.full):
         resting.append(no_room(now))
@@ -111,10 +116,10 @@ def resting_of(view: View, plan: Plan, now: Instant) -> list[Resting]:
     return resting
 
 
-def _room_at(view: View, plan: Plan) -> Instant | None:
-    """When the first of the spent members has room again that this call may still try."""
+def _spent(view: View, plan: Plan) -> list[tuple[Instant, Member]]:
+    """The first of the spent members that this call may still try, and when they have room again; the soonest first."""
     excluded = plan.excluded - plan.parked
-    return next((at for at, member in view.spent if member.account_id not in excluded), None)
+    return list(islice(((at, member) for at, member in view.spent if member.account_id not in excluded), LOOKED_AT))
 
 
 def no_headroom(until: Instant, *, wake_at: Instant | None = None) -> Resting:

@@ -361,29 +361,27 @@ def test_of_what_an_answer_tells_is_left_calls_beside_it_may_be_missing(told_lef
     assert headroom.level_of("tokens").level(now) == pytest.approx(believed, abs=5)
 
 
-def test_a_limit_that_no_header_names_is_the_most_that_was_ever_left_and_its_call():
-    headroom = Headroom()
-    for at, remaining in ((0.0, 2), (5.0, 9), (5.1, 8)):
-        sent = sent_once(headroom, now=at)
-        headroom.learn(told(None, remaining, 1.0), sent, Instant(at + 0.05), is_success=True)
+@pytest.mark.parametrize("algorithm", [Algorithm.FIXED, Algorithm.SLIDING])
+def test_when_a_call_fits_for_sure_is_told_though_others_may_leave_room_sooner(algorithm):
+    upstream = known(algorithm)
+    upstream.now += 10.0
+    assert upstream.headroom.sure_wait_s(Instant(upstream.now)) == 0.0  # nobody else: `wait_s` says it
+    upstream.headroom.heard("other", Use(upstream.headroom.scope, is_hungry=True), Instant(upstream.now))
+    while upstream.wait_s() <= 0:
+        upstream.send()
+        upstream.now += 0.01
 
-    assert headroom.level_of("requests").limit == 10
-    assert headroom.token_limit == float("inf")
+    look_again_s, surely_s = upstream.wait_s(), upstream.headroom.sure_wait_s(Instant(upstream.now))
+    upstream.now += surely_s
+
+    assert look_again_s < 1.0
+    assert 3.0 < surely_s <= 4.1
+    assert upstream.wait_s() == 0.0
 
 
-def test_a_refusal_tells_no_limit_that_no_header_names():
-    headroom = Headroom()
+def test_a_call_that_fits_now_waits_for_nothing():
+    upstream = known(Algorithm.FIXED)
+    upstream.now += 10.0
+    upstream.headroom.heard("other", Use(upstream.headroom.scope, is_hungry=True), Instant(upstream.now))
 
-    headroom.learn(told(None, 0, 1.0), sent_once(headroom), Instant(0.1), is_success=False)
-
-    assert not headroom.is_told
-
-
-def test_what_refusals_told_holds_no_more_once_headers_come():
-    headroom = Headroom()
-    headroom.refuse(Instant(0.1), sent_once(headroom), 60.0)
-    assert headroom.wait_s(1, Instant(0.2)) > 0
-
-    headroom.learn(told(100, 99, 0.6), sent_once(headroom, now=1.0), Instant(1.1), is_success=True)
-
-    assert headroom.wait_s(1, Instant(1.2)) == 0
+    assert upstream.headroom.sure_wait_s(Instant(upstream.now)) == 0.0
