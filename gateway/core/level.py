@@ -214,8 +214,8 @@ class Level:
             return wait_s
         if self.kind is FIXED:
             return max(wait_s, self._window.at + self._guard_s - now)
-        over = self._own + needed - self.shares.part(self.limit)
-        return max(wait_s, self._slid(over, now) if over > 0 else 0.0)
+        over = self._own.total + needed - self.shares.part(self.limit)
+        return max(wait_s, self._freed_in_s(self._own.log, over, now) if over > 0 else 0.0)
 
     # -- with other processes ------------------------------------------------------------------------------------
 
