@@ -8,7 +8,7 @@ Rules of this file:
 Mutable; one per scope.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Generic, NamedTuple, TypeVar
 
 from gateway.core.ids import Instant
@@ -44,6 +44,12 @@ class News(Generic[T]):
         self._untold[audience].clear()
         return scopes
 
+    def put_back(self, audience: Audience, scopes: Iterable[T]) -> None:
+        """They were not told after all: the next time it is their turn."""
+        self._untold[audience].update(scopes)
+        if audience is Audience.NEIGHBOURS and self.on_news is not None:
+            self.on_news()
+
 
 class Told(NamedTuple):
     """What an audience heard of a scope."""
@@ -69,32 +75,31 @@ class _Other(NamedTuple):
 class Company:
     """Starts alone."""
 
-    __slots__ = ("_own_name", "_place", "_told", "_told_at", "offset", "others")
+    __slots__ = ("_offset", "_own_name", "_told", "_told_at", "count", "heard_s", "others", "place")
 
     def __init__(self) -> None:
-        self.offset = 0
-        """So that not the same process is the first on every scope."""
+        self._offset = 0
         self._own_name = ""
-        self._place = 0
         self.others: dict[str, _Other] = {}
         """To be asked by every call whether there are any."""
+        self.count = 1
+        """Processes that share the scope, this one included."""
+        self.place = 0
+        """This process' among them, from 0."""
+        self.heard_s = HEARD_SOON_S
+        """What any of them sent is known so much later, at most, while all are well."""
         self._told = [Told() for _ in Audience]
         self._told_at = [Instant(float("-inf")) for _ in Audience]
 
     @property
-    def count(self) -> int:
-        """Processes that share the scope, this one included."""
-        return 1 + len(self.others)
+    def offset(self) -> int:
+        """So that not the same process is the first on every scope."""
+        return self._offset
 
-    @property
-    def place(self) -> int:
-        """This process' among them, from 0."""
-        return (self._place + self.offset) % self.count
-
-    @property
-    def heard_s(self) -> float:
-        """What any of them sent is known so much later, at most, while all are well."""
-        return HEARD_S if self.has(Audience.REPLICAS) else HEARD_SOON_S
+    @offset.setter
+    def offset(self, offset: int) -> None:
+        self._offset = offset
+        self._number()
 
     def has(self, audience: Audience) -> bool:
         return any(other.audience is audience for other in self.others.values())
@@ -103,9 +108,17 @@ class Company:
         """How much more it sent than when it was heard last; None: it was never heard. `own`: this process' name."""
         before = self.others.get(process)
         self.others[process] = _Other(now, sent, audience)
-        self._own_name = own
-        self._number()
+        if before is None or before.audience is not audience or self._own_name != own:
+            self._own_name = own
+            self._number()
         return None if before is None else sent.since(before.sent)
+
+    def silent_s(self, now: Instant) -> float:
+        """How long ago that one was heard who was not heard for the longest time; 0.0 where there is nobody."""
+        longest_s = 0.0
+        for other in self.others.values():
+            longest_s = max(longest_s, now - other.at)
+        return longest_s
 
     def part(self, now: Instant, lasts_s: float) -> list[str]:
         """Who told nothing for so long, and is gone from now on."""
@@ -131,4 +144,6 @@ class Company:
         self._told[audience], self._told_at[audience] = news, now
 
     def _number(self) -> None:
-        self._place = sum(name < self._own_name for name in self.others)
+        self.count = 1 + len(self.others)
+        self.place = (sum(name < self._own_name for name in self.others) + self._offset) % self.count
+        self.heard_s = HEARD_S if self.has(Audience.REPLICAS) else HEARD_SOON_S

@@ -12,6 +12,8 @@ Rules of this file:
 Mutable, as it changes with every call: one per scope and process. Time comes in as `now`.
 """
 
+from zlib import crc32
+
 import msgspec
 
 from gateway.core.company import Company, News, Told
@@ -59,12 +61,12 @@ class Headroom:
 
         `hearsay`: of scopes whose limits may be the same.
         """
-        self.scope = scope
+        self.company = Company()
+        self.move_to(scope)
         self._news: News[Headroom] = News() if news is None else news
         self._hearsay = hearsay
         self.learn_from = Instant(float("-inf"))
         """Headers of an answer before this moment need not be read."""
-        self.company = Company()
         self.is_awaited = False
         """Somebody was set aside until it has room again."""
         self.used_at = Instant(float("-inf"))
@@ -101,6 +103,11 @@ class Headroom:
         self._refused_at = Instant(float("-inf"))
         self._quiet_until = Instant(float("-inf"))
 
+    def move_to(self, scope: Scope) -> None:
+        """It is that scope's from now on."""
+        self.scope = scope
+        self.company.offset = crc32(f"{scope.holder} {scope.what}".encode("utf-8", "surrogatepass"))
+
     @property
     def is_known(self) -> bool:
         """Something may not fit."""
@@ -133,8 +140,7 @@ class Headroom:
             self._pace.take(now)
             if self._lately is not None:
                 self._lately.note(now, self._admitted)
-        if self.company.others:
-            self._news.add(self)
+        self._note_news()
         freed = tuple([level.freed for level, _ in self._levels]) if self._freed else ()
         return Sent(now, self._requests, self._tokens, freed, self._produced, tokens, self._before)
 
@@ -142,12 +148,14 @@ class Headroom:
         """An answer of so many tokens has ended."""
         self._produced += tokens
         self._answers += 1
+        self._note_news()
         level = self._names.get(OUTPUT)
         if level is not None:
             level.take(tokens, now)
 
     def learn(self, limits: RateLimits, sent: Sent, now: Instant, *, is_success: bool) -> bool:
         """What the headers of an answer tell. False: it is older than what is known, and changes nothing."""
+        self._note_news()
         if not is_success:
             self._refused = self._refused.plus(Totals(1, sent.charged))
             for level, _ in self._charged:
@@ -224,8 +232,7 @@ class Headroom:
                 return
             self._pace = Pace(now, self._hearsay)
         self._pace.admit(sent.at)
-        if self.company.others:
-            self._news.add(self)
+        self._note_news()
 
     def refuse(self, now: Instant, sent: Sent, fits_in_s: float | None = None) -> float | None:
         """A call met a rate limit that no header told of. `fits_in_s`: when one fits again, if the upstream said it.
@@ -276,9 +283,10 @@ class Headroom:
             sharers = max(sharers, 1 + self._strangers.counted(now))
         for level, is_tokens in self._levels:
             needed = tokens if is_tokens else 1
-            if level.left >= needed and sharers == 1 and level.shares is None:
+            if sharers > 1 or level.shares is not None:
+                self._divide(level, sharers, now)
+            elif level.left >= needed:
                 continue  # the usual case: what was left at the last change is still there, and more
-            self._divide(level, sharers, now)
             wait_s = level.wait_s(needed, now)
             longest = max(longest, wait_s)
         if self._pace is not None:
@@ -316,8 +324,10 @@ class Headroom:
         self._tokens += more.tokens
         self._produced += more.produced
         self._heard = self._heard.plus(more)
-        if known is None and self._lately is not None:  # what it sent before nobody knows
-            self._lately = Lately(now, self._admitted)
+        if known is None:
+            self._news.add(self)
+            if self._lately is not None:  # what it sent before nobody knows
+                self._lately = Lately(now, self._admitted)
         sharers = self.sharers(now)
         for level, is_tokens in self._levels:
             self._divide(level, sharers, now)
@@ -338,13 +348,22 @@ class Headroom:
             if is_new:  # what it sent before nobody knows
                 level.cap(reading.remaining, now)
 
+    def _note_news(self) -> None:
+        """Something has changed that others should hear, if there are any."""
+        if self.company.others:
+            self._news.add(self)
+
+    def is_hungry(self, now: Instant) -> bool:
+        """Calls wait for room in it, or did a moment ago."""
+        return now - self.wanted_at < HUNGRY_S
+
     def use(self, now: Instant, audience: Audience, *, is_news: bool = False) -> Use | None:
         """What an audience should hear of it. `is_news`: None where they have heard it already."""
         if is_news and self.company.rests(audience, now):
             return None
         sent = Totals(self._requests, self._tokens, self._produced).since(self._heard.plus(self._refused))
         pace = None if self._levels else self._pace
-        news = Told(sent, self._order, now - self.wanted_at < HUNGRY_S)
+        news = Told(sent, self._order, self.is_hungry(now))
         if pace is not None:
             news = news._replace(refusals=pace.refusals, window=pace.window)
         if is_news and not self.company.is_news(audience, news):
@@ -359,8 +378,8 @@ class Headroom:
         return use if pace is None else pace.tell(use, now, audience)
 
     def _divide(self, level: Level, sharers: int, now: Instant) -> None:
-        is_hungry, heard_s = now - self.wanted_at < HUNGRY_S, self.company.heard_s
-        level.divide(sharers, self.company.place, is_hungry=is_hungry, heard_s=heard_s)
+        is_hungry, company = self.is_hungry(now), self.company
+        level.divide(sharers, company.place, is_hungry=is_hungry, heard_s=company.heard_s)
 
     def is_near(self, now: Instant) -> bool:
         """In use, and not roomy: who else uses the scope should know of it."""
@@ -371,7 +390,7 @@ class Headroom:
 
     def sharers(self, now: Instant) -> int:
         """How many processes share the scope now, this one included."""
-        if self.company.others:
+        if self.company.silent_s(now) >= SHARER_S:
             for name in self.company.part(now, self._remembered_s()):
                 for level, _ in self._levels:
                     level.leave(name)

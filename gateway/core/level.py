@@ -23,7 +23,7 @@ from gateway.core.way import SHORTEST_RESET_S, Way
 
 GUARD_S = 0.01
 """We know when a call was sent, not when it was admitted: what a window frees is used so much later."""
-LONGEST_GUARD, GUARD_CALLS = 0.02, 256
+LONGEST_GUARD, GUARD_CALLS = 0.02, 1024
 """At most so much of a window, once refusals have told; and so many answers bring it back."""
 SOONEST_S = 0.0005
 """Shorter waits are none: a sleep is no more exact, and the time that is left is a rounding of floats. Who is let go so

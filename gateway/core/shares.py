@@ -12,6 +12,7 @@ Mutable; one per level. Amounts are calls or tokens.
 """
 
 from collections import deque
+from math import sqrt
 from typing import NamedTuple
 
 from gateway.core.takings import SLOTS, Taking
@@ -27,8 +28,8 @@ STEADY = 0.25
 """A bucket's level comes back to where processes keep it in about so much of the time in which it fills."""
 BUSY = 0.02
 """Another that takes less of a call than this before we hear of it is not reckoned with: they seldom meet."""
-SOON = 1 / 32
-"""After so much of that time, or of a window's, others may have left more: it is worth another look."""
+SOON, SOON_IN_BUCKET = 1 / 32, 1 / 8
+"""After so much of a window's time, or of that, others may have left more: it is worth another look."""
 
 
 class Fill(NamedTuple):
@@ -120,7 +121,10 @@ class Shares:
             other.opened = 0.0
 
     def expire(self, before: float) -> float:
-        return sum([other.expire(before) for other in self.others.values()])
+        gone = 0.0
+        for other in self.others.values():
+            gone += other.expire(before)
+        return gone
 
     def takings(self) -> list[Taking]:
         """What others took, the oldest first. Of replicas nobody knows exactly when: none."""
@@ -154,8 +158,13 @@ class Shares:
 
     def rate(self, whole: float, span_s: float) -> float:
         """Of the rate at which the limit frees, this process': who wants less than that leaves the rest to others."""
-        satisfied = sum([other.total for other in self.others.values() if not other.is_hungry])
-        return max(whole / self.count, (whole - satisfied / span_s) / self.hungry)
+        satisfied, hungry = 0.0, 1 + self.silent
+        for other in self.others.values():
+            if other.is_hungry:
+                hungry += 1
+            else:
+                satisfied += other.total
+        return max(whole / self.count, (whole - satisfied / span_s) / hungry)
 
     def part(self, limit: float) -> float:
         """Of the limit, this process': all parts together are the limit."""
@@ -240,33 +249,42 @@ class Shares:
 
     def take(self, amount: float, fill: Fill, now: float) -> None:
         """So much is sent now."""
-        self._mine, self._mine_at = max(self._grown(amount, fill, now) - amount, -amount), now
+        self.expire(now - fill.span_s)
+        grown = self._grown(amount, self._growth(fill, self._kept(amount, fill)), fill, now)
+        self._mine, self._mine_at = max(grown - amount, -amount), now
 
     def wait_in_bucket_s(self, needed: float, fill: Fill, now: float) -> float:
         """Seconds until so much fits: into what all keep for each other, or into this process' part."""
         self.expire(now - fill.span_s)
-        left = fill.level - needed + ROUNDING
-        if left >= self._kept(needed, fill):
+        left, kept = fill.level - needed + ROUNDING, self._kept(needed, fill)
+        if left >= kept:
             return 0.0
-        mine = self._grown(needed, fill, now) - needed + ROUNDING
+        growth = self._growth(fill, kept)
+        mine = self._grown(needed, growth, fill, now) - needed + ROUNDING
         if (left >= 0 and mine >= 0) or not fill.rate:
             return 0.0
-        growth, soon_s = self._growth(needed, fill, now), max(fill.span_s * SOON, self.heard_s / 2)
-        return max(-left / fill.rate, min(soon_s, -mine / growth) if growth > 0 else soon_s)
+        # The level rises meanwhile, and the faster the part grows: nobody has to look before this comes to enough.
+        gain = fill.rate / self._steady_s(fill)
+        slope, missing = growth + gain * max(0.0, now - self._mine_at), max(0.0, -mine)
+        grows_s = (sqrt(slope * slope + 4 * gain * missing) - slope) / (2 * gain)
+        return max(-left / fill.rate, min(grows_s, (kept - left) / fill.rate, fill.span_s * SOON_IN_BUCKET))
 
     def _kept(self, unit: float, fill: Fill) -> float:
         """Where processes keep the level: so much is taken at once at most, before they hear of each other."""
         least = BUSY * unit * fill.span_s / self.heard_s
-        busy = self.silent + sum([other.is_hungry or other.total > least for other in self.others.values()])
+        busy = self.silent
+        for other in self.others.values():
+            busy += other.is_hungry or other.total > least
         return min(unit * (1 + busy), fill.limit / 2) if busy else 0.0
 
-    def _grown(self, unit: float, fill: Fill, now: float) -> float:
-        grown = self._mine + self._growth(unit, fill, now) * max(0.0, now - self._mine_at)
+    def _grown(self, unit: float, growth: float, fill: Fill, now: float) -> float:
+        grown = self._mine + growth * max(0.0, now - self._mine_at)
         return min(max(fill.level / self.count, unit), grown)
 
-    def _growth(self, unit: float, fill: Fill, now: float) -> float:
+    def _growth(self, fill: Fill, kept: float) -> float:
         """How fast this process' part grows: more while the level is above where it is to be, less below."""
-        self.expire(now - fill.span_s)
         rate = self.rate(fill.rate, fill.span_s)
-        over = fill.level - self._kept(unit, fill)
-        return max(0.0, rate + over / (self.count * fill.span_s * STEADY))
+        return max(0.0, rate + (fill.level - kept) / self._steady_s(fill))
+
+    def _steady_s(self, fill: Fill) -> float:
+        return self.count * fill.span_s * STEADY

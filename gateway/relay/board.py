@@ -181,6 +181,7 @@ class Board:
             if headroom.is_awaited and headroom.wait_s(1, now) <= SOONEST_S:
                 headroom.is_awaited = False
                 self.healths.note([scope for scope in member.scopes if scope.kind is ScopeKind.HOLDER_MODEL][index])
+                self.on_change()
 
     def _scope_hit(self, member: Member, outcome: Outcome) -> Scope | None:
         if outcome.limit_name is not None:

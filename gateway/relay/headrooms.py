@@ -6,7 +6,6 @@ since this runs for every answer.
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from weakref import WeakValueDictionary
-from zlib import crc32
 
 import msgspec
 
@@ -84,7 +83,7 @@ class Headrooms:
                 shared = Scope(scope.kind, holder, scope.what)
                 if shared not in self._by_scope or self._by_scope[shared].used_at < headroom.used_at:
                     self._by_scope[shared] = headroom
-                    headroom.scope = shared
+                    headroom.move_to(shared)
                     headroom.forget_strangers()
 
     def forget(self, holders: Collection[str]) -> None:
@@ -105,7 +104,6 @@ class Headrooms:
         for use in uses:
             headroom = self._by_scope.get(use.scope)
             if headroom is not None:
-                headroom.company.offset = crc32(f"{use.scope.holder} {use.scope.what}".encode())
                 headroom.heard(process, use, now, own=self.process, audience=audience)
                 self._shared[use.scope] = headroom
 
@@ -117,17 +115,23 @@ class Headrooms:
 
     def news(self, now: Instant, audience: Audience) -> list[Use]:
         """What has changed in those that others use too, or that came near their limits: to be heard at once."""
-        new = self._news.take(audience).difference(self._shared.values())
-        return self._told([*self._shared.values(), *new], now, audience)
+        new = self._news.take(audience)
+        shared = [
+            headroom
+            for headroom in self._shared.values()
+            if headroom in new or headroom.is_hungry(now) is not headroom.company.last_told(audience).is_hungry
+        ]
+        return self._told([*shared, *new.difference(shared)], now, audience)
 
     def fresh_news(self, now: Instant) -> list[Use]:
         """The same of those to which calls went since neighbours were told last."""
-        return self._told(self._news.take(Audience.NEIGHBOURS), now, Audience.NEIGHBOURS)
+        return self._told(list(self._news.take(Audience.NEIGHBOURS)), now, Audience.NEIGHBOURS)
 
-    def _told(self, headrooms: Iterable[Headroom], now: Instant, audience: Audience) -> list[Use]:
+    def _told(self, headrooms: Sequence[Headroom], now: Instant, audience: Audience) -> list[Use]:
         some: list[Use] = []
-        for headroom in headrooms:
+        for place, headroom in enumerate(headrooms):
             if len(some) == MAX_NEWS:
+                self._news.put_back(audience, headrooms[place:])
                 break
             use = headroom.use(now, audience, is_news=True)
             if use is not None:
@@ -150,11 +154,8 @@ class Headrooms:
 def note_head(lease: Lease, status: int, headers: Headers, clock: Clock) -> None:
     """An answer's head came: learns from what it tells of limits, and that the call was admitted."""
     is_success = status < 300  # no 1xx comes here but the 101 that opens a socket
-    headrooms, watch = lease.member.headrooms, lease.member.watch
-    if watch is not None and is_success:
-        watch.count()
     now = clock.now()
-    if is_success and not _is_wanted(headrooms, now):
+    if not note_answer(lease, now, is_success=is_success):
         return
     fields = dict(headers)
     names = lease.member.destination.limit_names
@@ -165,10 +166,30 @@ def note_head(lease: Lease, status: int, headers: Headers, clock: Clock) -> None
         limits = read_rate_limits(fields, wall_now=wall_now, names=names)
         if limits is not None and not limits.tell_what_is_left:
             limits = None
+    note_told(lease, limits, fields.get(b"openai-organization"), now, is_success=is_success)
+
+
+def note_answer(lease: Lease, now: Instant, *, is_success: bool) -> bool:
+    """An answer's head came. Whether what it tells may matter."""
+    if not is_success:
+        return True
+    headrooms, watch = lease.member.headrooms, lease.member.watch
+    if watch is not None:
+        watch.count()
+    for headroom in headrooms:  # noqa: SIM110  # a generator takes three times as long, and this runs for every answer
+        if now >= headroom.learn_from:
+            return True
+    return False
+
+
+def note_told(
+    lease: Lease, limits: RateLimits | None, organization: bytes | None, now: Instant, *, is_success: bool
+) -> None:
+    """The head of an answer told of these limits, and named that organisation."""
     lease.is_told = limits is not None
-    name = fields.get(b"openai-organization") if watch is not None else None
-    if watch is not None and name is not None:
-        watch.name(name.decode("latin-1"))
+    headrooms, watch = lease.member.headrooms, lease.member.watch
+    if watch is not None and organization is not None:
+        watch.name(organization.decode("latin-1"))
     for headroom, sent in zip(headrooms, lease.sent, strict=True):
         if limits is not None:
             is_news = headroom.learn(limits, sent, now, is_success=is_success)
@@ -183,14 +204,6 @@ def note_produced(lease: Lease, usage: Usage | None, now: Instant) -> None:
     if usage is not None and usage.output_tokens and lease.member.destination.limit_names.output_tokens is not None:
         for headroom in lease.member.headrooms:
             headroom.produce(usage.output_tokens, now)
-
-
-def _is_wanted(headrooms: Iterable[Headroom], now: Instant) -> bool:
-    """What a success tells may matter to one of them."""
-    for headroom in headrooms:  # noqa: SIM110  # a generator takes three times as long, and this runs for every answer
-        if now >= headroom.learn_from:
-            return True
-    return False
 
 
 def note_refusal(lease: Lease, outcome: Outcome, now: Instant) -> Outcome:

@@ -60,7 +60,10 @@ class Member:
     @property
     def token_limit(self) -> float:
         """A call that is charged more never fits; infinite where that is not known."""
-        return min(headroom.token_limit for headroom in self.headrooms)
+        least = float("inf")
+        for headroom in self.headrooms:
+            least = min(least, headroom.token_limit)
+        return least
 
     def token_room(self, now: Instant) -> float:
         """A call that is charged more does not fit now; infinite where no limit of tokens is known."""

@@ -35,8 +35,14 @@ class Gap(NamedTuple):
     """When it is enough for the smallest call behind, if it is not now."""
 
 
+NO_GAP = Gap(frozenset(), 0.0, FOREVER)
+
+
 def gap_beside(line: Line[Waiter], short: Sequence[Short], spent: Iterable[Spent], now: Instant) -> Gap:
     """`short`: members with too little room for the line's head; `spent`: without any. Noted by the line."""
+    if not short:
+        line.gap = NO_GAP.tokens
+        return NO_GAP
     least = line.least
     if least is None:  # who comes now and is small enough makes the head look again
         rooms = [member.token_room(now) for _, member in short if member.loses_room()]

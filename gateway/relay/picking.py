@@ -60,7 +60,7 @@ def pick(
             too_small = too_small or member
             excluded = {*excluded, member.account_id}
             continue
-        for_any_s = member.wait_s(1, now)
+        for_any_s = wait_s if member.token_limit == FOREVER else member.wait_s(1, now)
         if for_any_s > SOONEST_S:
             view.set_aside(member, Instant(now + for_any_s))
         else:

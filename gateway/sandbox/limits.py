@@ -118,9 +118,12 @@ _UNLIMITED = Verdict(None, ())
 
 def _first_refuser(dimensions: list[Dimension], costs: list[int], now: float) -> int | None:
     """Index of the dimension that must be waited for longest; None when the call fits in all."""
-    waits = [dimension.meter.wait_for(cost, now) for dimension, cost in zip(dimensions, costs, strict=True)]
-    longest = max(waits)
-    return waits.index(longest) if longest > 0 else None
+    refused_by, longest_s = None, 0.0
+    for index, dimension in enumerate(dimensions):
+        wait_s = dimension.meter.wait_for(costs[index], now)
+        if wait_s > longest_s:
+            refused_by, longest_s = index, wait_s
+    return refused_by
 
 
 def _refusal(dimension: Dimension, cost: int, org: str, now: float) -> Refusal:
@@ -134,14 +137,13 @@ def _readings(dimensions: list[Dimension], now: float) -> tuple[Reading, ...]:
     """Per kind, the dimension with the smallest share left: OpenAI shows the binding window only."""
     binding: dict[str, tuple[float, Reading]] = {}
     for dimension in dimensions:
-        meter = dimension.meter
+        what, meter = dimension.what, dimension.meter
         free = meter.free(now)
         share = free / meter.limit if meter.limit else 0.0
-        if dimension.what not in binding or share < binding[dimension.what][0]:
+        if what not in binding or share < binding[what][0]:
             reset_s = meter.until_full(now) if dimension.reset_to is ResetTo.FULL else meter.until_next(now)
-            reading = Reading(dimension.what, int(meter.limit), math.floor(free + 1e-9), reset_s)
-            binding[dimension.what] = (share, reading)
-    return tuple(reading for _, reading in binding.values())
+            binding[what] = (share, Reading(what, int(meter.limit), math.floor(free + 1e-9), reset_s))
+    return tuple([reading for _, reading in binding.values()])
 
 
 def rate_headers(readings: tuple[Reading, ...]) -> list[tuple[str, str]]:

@@ -82,3 +82,24 @@ def test_news_are_taken_once_by_each_audience_and_ring_for_neighbours_alone(has_
 
     news.add("x")
     assert len(rings) == 2 * has_neighbours
+
+
+def test_what_was_put_back_is_news_again_for_that_audience_alone():
+    news, rings = News(), []
+    news.on_news = lambda: rings.append(1)
+    news.add("x")
+    assert (news.take(NEIGHBOURS), news.take(REPLICAS)) == ({"x"}, {"x"})
+
+    news.put_back(NEIGHBOURS, ["x"])
+
+    assert len(rings) == 2
+    assert (news.take(NEIGHBOURS), news.take(REPLICAS)) == ({"x"}, set())
+
+
+def test_who_was_not_heard_for_the_longest_time_says_how_long_it_is_silent():
+    company = Company()
+    assert company.silent_s(Instant(9.0)) == 0
+    hear(company, "a", 1, 2.0)
+    hear(company, "b", 1, 5.0)
+
+    assert company.silent_s(Instant(9.0)) == 7

@@ -165,3 +165,20 @@ def test_who_is_heard_of_for_the_first_time_may_take_it_just_now():
 @pytest.mark.parametrize(("is_hungry", "rate"), [(True, 5.0), (False, 9.0)])
 def test_of_what_comes_each_has_its_part_and_what_others_leave(is_hungry, rate):
     assert shares_with((4, is_hungry)).rate(10.0, 4.0) == rate
+
+
+@given(st.floats(0.0, 3.0), st.floats(0.0, 5.0), st.booleans())
+def test_nobody_looks_into_a_bucket_before_there_may_be_enough(level, since_s, is_other_hungry):
+    """The level rises meanwhile, and nobody takes from it."""
+    rate, span_s, now = 2.5, 4.0, 10.0
+    shares = shares_with((5, is_other_hungry))
+    shares.take(1.0, Fill(4.0, 10.0, rate, span_s), now - since_s)
+    wait_s = shares.wait_in_bucket_s(1.0, Fill(level, 10.0, rate, span_s), now)
+
+    for share in (0.25, 0.5, 0.98):
+        early_s = share * wait_s
+        if wait_s > 0.001:
+            assert shares.wait_in_bucket_s(1.0, Fill(level + rate * early_s, 10.0, rate, span_s), now + early_s) > 0
+    if 0.001 < wait_s < 0.49:  # else it looks whether others have left more
+        late_s = wait_s + 0.001
+        assert shares.wait_in_bucket_s(1.0, Fill(level + rate * late_s, 10.0, rate, span_s), now + late_s) == 0

@@ -6,9 +6,11 @@ import msgspec
 import pytest
 
 from gateway.core.errors import AllRateLimited
-from gateway.core.ids import AccountId
+from gateway.core.ids import AccountId, Instant, ProviderId
+from gateway.core.outcome import Scope, ScopeKind
 from gateway.core.snapshot import ProviderSettings
-from gateway.core.uses import Belief
+from gateway.core.uses import Audience, Belief, Totals, Use
+from gateway.relay.headrooms import Headrooms
 from tests.fakes.relay_kit import ANSWER, DONE, OK, STREAM, RelayKit, account, rate_limited
 from tests.fakes.scripted_upstream import EVENT_HEADERS, JSON_HEADERS, Reply
 
@@ -194,3 +196,40 @@ async def test_what_was_used_is_shown_to_other_workers_and_what_was_forgotten_is
     assert {scope.holder: scope.limits[0].left for scope in first} == {"a": 59, "b": 59}
     assert second == []
     assert [(scope.holder, scope.limits) for scope in third] == [("a", ())]
+
+
+def shared_headrooms(count):
+    """Of a process that has sent one call on each of so many scopes, which another one uses as well."""
+    headrooms = Headrooms("p0")
+    scopes = [Scope(ScopeKind.HOLDER_MODEL, f"a{number}", "gpt-4") for number in range(count)]
+    found = headrooms.of(scopes, ProviderId("openai"))
+    for headroom in found:
+        headroom.take(1, Instant(0.0))
+    headrooms.hear_uses("p1", [Use(scope, Totals(1)) for scope in scopes], Instant(0.0), Audience.REPLICAS)
+    return headrooms, found
+
+
+def told(headrooms, now):
+    return [(use.scope.holder, use.sent.requests, use.is_hungry) for use in headrooms.news(now, Audience.REPLICAS)]
+
+
+def test_other_processes_hear_what_has_changed_and_of_calls_that_begin_or_cease_to_wait():
+    headrooms, (one, _) = shared_headrooms(2)
+    assert len(told(headrooms, Instant(0.1))) == 2
+    assert told(headrooms, Instant(0.2)) == []
+
+    one.take(1, Instant(0.3))
+    assert told(headrooms, Instant(0.3)) == [("a0", 2, False)]
+    one.wanted_at = Instant(0.4)
+    assert told(headrooms, Instant(0.4)) == [("a0", 2, True)]
+    assert told(headrooms, Instant(0.5)) == []
+    assert told(headrooms, Instant(0.9)) == [("a0", 2, False)]
+
+
+def test_what_is_too_much_to_be_told_at_once_is_told_next_time():
+    headrooms, _ = shared_headrooms(250)
+
+    times = [told(headrooms, Instant(0.1 * number)) for number in range(4)]
+
+    assert [len(uses) for uses in times] == [100, 100, 50, 0]
+    assert len({use for uses in times for use in uses}) == 250

@@ -37,12 +37,15 @@ def test_answer_that_tells_of_room_brings_back_who_was_set_aside(remaining):
     headroom.learn(nothing, headroom.take(1, kit.clock.now()), kit.clock.now(), is_success=True)
     assert kit.serving() == {"b"}
     lease = kit.board.take(pool, pool.members[0], kit.clock.now())
+    rings = []
+    kit.board.on_change = lambda: rings.append("who waits looks again")
 
     kit.clock.move(0.1)
     limits = RateLimits(requests=Quota(10, remaining, 4.0))
     headroom.learn(limits, lease.sent[0], kit.clock.now(), is_success=True)
     kit.board.observe(lease, Outcome(OutcomeKind.OK, 200), kit.clock.now())
 
+    assert len(rings) == (1 if remaining else 0)
     assert kit.serving() == ({"a", "b"} if remaining else {"b"})
 
 
