@@ -111,6 +111,15 @@ class Oldest:
                 taken += amount
         return taken
 
+    def has_taken(self, least: float, after: float, until: float) -> bool:
+        """Whether so much was taken between these; no more calls are looked at than that needs."""
+        for at, amount in reversed(self._calls):
+            if least <= 0 or at <= after:
+                break
+            if at <= until:
+                least -= amount
+        return least <= 0
+
     def fits(self, told: Told, tolerance_s: float, whole_s: float) -> bool | None:
         """Whether the answer tells the same period as others; None: it cannot be said.
 

@@ -127,7 +127,7 @@ class Way:
         Of what other processes took lately nobody knows yet.
         """
         unheard = told.limit / 2 if told.sharers > 1 else 0.0
-        return told.used > 1 + unheard + self._oldest.taken_between(self._ended - tolerance_s, told.at)
+        return not self._oldest.has_taken(told.used - 1 - unheard, self._ended - tolerance_s, told.at)
 
     def _believe(self, fits: tuple[bool, ...], told: Told) -> None:
         """In that which answers speak least against. The last of `fits` is left out where it is unknown."""

@@ -35,7 +35,7 @@ def test_workers_share_the_limits_as_if_they_were_one(algorithm, count, load):
 @pytest.mark.parametrize("algorithm", list(Algorithm))
 def test_without_headers_workers_learn_the_limit_together(algorithm, delays_to_s, load):
     world = workers(algorithm, 2, tells=False, delays_to_s=delays_to_s)
-    result = world.run(rate=load * CAPACITY, capacity=CAPACITY, seconds=80, warm_up_s=40)
+    result = world.run(rate=load * CAPACITY, capacity=CAPACITY, seconds=240, warm_up_s=40)
 
     assert result.served >= 0.97 * min(result.offered, result.capacity)
     assert result.waste <= MOST_WASTE

@@ -115,3 +115,14 @@ def test_calls_of_other_processes_are_heard_of_later_and_given_back():
 
     assert oldest.taken_between(0.0, 3.0) == 2
     assert oldest.taken_between(1.5, 3.0) == 0
+
+
+def test_no_more_calls_are_looked_at_than_show_that_enough_was_taken():
+    oldest = Oldest()
+    for at in (1.0, 2.0, 3.0):
+        oldest.take(2, at)
+
+    assert oldest.has_taken(4, 1.0, 3.0)
+    assert not oldest.has_taken(5, 1.0, 3.0)
+    assert not oldest.has_taken(1, 3.0, 9.0)
+    assert oldest.has_taken(0, 3.0, 9.0)
