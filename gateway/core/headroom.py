@@ -26,6 +26,7 @@ from gateway.core.level import BURST_S, Level
 from gateway.core.outcome import Scope, ScopeKind
 from gateway.core.pace import Pace
 from gateway.core.pieces import Levels
+from gateway.core.restraint import Restraint
 from gateway.core.strangers import Strangers
 from gateway.core.uses import NO_MARK, Audience, Mark, Reading, Sent, Totals, Use
 
@@ -50,7 +51,7 @@ class Headroom:
 
     __slots__ = (
         "_answers", "_before", "_charged", "_freed", "_heard", "_hearsay", "_lately", "_levels", "_mark", "_names",
-        "_news", "_order", "_pace", "_produced", "_quiet_until", "_refusals", "_refused", "_refused_at", "_requests",
+        "_news", "_order", "_pace", "_produced", "_refused", "_requests", "_restraint",
         "_strangers", "_tokens", "company", "is_awaited", "learn_from", "scope", "token_limit", "used_at", "wanted_at",
     )  # fmt: skip
 
@@ -98,10 +99,7 @@ class Headroom:
         """When calls last waited for room in it."""
         self._strangers: Strangers | None = None
         """None until something was refused."""
-        self._refusals = 0
-        """In a row, each of a call sent after the last one was known."""
-        self._refused_at = Instant(float("-inf"))
-        self._quiet_until = Instant(float("-inf"))
+        self._restraint = Restraint()
 
     def move_to(self, scope: Scope) -> None:
         """It is that scope's from now on."""
@@ -182,18 +180,11 @@ class Headroom:
         return True
 
     def _note_verdict(self, sent: Sent, now: Instant, *, is_success: bool) -> None:
-        """Each refusal in a row waits longer, up to sixteen calls' time.
-
-        A refused call may cost as much as an admitted one: two who each try as soon as one fits keep a bucket empty
-        for ever.
-        """
         if is_success:
-            self._refusals = 0
-        elif sent.at > self._refused_at:
-            self._refused_at = now
-            self._refusals = min(self._refusals + 1, 5)
+            self._restraint.in_a_row = 0
+        else:
             waits_s = [level.wait_s(1, now) for level, _ in self._levels]
-            self._quiet_until = Instant(now + (2 ** (self._refusals - 1)) * max(waits_s, default=0.0))
+            self._restraint.refuse(sent.at, now, max(waits_s, default=0.0))
 
     def _learn(self, name: str, quota: Quota, sent: Sent, *, is_success: bool) -> None:
         level = self._names.get(name)
@@ -272,12 +263,12 @@ class Headroom:
         """Nothing is known of its limits any more."""
         self._names, self._levels, self._charged, self._pace, self._freed = {}, (), (), None, False
         self._lately = None
-        self._order, self._refusals = self._requests, 0
+        self._order, self._restraint.in_a_row = self._requests, 0
         self.learn_from, self.token_limit = Instant(float("-inf")), float("inf")
 
     def wait_s(self, tokens: int, now: Instant) -> float:
         """Seconds until a call of so many tokens fits; the slowest dimension counts. 0.0 where nothing is known."""
-        longest = max(0.0, self._quiet_until - now) if self._refusals else 0.0
+        longest = self._restraint.wait_s(now) if self._restraint.in_a_row else 0.0
         sharers = self.sharers(now) if self.company.others else 1
         if self._strangers is not None:
             sharers = max(sharers, 1 + self._strangers.counted(now))
