@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 
-from goodput_callers import Connections, Crowd, Send, by_chance, by_turns, through_gateways
+from goodput_callers import Connections, Crowd, Send, Tally, by_chance, by_turns, through_gateways
 from goodput_programs import Gateways, gateways, sandbox, stats
-from goodput_scenes import WAVES, Part, Wave, gateway_config, parts_of, sandbox_config
+from goodput_scenes import WAVES, Part, Scene, Wave, gateway_config, parts_of, sandbox_config
 
 PLAIN = ("round robin", "random choice")
 
@@ -30,7 +30,7 @@ class Figure:
     scene: str
     load: float
     served: float
-    """Share of what the upstream could have served of what came."""
+    """Share of what the upstream could have served of what came, of calls or of tokens."""
     refused: float
     """Share of the callers."""
     wasted: float
@@ -51,7 +51,7 @@ def main(words: Sequence[str]) -> int:
 
 def _options(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="goodput", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=30.0, help="counted of each wave")
+    parser.add_argument("--seconds", type=float, default=32.0, help="counted of each wave: whole windows, of 4 and 8 s")
     parser.add_argument("--warm", type=float, default=20.0, help="seconds before it counts: full buckets are used up")
     parser.add_argument("--only", default="", help="waves in whose front or scenes this stands")
     parser.add_argument("--seed", type=int, default=1)
@@ -120,17 +120,25 @@ def _figure(
     def seen(status: str) -> int:
         return sum(after.get(key, {}).get(status, 0) - before.get(key, {}).get(status, 0) for key in part.keys)
 
-    possible = min(tally.offered, part.scene.capacity * seconds)
     served = seen("200")
     return Figure(
         front=front,
         scene=part.scene.name,
         load=part.load,
-        served=served / max(possible, 1),
+        served=_share_served(part.scene, tally, served, seconds),
         refused=tally.refused / max(tally.offered, 1),
         wasted=seen("429") / max(served, 1),
         failed=tally.failed,
     )
+
+
+def _share_served(scene: Scene, tally: Tally, answers: int, seconds: float) -> float:
+    """Of calls, or of tokens where these are limited; where both are, of what is used up more."""
+    of_tokens = tally.answered_tokens / max(min(tally.offered_tokens, scene.token_capacity * seconds), 1)
+    if scene.limit is None:
+        return of_tokens
+    of_calls = answers / max(min(tally.offered, scene.capacity * seconds), 1)
+    return of_calls if scene.tokens is None else max(of_calls, of_tokens)
 
 
 HEADING = f"{'front':14} {'upstream':52} {'load':>4} {'served':>7} {'refused':>8} {'429s/answer':>12} {'failed':>7}"

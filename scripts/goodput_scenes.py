@@ -1,10 +1,15 @@
 """What `make bench-goodput` plays: upstreams with their limits, and who stands before them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 MODEL = "gpt-4o"
 LIMIT, PERIOD_S = 10, 4.0
+TOKENS, TOKENS_PERIOD_S = 10_000, 8.0
+"""Where tokens are limited."""
+PROMPTS = (*range(100, 301, 25), 2000)
+"""Tokens of the callers' prompts there, each as often as the others."""
 LOADS = (0.9, 1.0, 1.5)
+FOREVER = float("inf")
 
 
 @dataclass(frozen=True)
@@ -24,18 +29,34 @@ class Scene:
     period_s: float = PERIOD_S
     larger: int = 1
     """The first organisation's limit is so many times the others'."""
+    limit: int | None = LIMIT
+    """Requests per period; None: as many as come."""
+    tokens: int | None = None
+    """Tokens per period; None: as many as come."""
 
     @property
     def organisation_count(self) -> int:
         return self.organisations or self.accounts
 
-    def requests(self, organisation: int) -> int:
-        return LIMIT * (self.larger if organisation == 0 else 1)
+    def requests(self, organisation: int) -> int | None:
+        return None if self.limit is None else self.limit * (self.larger if organisation == 0 else 1)
+
+    @property
+    def prompts(self) -> tuple[int, ...]:
+        return (1,) if self.tokens is None else PROMPTS
 
     @property
     def capacity(self) -> float:
-        """Calls a second that the upstream serves over a long time."""
-        return sum(map(self.requests, range(self.organisation_count))) / self.period_s
+        """Calls a second that the upstream serves over a long time, as large as they come on average."""
+        requests = [self.requests(number) for number in range(self.organisation_count)]
+        by_requests = sum([FOREVER if one is None else one for one in requests]) / self.period_s
+        mean = sum(self.prompts) / len(self.prompts)
+        return min(by_requests, self.token_capacity / mean)
+
+    @property
+    def token_capacity(self) -> float:
+        """Tokens a second; infinite where they are not limited."""
+        return FOREVER if self.tokens is None else self.tokens * self.organisation_count / self.period_s
 
 
 @dataclass(frozen=True)
@@ -57,15 +78,26 @@ _OTHERS = (
     Scene("bucket, 8 accounts of 2 organisations, grouped", organisations=2, period_s=1.0),
     Scene("bucket, 8 accounts of 2 organisations, not grouped", organisations=2, period_s=1.0, is_grouped=False),
 )
+_OF_TOKENS = Scene("bucket of tokens, 8 accounts", limit=None, tokens=TOKENS, period_s=TOKENS_PERIOD_S)
+_BUCKETS_OF_TOKENS = (
+    _OF_TOKENS,
+    replace(_OF_TOKENS, name="buckets of requests and tokens, 8 accounts", limit=26),  # equally tight
+)
+_TOKENS = (
+    *_BUCKETS_OF_TOKENS,
+    *[replace(_OF_TOKENS, name=f"{kind} of tokens, 8 accounts", algorithm=kind) for kind in ("fixed", "sliding")],
+)
 WAVES = (
     Wave("gateway", _KINDS),
     Wave("gateway", _SILENT),
     Wave("gateway", _OTHERS),
+    Wave("gateway", _TOKENS),
     Wave("two workers", _KINDS),
     Wave("two workers", _SILENT),
-    Wave("two replicas", _KINDS),
-    Wave("round robin", _KINDS),
-    Wave("random choice", _KINDS),
+    Wave("two workers", _TOKENS),
+    Wave("two replicas", (*_KINDS, *_BUCKETS_OF_TOKENS)),
+    Wave("round robin", (*_KINDS, *_BUCKETS_OF_TOKENS)),
+    Wave("random choice", (*_KINDS, *_BUCKETS_OF_TOKENS)),
 )
 
 
@@ -114,6 +146,7 @@ def sandbox_config(parts: list[Part], *, has_headers: bool) -> dict[str, object]
             {
                 "org": part.organisation(number),
                 "requests": part.scene.requests(number),
+                "tokens": part.scene.tokens,
                 "period_s": part.scene.period_s,
                 "algorithm": part.scene.algorithm,
             }
