@@ -24,7 +24,7 @@ OLDEST = len(KINDS)
 """A sliding window too: its place among what answers speak against."""
 SETTLED, LOOKS = 6, 16
 """Once it is so clear whether the reset is the oldest call's, it is looked at so many times in a window."""
-MOST_SHARERS = 4
+MOST_SHARERS = 2
 """Of what more processes take, too little is known in time to tell whose call is the oldest."""
 FEW_WINDOWS = 2
 """In so many a sliding window shows that it is none that is emptied at once."""
