@@ -44,7 +44,7 @@ def test_nobody_is_refused_while_there_is_room(algorithm, sizes):
 @pytest.mark.parametrize("algorithm", list(Algorithm))
 @pytest.mark.parametrize("seed", [1, 2])
 def test_small_calls_use_what_large_ones_cannot(algorithm, sizes, seed):
-    result = play(algorithm, sizes, 1.5, seed=seed)
+    result = play(algorithm, sizes, 1.5, seed=seed, seconds=300)
 
     assert result.tokens >= 0.99 * result.capacity
     assert result.waste <= 0.02
