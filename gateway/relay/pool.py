@@ -103,11 +103,9 @@ def resting_of(view: View, plan: Plan, now: Instant) -> list[Resting]:
     resting = [*view.soonest()]
     if unfit:
         resting = soonest_of(rest for account_id, rest in view.resting.items() if account_id not in unfit)
-    spent = _spent(view, plan)
-    if spent:
-        room_at = spent[0][0]
-        surely_at = min([max(at, Instant(now + member.sure_wait_s(now))) for at, member in spent])
-        resting.append(no_headroom(surely_at, wake_at=room_at))
+    spent = _spent(view, plan, now)
+    if spent is not None:
+        resting.append(spent)
     tried = plan.excluded - parked
     if any(account_id not in tried for account_id in view.full):
         resting.append(no_room(now))
@@ -116,10 +114,17 @@ def resting_of(view: View, plan: Plan, now: Instant) -> list[Resting]:
     return resting
 
 
-def _spent(view: View, plan: Plan) -> list[tuple[Instant, Member]]:
-    """The first of the spent members that this call may still try, and when they have room again; the soonest first."""
+def _spent(view: View, plan: Plan, now: Instant) -> Resting | None:
+    """When the first of the spent members that this call may still try may have room, and when one has for sure."""
     excluded = plan.excluded - plan.parked
-    return list(islice(((at, member) for at, member in view.spent if member.account_id not in excluded), LOOKED_AT))
+    spent = ((at, member) for at, member in view.spent if member.account_id not in excluded)
+    room_at = surely_at = FOREVER
+    for at, member in islice(spent, LOOKED_AT):
+        if at >= surely_at:  # as a rule the second one: nobody is sooner
+            break
+        room_at = min(room_at, at)
+        surely_at = min(surely_at, max(at, Instant(now + member.sure_wait_s(now))))
+    return None if room_at == FOREVER else no_headroom(surely_at, wake_at=room_at)
 
 
 def no_headroom(until: Instant, *, wake_at: Instant | None = None) -> Resting:
