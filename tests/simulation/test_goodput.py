@@ -379,7 +379,7 @@ def test_four_processes_without_headers_share_what_they_learned(algorithm):
 
 @pytest.mark.parametrize("algorithm", list(Algorithm))
 def test_processes_without_headers_learn_limits_of_many_calls_too(algorithm):
-    world = World(rules(algorithm, requests=100), tells=False, processes=2, seed=2)
+    world = World(rules(algorithm, requests=100), tells=False, processes=2)
     world.tell_uses()
 
     result = world.run(rate=300, capacity=200, seconds=20, warm_up_s=40)
