@@ -3,7 +3,7 @@ from random import Random
 
 import msgspec
 from goodput import Figure, _row
-from goodput_callers import Connections, Crowd, by_chance, by_turns
+from goodput_callers import Connections, Crowd, body_of, by_chance, by_turns
 from goodput_scenes import LIMIT, WAVES, Part, Scene, gateway_config, parts_of, sandbox_config
 
 from gateway.core.hints import organization_named
@@ -44,7 +44,7 @@ async def test_plain_rotations_are_refused_once_every_limit_is_used_up():
         async with Sandbox(config_of([PART])) as sandbox:
             upstream = Connections(sandbox.url)
             send = send_of(upstream)
-            statuses = [await send(PART) for _ in range(2 * LIMIT + 1)]
+            statuses = [await send(PART, body_of(10)) for _ in range(2 * LIMIT + 1)]
             await upstream.close()
 
         assert statuses == [200] * (2 * LIMIT) + [429]
@@ -53,7 +53,7 @@ async def test_plain_rotations_are_refused_once_every_limit_is_used_up():
 async def test_callers_that_come_while_it_counts_are_told_apart_by_what_they_saw():
     statuses = iter([200, 429, 500] * 1000)
 
-    async def send(_part):
+    async def send(_part, _body):
         return next(statuses)
 
     crowd = Crowd(Part("p", Scene("fast", period_s=0.01), 1.0), send, Random(1), is_counting=True)

@@ -106,5 +106,6 @@ def running(home: Path, *, app: str = "build", **variables: str) -> Iterator[Ser
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what it starts in the background ignore it
     loaded = load_settings(folder=Path(os.environ["GATEWAY_HOME"]))
     sys.exit(serve(loaded, app=sys.argv[1]) if sys.argv[1] else serve(loaded))
