@@ -3,8 +3,8 @@
     write, write, write …    from the third on (the head and a first piece are gone) one read runs beside
           └─ an answer came ─▶ WriteError, which httpcore2 takes for an upstream that has closed: it reads the answer
 
-Rules of this file: HTTP/2 reads and writes by itself, and is left alone; 1xx heads are no answer; what was heard early
-is read first. A connection whose body was left off is not used again: httpcore2 sees to it.
+Rules of this file: HTTP/2 reads and writes by itself, and is left alone; 1xx heads are none, unless they have no end;
+what was heard early is read first. A connection whose body was left off is not used again: httpcore2 sees to it.
 """
 
 import asyncio
@@ -15,6 +15,8 @@ from typing import Any
 import httpcore2
 
 READ_BYTES = 65_536
+MOST_HINTS_BYTES = 8192
+"""Of 1xx heads while a body is sent; who says more is not listened to for ever."""
 UNHEARD_WRITES = 2
 """A head and a piece fit into the sockets' buffers: small calls pay for no second task."""
 INFORMATIONAL = (b"HTTP/1.1 1", b"HTTP/1.0 1")
@@ -79,7 +81,7 @@ class ListeningStream(httpcore2.AsyncNetworkStream):
         if listening.exception() is not None or not listening.result():
             return True
         self._heard, self._listening = self._heard + listening.result(), None
-        return _is_final(self._heard)
+        return _is_final(self._heard) or len(self._heard) > MOST_HINTS_BYTES
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109  # as above
         self._writes = 0
