@@ -53,7 +53,8 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """`providers.settings`. Times are seconds; None means the default of the kind."""
 
     timeout_s: float = 600.0
-    """Headers of a non-streaming answer, and the overall deadline before the first byte."""
+    """Headers of a non-streaming answer, and the overall deadline before the first byte. After an account's silence all
+    that while the one other account that is asked has as long again, as has each fallback."""
     connect_timeout_s: float = 10.0
     first_token_timeout_s: float | None = None
     """First event of a stream. None: 60, and 600 for reasoning models."""

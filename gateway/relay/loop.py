@@ -82,7 +82,7 @@ class Relay:
     async def relay_call(self, job: Job) -> Answer:
         """The answer of the first account that gives one, or the last refusal as it came. Raises GatewayError else."""
         began = job.progress.arrived if job.began is None else job.began
-        deadline = Instant(began + job.pool.provider.settings.timeout_s)
+        deadline = _deadline(began, job)
         run = _Run(job.plan, deadline, Instant(min(began + job.call.max_wait_s, deadline)))
         try:
             while True:
@@ -204,6 +204,8 @@ class Relay:
             run.plan = run.plan.renewed(member.account_id)
         else:
             self._weigh(member, job, run, result.outcome, now)
+        if result.outcome.kind is OutcomeKind.TIMED_OUT and now >= run.deadline:
+            run.deadline = _deadline(now, job)  # its silence took all the time: the one other account has its own
         if run.is_at_fault or now >= run.deadline:
             run.plan = run.plan.ended()
         return None
@@ -249,6 +251,11 @@ class Relay:
         if run.ticket is not None:
             self._waiting.leave(run.ticket)
             run.ticket = None
+
+
+def _deadline(began: Instant, job: Job) -> Instant:
+    """When an answer must have begun that is asked for from now on."""
+    return Instant(began + job.pool.provider.settings.timeout_s)
 
 
 def _affinity_of(job: Job) -> str | None:

@@ -85,6 +85,22 @@ async def test_the_caller_sees_a_whole_answer(faulty, fault, sees):
     assert answer.headers["content-type"].startswith("text/event-stream")
 
 
+async def test_silence_is_made_up_for_where_nothing_streams(database_url, registry):
+    """Another account's answer: the silent one took all the time of the call, the other one has its own."""
+    async with running_sandbox() as sandbox:
+        await registry.add_provider("openai", sandbox.url, settings={"timeout_s": 2.0})
+        await registry.add_account("sk-a", tier=0)
+        await registry.add_account("sk-b", tier=1)
+        async with running_gateway(database_url) as gateway:
+            await gateway.serves(accounts=2)
+            sandbox.script(Fault("stall_before_headers", key="sk-a", model="gpt-4"))
+
+            answer = await gateway.chat(WORDS)
+
+    assert answer.status_code == 200
+    assert answer.headers["x-gateway-attempts"] == "2"
+
+
 async def test_context_length_is_served_by_a_model_with_more_or_told_as_it_came(faulty):
     """The fallback's answer; where that is too short as well, the upstream's own 400, and no account is blamed."""
     gateway, sandbox = faulty

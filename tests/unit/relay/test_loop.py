@@ -194,15 +194,38 @@ async def test_silent_upstream_is_given_up_at_one_other_account():
     kit.assert_idle()
 
 
-async def test_deadline_ends_a_call_whatever_it_waits_for():
-    kit = RelayKit("a", "b", timeout_s=30.0)
+async def test_an_account_that_is_silent_all_the_time_a_call_has_is_made_up_for_by_another():
+    kit = RelayKit(account("a"), account("b", tier=1), timeout_s=30.0)
     kit.upstream.on("sk-a", Reply(wait_s=1000.0))
-    kit.upstream.on("sk-b", Reply(wait_s=1000.0))
+    kit.upstream.on("sk-b", Reply(pieces=OK.pieces, wait_s=29.0))
+
+    assert (await kit.answer()).status == 200
+    assert kit.clock.now() == pytest.approx(1059.0)
+    kit.assert_idle()
+
+
+async def test_deadline_ends_a_call_whatever_it_waits_for():
+    kit = RelayKit("a", "b", "c", timeout_s=30.0)
+    for key in ("sk-a", "sk-b", "sk-c"):
+        kit.upstream.on(key, Reply(wait_s=1000.0))
 
     with pytest.raises(UpstreamTimedOut):
         await kit.answer()
 
-    assert kit.clock.now() == pytest.approx(1030.0)
+    assert kit.clock.now() == pytest.approx(1060.0)  # that of the account it began with, and of one other
+    assert len(kit.upstream.attempts) == 2
+    kit.assert_idle()
+
+
+async def test_a_call_gets_time_anew_for_one_silence_only():
+    kit = RelayKit("a", "b", "c", timeout_s=30.0)
+    for key in ("sk-a", "sk-b", "sk-c"):
+        kit.upstream.on(key, Reply(500, BROKEN.headers, BROKEN.pieces, wait_s=20.0))
+
+    with pytest.raises(UpstreamTimedOut):
+        await kit.answer()
+
+    assert kit.clock.now() == pytest.approx(1060.0)
     kit.assert_idle()
 
 
