@@ -160,8 +160,9 @@ class Level:
         is_too_soon = self.kind is FIXED and not is_success and self._window.refuse(sent_at)
         if reset_s >= SHORTEST_RESET_S and quota.remaining < self.limit and not is_too_soon:
             self._judge(self.limit - quota.remaining, reset_s, sent_at, is_success=is_success, off_s=quota.slack_s)
-        self._window.longest_s = max(self._window.longest_s, reset_s)
-        self._window.at = max(self._window.at, sent_at + min(reset_s, SHORTEST_RESET_S))
+        window = self._window
+        window.longest_s = max(window.longest_s, reset_s)
+        window.at = max(window.at, sent_at + min(reset_s, SHORTEST_RESET_S))
         self.rate = self._rate()
         given_back = self.freed - freed if self.kind is SLIDING else 0.0
         before = self.left + self.rate * (sent_at - self._at)

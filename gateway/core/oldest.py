@@ -9,7 +9,7 @@ Mutable; one per level. Moments are `Instant`s.
 """
 
 import math
-from collections import deque
+from bisect import bisect_right
 from typing import NamedTuple
 
 MOST_CALLS = 512
@@ -23,6 +23,8 @@ MOST_DOUBTS = 2
 """More of them, and it is another period."""
 MOST_SLIPS = 2.0
 """So many are chance: calls are now more, now less time on their way."""
+HALF = 0.5
+"""Less of a call is none."""
 HELD = 0.1
 """A tenth of a limit more was taken than is used: it is no chance."""
 
@@ -49,11 +51,15 @@ class Told(NamedTuple):
 class Oldest:
     """Starts unknown."""
 
-    __slots__ = ("_calls", "_doubts", "_late_s", "_most_s", "_slips", "_told_s")
+    __slots__ = ("_doubts", "_late_s", "_moments", "_most_s", "_slips", "_sums", "_told_s", "_total")
 
     def __init__(self) -> None:
-        self._calls: deque[tuple[float, float]] = deque(maxlen=MOST_CALLS)
-        """When each was sent that was not refused, and what it took; by whichever process."""
+        self._moments: list[float] = []
+        """When each call was sent that was not refused, by whichever process."""
+        self._sums: list[float] = []
+        """What all calls before it took, so that no answer makes us walk over a window…"""
+        self._total = 0.0
+        """…and what they took in all."""
         self._told_s = 0.0
         self._most_s = 0.0
         """Of resets in whole seconds: the longest period that was told, and `_told_s` is the shortest."""
@@ -75,50 +81,55 @@ class Oldest:
         if amount < 0:
             self._give_back(-amount)
             return
-        calls, index = self._calls, len(self._calls)
-        while index and calls[index - 1][0] > at:
-            index -= 1
-        if index == len(calls):
-            calls.append((at, amount))
-        elif len(calls) < MOST_CALLS:
-            calls.insert(index, (at, amount))
+        moments, sums = self._moments, self._sums
+        index = bisect_right(moments, at)
+        if index == len(moments):
+            moments.append(at)
+            sums.append(self._total)
+            if len(moments) > MOST_CALLS:
+                del moments[0], sums[0]
+        elif len(moments) < MOST_CALLS:
+            moments.insert(index, at)
+            sums.insert(index, sums[index])
+            self._add(amount, index + 1)
+        else:
+            return
+        self._total += amount
+
+    def _add(self, amount: float, since: int) -> None:
+        for index in range(since, len(self._sums)):
+            self._sums[index] += amount
 
     def _give_back(self, amount: float) -> None:
-        while self._calls and amount > 0:
-            at, taken = self._calls.pop()
+        while self._moments and amount > 0:
+            taken = self._total - self._sums[-1]
             if taken > amount:
-                self._calls.append((at, taken - amount))
+                self._total -= amount
+                return
+            self._total = self._sums.pop()
+            self._moments.pop()
             amount -= taken
 
     def untake(self, at: float) -> None:
         """The call that was sent then was refused."""
-        for index in range(len(self._calls) - 1, -1, -1):
-            if self._calls[index][0] <= at:
-                if self._calls[index][0] == at:
-                    del self._calls[index]
-                return
+        taken, index = self._own(at), bisect_right(self._moments, at) - 1
+        if taken:
+            del self._moments[index], self._sums[index]
+            self._add(-taken, index)
+            self._total -= taken
 
     def forget_calls(self) -> None:
         """What is taken is not told from now on: who knows of some calls must know of all that came later."""
-        self._calls.clear()
+        self._moments.clear()
+        self._sums.clear()
 
     def taken_between(self, after: float, until: float) -> float:
-        taken = 0.0
-        for at, amount in reversed(self._calls):
-            if at <= after:
-                break
-            if at <= until:
-                taken += amount
-        return taken
+        return max(0.0, self._taken_by(until) - self._taken_by(after))
 
-    def has_taken(self, least: float, after: float, until: float) -> bool:
-        """Whether so much was taken between these; no more calls are looked at than that needs."""
-        for at, amount in reversed(self._calls):
-            if least <= 0 or at <= after:
-                break
-            if at <= until:
-                least -= amount
-        return least <= 0
+    def _taken_by(self, at: float) -> float:
+        """All that is known of was taken by then, and what is forgotten."""
+        index = bisect_right(self._moments, at)
+        return self._sums[index] if index < len(self._sums) else self._total
 
     def fits(self, told: Told, tolerance_s: float, whole_s: float) -> bool | None:
         """Whether the answer tells the same period as others; None: it cannot be said.
@@ -131,8 +142,10 @@ class Oldest:
         sooner_at = self._taken_at(told.used - own, at - told.burst_s, at)
         if sooner_at is None:
             return None
-        later_at = self._taken_at(told.used - own - beside, at - told.burst_s, at)
-        high_s, low_s, off_s = end - sooner_at, end - (later_at or at), tolerance_s + whole_s
+        later_at = sooner_at
+        if beside:
+            later_at = self._taken_at(told.used - own - beside, at - told.burst_s, at) or at
+        high_s, low_s, off_s = end - sooner_at, end - later_at, tolerance_s + whole_s
         if not self._told_s:
             self._told_s = high_s
             return None if beside else True
@@ -140,8 +153,10 @@ class Oldest:
             self._doubt(low_s, high_s, is_whole=whole_s > 0)
             return False
         held = own + self.taken_between(at - self._told_s + off_s, at - told.burst_s)
-        self._doubts = max(0, self._doubts - 1)
-        self._slips = max(0.0, self._slips - 1 / EACH)
+        if self._doubts:
+            self._doubts -= 1
+        if self._slips:
+            self._slips = max(0.0, self._slips - 1 / EACH)
         if not beside:
             self._learn(high_s, is_whole=whole_s > 0)
         return held <= told.used + max(1.0, HELD * told.limit)
@@ -169,18 +184,15 @@ class Oldest:
 
     def _own(self, at: float) -> float:
         """What the call took that was sent then."""
-        for sent_at, amount in reversed(self._calls):
-            if sent_at <= at:
-                return amount if sent_at == at else 0.0
-        return 0.0
+        index = bisect_right(self._moments, at)
+        if not index or self._moments[index - 1] != at:
+            return 0.0
+        until = self._sums[index] if index < len(self._sums) else self._total
+        return until - self._sums[index - 1]
 
     def _taken_at(self, used: float, by: float, at: float) -> float | None:
         """When the oldest of what is `used` was sent, if none of it came after `by`; `at`, if nothing else is used."""
-        if used <= 0.5:
+        if used <= HALF:
             return at
-        for sent_at, amount in reversed(self._calls):
-            if sent_at <= by:
-                used -= amount
-                if used <= 0.5:
-                    return sent_at
-        return None
+        index = bisect_right(self._sums, self._taken_by(by) - used + HALF) - 1
+        return None if index < 0 else self._moments[index]

@@ -87,35 +87,45 @@ class Way:
         window, at, reset_s = self.window, told.at, told.reset_s
         self._judged_at = min(self._judged_at, at)
         whole_s = window.slack_s(reset_s, told.off_s)
-        slack_s = 0.001 + reset_s * RESET_SLACK + whole_s
-        low, high = (told.used - 1) / (reset_s + slack_s), told.used / max(reset_s - slack_s, SHORTEST_RESET_S / 2)
         tolerance_s = TOLERANCE_S + TOLERANCE * reset_s + told.late_s
         is_same_end = window.is_told_by(at + reset_s, tolerance_s + whole_s)
         if not is_same_end and at >= window.at - tolerance_s:
             self._ended = window.at
         is_oldest = self._fits_oldest(told, tolerance_s, whole_s)
-        is_new_end = at + reset_s > self._ended + tolerance_s + whole_s
-        is_known = is_oldest is not None if told.sharers == 1 else is_oldest
-        is_left_over = bool(is_known) and is_new_end and self._is_left_over(told, tolerance_s)
-        is_end = is_same_end or at >= window.at - tolerance_s - whole_s
-        fits = (
-            low <= self._high and high >= self._low,
-            not told.is_success or not self._full_s or abs(reset_s - self._full_s) <= tolerance_s + told.off_s,
-            window.is_heard or (is_end and not is_left_over),
-        )
-        self._low, self._high = (max(low, self._low), min(high, self._high)) if fits[0] else (low, high)
-        if not fits[1] or not self._full_s:
-            self._full_s = reset_s
-        elif told.is_success and self.kind is SLIDING:
-            self._full_s = max(self._full_s, reset_s)  # a refusal's, where that came first, is shorter
+        is_end = window.is_heard or is_same_end or at >= window.at - tolerance_s - whole_s
+        if is_end and not window.is_heard and at + reset_s > self._ended + tolerance_s + whole_s:
+            is_known = is_oldest is not None if told.sharers == 1 else is_oldest
+            is_end = not (is_known and self._is_left_over(told, tolerance_s))
+        is_rate = self._fits_rate(told.used, reset_s, 0.001 + reset_s * RESET_SLACK + whole_s)
+        is_full = self._fits_full(told, tolerance_s)
         window.tell(at, reset_s, is_same=is_same_end, is_heard=told.late_s > 0)
-        self._believe(fits if is_oldest is None else (*fits, is_oldest), told)
+        self._believe((is_rate, is_full, is_end) if is_oldest is None else (is_rate, is_full, is_end, is_oldest), told)
+
+    def _fits_rate(self, used: float, reset_s: float, slack_s: float) -> bool:
+        """Whether a bucket may have the rate that others told."""
+        low, high = (used - 1) / (reset_s + slack_s), used / max(reset_s - slack_s, SHORTEST_RESET_S / 2)
+        if low > self._high or high < self._low:
+            self._low, self._high = low, high
+            return False
+        self._low, self._high = max(low, self._low), min(high, self._high)
+        return True
+
+    def _fits_full(self, told: Told, tolerance_s: float) -> bool:
+        """Whether a sliding window whose reset is the newest call's may have the period that others told."""
+        reset_s, full_s = told.reset_s, self._full_s
+        is_fit = not told.is_success or not full_s or abs(reset_s - full_s) <= tolerance_s + told.off_s
+        if not is_fit or not full_s:
+            self._full_s = reset_s
+        elif told.is_success and self.kind is SLIDING and reset_s > full_s:
+            self._full_s = reset_s  # a refusal's, where that came first, is shorter
+        return is_fit
 
     def _fits_oldest(self, told: Told, tolerance_s: float, whole_s: float) -> bool | None:
         """None: it cannot be said, or need not."""
         if told.late_s or told.sharers > MOST_SHARERS:
             return None
-        if abs(self._misses[OLDEST] - min(self._misses[:OLDEST])) >= SETTLED:  # each look walks over all that is used
+        bucket, sliding, fixed, oldest = self._misses
+        if abs(oldest - min(bucket, sliding, fixed)) >= SETTLED:  # each look walks over all that is used
             if told.at < self._looks_at:
                 return None
             self._looks_at = told.at + self.window.longest_s / LOOKS
@@ -127,22 +137,24 @@ class Way:
         Of what other processes took lately nobody knows yet.
         """
         unheard = told.limit / 2 if told.sharers > 1 else 0.0
-        return not self._oldest.has_taken(told.used - 1 - unheard, self._ended - tolerance_s, told.at)
+        return self._oldest.taken_between(self._ended - tolerance_s, told.at) < told.used - 1 - unheard
 
     def _believe(self, fits: tuple[bool, ...], told: Told) -> None:
         """In that which answers speak least against. The last of `fits` is left out where it is unknown."""
         misses = self._misses
-        if any(fits) and not all(fits):
+        if False in fits and True in fits:
             for index, is_fit in enumerate(fits):
-                misses[index] += not is_fit
+                if not is_fit:
+                    misses[index] += 1
             if max(misses) > MOST_MISSES:
                 misses[:] = [miss / 2 for miss in misses]
-        self.may_slide = min(misses[SLIDING], misses[OLDEST]) <= misses[BUCKET] + 1
+        bucket, sliding, fixed, oldest = misses
+        self.may_slide = sliding <= bucket + 1 or oldest <= bucket + 1
         if not self.may_slide:
             self._oldest.forget_calls()
-        self.kind = min(KINDS, key=misses.__getitem__)
-        least = misses[self.kind]
-        is_oldest = misses[OLDEST] < least or (misses[OLDEST] == least and self._gives_way(told))
+        least = min(bucket, sliding, fixed)
+        self.kind = BUCKET if bucket == least else SLIDING if sliding == least else FIXED
+        is_oldest = oldest < least or (oldest == least and self._gives_way(told))
         self._is_by_oldest = is_oldest and self._oldest.period_s > 0
         if self._is_by_oldest:
             self.kind = SLIDING

@@ -3,8 +3,10 @@
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from gateway.core.oldest import MOST_DOUBTS, Oldest, Told
+from gateway.core.oldest import MOST_CALLS, MOST_DOUBTS, Oldest, Told
 
 PERIOD_S = 4.0
 
@@ -117,12 +119,35 @@ def test_calls_of_other_processes_are_heard_of_later_and_given_back():
     assert oldest.taken_between(1.5, 3.0) == 0
 
 
-def test_no_more_calls_are_looked_at_than_show_that_enough_was_taken():
-    oldest = Oldest()
-    for at in (1.0, 2.0, 3.0):
-        oldest.take(2, at)
+MOMENTS = st.integers(0, 12).map(float)
 
-    assert oldest.has_taken(4, 1.0, 3.0)
-    assert not oldest.has_taken(5, 1.0, 3.0)
-    assert not oldest.has_taken(1, 3.0, 9.0)
-    assert oldest.has_taken(0, 3.0, 9.0)
+
+@given(st.lists(st.tuples(MOMENTS, st.integers(-3, 3)), max_size=40), MOMENTS, MOMENTS)
+def test_what_was_taken_is_known_between_any_moments(events, after, until):
+    """`events`: taken then; 0: what was taken last at that moment was refused."""
+    oldest, calls = Oldest(), []
+    for at, amount in events:
+        if amount > 0:
+            oldest.take(amount, at)
+            calls.append((at, amount))
+            calls.sort(key=lambda call: call[0])
+        elif amount:
+            oldest.take(amount, at)
+            for _ in range(min(-amount, sum(taken for _, taken in calls))):
+                last_at, taken = calls.pop()
+                calls += [(last_at, taken - 1)] if taken > 1 else []
+        else:
+            oldest.untake(at)
+            last = max([index for index, call in enumerate(calls) if call[0] == at], default=None)
+            calls = [call for index, call in enumerate(calls) if index != last]
+
+    assert oldest.taken_between(after, until) == sum(taken for at, taken in calls if after < at <= until)
+
+
+def test_calls_of_large_windows_are_forgotten_one_by_one():
+    oldest = Oldest()
+    for index in range(MOST_CALLS + 10):
+        oldest.take(2, float(index))
+
+    assert oldest.taken_between(-1.0, 1e9) == 2 * MOST_CALLS
+    assert oldest.taken_between(-1.0, 10.0) == 2
