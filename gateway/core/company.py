@@ -15,6 +15,7 @@ from gateway.core.ids import Instant
 from gateway.core.shares import HEARD_S, HEARD_SOON_S
 from gateway.core.uses import Audience, Totals
 
+NEIGHBOURS, REPLICAS = Audience  # Python 3.11 takes as long to find a member as to call a function
 T = TypeVar("T")
 
 TOLD_S = 1.0
@@ -27,27 +28,27 @@ class News(Generic[T]):
     __slots__ = ("_untold", "on_news")
 
     def __init__(self) -> None:
-        self._untold: tuple[set[T], ...] = tuple([set() for _ in Audience])
+        self._untold: list[dict[T, None]] = [{} for _ in Audience]
+        """In the order in which they came: sets would have another one in each process."""
         self.on_news: Callable[[], None] | None = None
         """Called when there is something for neighbours, and there was nothing. None: there are no neighbours."""
 
     def add(self, scope: T) -> None:
-        self._untold[Audience.REPLICAS].add(scope)
+        self._untold[REPLICAS][scope] = None
         if self.on_news is not None:
-            if not self._untold[Audience.NEIGHBOURS]:
+            if not self._untold[NEIGHBOURS]:
                 self.on_news()
-            self._untold[Audience.NEIGHBOURS].add(scope)
+            self._untold[NEIGHBOURS][scope] = None
 
-    def take(self, audience: Audience) -> set[T]:
+    def take(self, audience: Audience) -> dict[T, None]:
         """All that there is for them, which is thereby told."""
-        scopes = self._untold[audience].copy()
-        self._untold[audience].clear()
+        scopes, self._untold[audience] = self._untold[audience], {}
         return scopes
 
     def put_back(self, audience: Audience, scopes: Iterable[T]) -> None:
         """They were not told after all: the next time it is their turn."""
-        self._untold[audience].update(scopes)
-        if audience is Audience.NEIGHBOURS and self.on_news is not None:
+        self._untold[audience].update(dict.fromkeys(scopes))
+        if audience is NEIGHBOURS and self.on_news is not None:
             self.on_news()
 
 
@@ -146,4 +147,4 @@ class Company:
     def _number(self) -> None:
         self.count = 1 + len(self.others)
         self.place = (sum(name < self._own_name for name in self.others) + self._offset) % self.count
-        self.heard_s = HEARD_S if self.has(Audience.REPLICAS) else HEARD_SOON_S
+        self.heard_s = HEARD_S if self.has(REPLICAS) else HEARD_SOON_S

@@ -121,7 +121,7 @@ class Headrooms:
             for headroom in self._shared.values()
             if headroom in new or headroom.is_hungry(now) is not headroom.company.last_told(audience).is_hungry
         ]
-        return self._told([*shared, *new.difference(shared)], now, audience)
+        return self._told([*dict.fromkeys(shared) | new], now, audience)
 
     def fresh_news(self, now: Instant) -> list[Use]:
         """The same of those to which calls went since neighbours were told last."""
