@@ -6,7 +6,7 @@
 
 Rules of this file:
 - one fetch at a time: in this process by the `Entry`, across processes by a claim in the table, which ends by itself;
-- without Postgres each process fetches for itself: two tokens do no harm;
+- without Postgres each process fetches for itself, and shares what it bought later: two tokens do no harm;
 - a token that still lasts is used while its successor is fetched, and while fetching fails;
 - a failed fetch is not repeated before its rest is over, but when an operator asks for a check.
 """
@@ -40,6 +40,8 @@ RESTS = {OutcomeKind.NO_TOKEN: (1.0, 60.0), OutcomeKind.CREDENTIAL_REJECTED: (60
 """After a fetch that came to this: the first rest, which doubles, and the longest, in seconds."""
 RENEW_S = 10.0
 """A token that was bought so lately and is refused already says that the account is, not the token."""
+SHARE_AGAIN_S = 5.0
+"""Until a token that could not be put into the table is offered to it again."""
 FETCHES_AT_ONCE = 8
 NEVER = Instant(float("-inf"))
 LATE = Outcome(OutcomeKind.NO_TOKEN, message="no access token could be fetched in time", is_definite_refusal=True)
@@ -48,8 +50,23 @@ LATE = Outcome(OutcomeKind.NO_TOKEN, message="no access token could be fetched i
 class Entry:
     """What this process knows of one account's token."""
 
-    __slots__ = ("account", "destination", "failed", "failures", "fetch", "fetched", "kind", "provider", "refresh_at",
-                 "refused", "rests_until", "token", "until")  # fmt: skip
+    __slots__ = (
+        "account",
+        "destination",
+        "failed",
+        "failures",
+        "fetch",
+        "fetched",
+        "kind",
+        "provider",
+        "refresh_at",
+        "refused",
+        "rests_until",
+        "share_at",
+        "token",
+        "unshared",
+        "until",
+    )  # fmt: skip
 
     def __init__(self, kind: ProviderKind, provider: Provider, account: Account) -> None:
         self.kind, self.provider, self.account = kind, provider, account
@@ -59,6 +76,9 @@ class Entry:
         self.destination: Destination | None = None
         self.refused: Secret | None = None
         """The token that the upstream did not take: not to be found in the table again."""
+        self.unshared: Secret | None = None
+        """Bought here, and not in the table; `share_at`: when it is offered to it again."""
+        self.share_at = NEVER
         self.fetch: asyncio.Task[None] | None = None
         self.failed: Outcome | None = None
         self.failures = 0
@@ -118,7 +138,7 @@ class Credentials:
         if entry.destination is used:
             if now - entry.fetched < RENEW_S:
                 return None
-            entry.refused, entry.token = entry.token, None
+            entry.refused, entry.token, entry.unshared = entry.token, None, None
             await self._fetched(entry, None)
         ready = self._ready(entry)
         return ready if isinstance(ready, Destination) and ready is not used else None
@@ -156,6 +176,9 @@ class Credentials:
         for entry in self._entries.values():
             if now >= entry.refresh_at:
                 self._begin(entry)
+            elif entry.unshared is not None and now >= entry.share_at:
+                bought = AccessToken(entry.unshared, entry.until - now)
+                self._watch(asyncio.create_task(self._share(entry, bought), name=f"sharing {entry.account.id}'s token"))
 
     async def aclose(self) -> None:
         """Fetches under way end. Who waits for one reads that there is no token."""
@@ -174,9 +197,12 @@ class Credentials:
         """None: the last one failed a moment ago."""
         if entry.fetch is None and self._clock.now() >= entry.rests_until:
             entry.fetch = asyncio.create_task(self._fetch(entry), name=f"token of {entry.account.id}")
-            self._running.add(entry.fetch)
-            entry.fetch.add_done_callback(self._ended)
+            self._watch(entry.fetch)
         return entry.fetch
+
+    def _watch(self, task: asyncio.Task[None]) -> None:
+        self._running.add(task)
+        task.add_done_callback(self._ended)
 
     def _ended(self, fetch: asyncio.Task[None]) -> None:
         self._running.discard(fetch)
@@ -192,12 +218,17 @@ class Credentials:
                 result = await self._bought(entry)
                 if isinstance(result, AccessToken):
                     self._keep(entry, result)
-                    await self._store.save(entry.account, result)
+                    await self._share(entry, result)
                 else:
                     self._fail(entry, result)
                     await self._store.release(entry.account.id)
         finally:
             entry.fetch = None
+
+    async def _share(self, entry: Entry, bought: AccessToken) -> None:
+        entry.unshared, entry.share_at = bought.secret, Instant(self._clock.now() + SHARE_AGAIN_S)
+        if await self._store.save(entry.account, bought) and entry.unshared is bought.secret:
+            entry.unshared = None
 
     async def _found(self, entry: Entry) -> bool:
         """Whether another process has bought one. If none is at it the fetch is claimed, and there is nothing to find.
@@ -252,7 +283,7 @@ class Credentials:
         entry.fetched = now
         entry.until = Instant(now + lifetime_s - min(SPARE_S, lifetime_s / 10))
         entry.refresh_at = Instant(now + lifetime_s - min(AHEAD_S, lifetime_s * AHEAD_SHARE))
-        entry.failed, entry.failures, entry.rests_until = None, 0, NEVER
+        entry.unshared, entry.failed, entry.failures, entry.rests_until = None, None, 0, NEVER
         get_logger().info(
             Event.CREDENTIAL_REFRESHED,
             provider=entry.provider.id,

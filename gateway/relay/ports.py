@@ -93,8 +93,8 @@ class TokenStore(Protocol):
         """Whether this process may fetch; the others leave it alone for so long. True where nobody can say."""
         ...
 
-    async def save(self, account: Account, token: AccessToken) -> None:
-        """Shares it, and ends the claim."""
+    async def save(self, account: Account, token: AccessToken) -> bool:
+        """Shares it, and ends the claim. False: not now."""
         ...
 
     async def release(self, account_id: AccountId) -> None:

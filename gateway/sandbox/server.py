@@ -98,7 +98,7 @@ class Sandbox:
         """As it was at the start: no script, full limits, an empty log."""
         self._service.reset()
 
-    async def wait_for(self, is_met: Callable[[list[Seen]], bool], timeout_s: float = 5.0) -> None:
+    async def wait_for(self, is_met: Callable[[list[Seen]], bool], timeout_s: float = 20.0) -> None:
         """Returns once `is_met(log)`; asked at every request, head, end and hang-up. Raises TimeoutError."""
         await self._service.journal.wait_until(lambda: is_met(self.log), timeout_s)
 

@@ -1,11 +1,12 @@
-"""Access tokens in Postgres: bought by one process, sealed, used by all (decision 0015).
+"""Access tokens in Postgres: bought by one process, sealed, used by all (decision 0016).
 
 load ──▶ a token that lasts
 └─▶ none ─▶ claim ─▶ mine: fetch, save │ another's: look again
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import math
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TypeVar
 from uuid import UUID
 
@@ -26,6 +27,8 @@ T = TypeVar("T")
 
 PATIENCE_S = 2.0
 """A call may wait for it: beyond this Postgres counts as gone, and the token is fetched without it."""
+STEP_S = 0.1
+"""Patience is counted in these: where this process itself stood still, Postgres was not silent for longer than one."""
 AWAY_S = 5.0
 """How long after that it is not asked: one fetch is not to wait for it several times."""
 _TABLE = AccountTokenRow.__table__.c
@@ -71,7 +74,7 @@ class TokenTable:
 
         return await self._done(work, True)  # what the question is answered with when nobody can say
 
-    async def save(self, account: Account, token: AccessToken) -> None:
+    async def save(self, account: Account, token: AccessToken) -> bool:
         sealed = _Sealed(token.secret.reveal(), self._bought_with(account))
         values = {
             "sealed": self._cipher.seal(msgspec.to_builtins(sealed), _place(account.id)),
@@ -81,10 +84,11 @@ class TokenTable:
         statement = insert(AccountTokenRow).values(account_id=UUID(account.id), **values)
         statement = statement.on_conflict_do_update(index_elements=[_TABLE.account_id], set_=values)
 
-        async def work(connection: AsyncConnection) -> None:
+        async def work(connection: AsyncConnection) -> bool:
             await connection.execute(statement)
+            return True
 
-        await self._done(work, None)
+        return await self._done(work, False)
 
     async def release(self, account_id: AccountId) -> None:
         statement = update(AccountTokenRow).where(_TABLE.account_id == UUID(account_id)).values(claimed_until=None)
@@ -118,15 +122,35 @@ class TokenTable:
         if now() < self._away_until:
             return otherwise
         try:
-            async with asyncio.timeout(PATIENCE_S):
-                with store_errors():
-                    async with self._engine.begin() as connection:
-                        return await work(connection)
+            return await patiently(self._asked(work), PATIENCE_S)
         except (StoreUnavailable, TimeoutError):
             self._away_until = now() + AWAY_S
         except DBAPIError:
             pass  # its account is gone
         return otherwise
+
+    async def _asked(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        with store_errors():
+            async with self._engine.begin() as connection:
+                return await work(connection)
+
+
+async def patiently(work: Coroutine[None, None, T], patience_s: float) -> T:
+    """What `work` comes to. Time in which this process itself stands still tells nothing of whom it waits for.
+
+    Raises:
+        TimeoutError: nothing has come. The work is cancelled.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        for _ in range(math.ceil(patience_s / STEP_S)):
+            await asyncio.wait({task}, timeout=STEP_S)
+            if task.done():
+                return task.result()
+        raise TimeoutError
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def _place(account_id: AccountId) -> str:

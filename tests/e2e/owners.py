@@ -57,7 +57,7 @@ async def running_world(database_url: str, registry: Registry, sandbox: Sandbox)
         gateways = [await stack.enter_async_context(running_gateway(database_url, KEYED)) for _ in range(2)]
         ann, ann_new, bob = [await client_of(gateways[0], owner) for owner in ("ann", "ann", "bob")]
         for gateway in gateways:
-            await until(lambda gateway=gateway: len(gateway.snapshot.keys) == 3, 10.0, "three keys")
+            await until(lambda gateway=gateway: len(gateway.snapshot.keys) == 3, "three keys")
             await gateway.serves(accounts=2)
         ann_too = sdk(gateways[1], ann.api_key)
         clients = [ann, ann_too, ann_new, bob]

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
+from tests.waits import PATIENCE_S
+
 
 class Raw:
     """One connection."""
@@ -20,14 +22,14 @@ class Raw:
 
     async def head(self) -> bytes:
         """Status line and headers of the next answer."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             return await self.reader.readuntil(b"\r\n\r\n")
 
     async def answer(self) -> tuple[int, bytes]:
         """Status and body of the next answer, whichever framing it has."""
         head = (await self.head()).lower()
         status = int(head.split(b" ", 2)[1])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             if b"transfer-encoding: chunked" in head:
                 return status, await self._chunked()
             length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0] or b"0")
@@ -42,12 +44,12 @@ class Raw:
         return body
 
     async def until(self, words: bytes) -> bytes:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             return await self.reader.readuntil(words)
 
     async def rest_of_stream(self) -> bytes:
         """The last events of a chunked answer that ends with `[DONE]`, whatever came before."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             last = b""
             while not last.endswith(b"0\r\n\r\n"):
                 piece = await self.reader.read(2**20)
@@ -57,7 +59,7 @@ class Raw:
 
     async def rest(self) -> bytes:
         """All until the server closes."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             return await self.reader.read()
 
 

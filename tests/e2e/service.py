@@ -14,10 +14,11 @@ import msgspec
 
 from gateway.settings_load import load_settings
 from gateway.supervisor import serve
-from tests.waits import until
+from tests.waits import PATIENCE_S, until
 
 ROOT = Path(__file__).resolve().parents[2]
-START_S = 30.0
+START_S = 60.0
+"""A process that imports everything, and `initdb`, on a busy machine."""
 
 
 class Service:
@@ -31,14 +32,14 @@ class Service:
         for reader in self._readers:
             reader.start()
 
-    def event(self, name: str, *, number: int = 1, within_s: float = START_S, **fields: object) -> dict[str, object]:
+    def event(self, name: str, *, number: int = 1, **fields: object) -> dict[str, object]:
         """The `number`-th event of that name with those fields, once it has come."""
 
         def found() -> dict[str, object] | None:
             events = [each for each in list(self.events) if each["event"] == name and fields.items() <= each.items()]
             return events[number - 1] if len(events) >= number else None
 
-        return until(found, within_s=within_s, what=f"{name} {fields}; {self.errors[-5:]}")
+        return until(found, within_s=START_S, what=f"{name} {fields}; {self.errors[-5:]}")
 
     def get(self, path: str = "/") -> str:
         connection = self.open(path)
@@ -51,17 +52,17 @@ class Service:
         """A request under way."""
         port = self.event("service.started")["port"]
         assert isinstance(port, int)
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
         connection.request("GET", path)
         return connection
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
-    def exit_code(self, within_s: float = 20.0) -> int:
-        code = self.process.wait(within_s)
+    def exit_code(self) -> int:
+        code = self.process.wait(START_S)
         for reader in self._readers:
-            reader.join(within_s)
+            reader.join(START_S)
         return code
 
     def _read_log(self) -> None:

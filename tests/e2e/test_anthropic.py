@@ -360,7 +360,7 @@ async def test_a_client_key_goes_where_anthropics_sdk_puts_it(database_url, api)
         await gateway.serves(accounts=1)
         asked = {"name": "app", "models": ["claude-opus-*"]}
         key = (await gateway.client.post("/api/v1/keys", json=asked)).json()["key"]
-        await until(lambda: gateway.snapshot.keys, 1.0, "a key")
+        await until(lambda: gateway.snapshot.keys, "a key")
 
         refused_ = await messages(gateway)
         answered = await messages(gateway, headers={**VERSION, "x-api-key": key})

@@ -48,7 +48,7 @@ async def test_small_calls_are_answered_while_a_large_body_is_looked_into(
     gateway = shared.gateway
 
     large = asyncio.create_task(gateway.client.post(path, content=body, headers={"content-type": type_}))
-    await until(held.has_begun.is_set, 5.0, "the look into the large body")
+    await until(held.has_begun.is_set, "the look into the large body")
     small = await gateway.chat()
     held.may_end.set()
     await large

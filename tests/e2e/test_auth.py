@@ -38,7 +38,7 @@ async def until_status(gateway, key, status, **options):
     async def answers():
         return (await gateway.chat(headers=bearer(key), **options)).status_code == status
 
-    await until_answered(answers, 1.0, f"{status} at {gateway.url}")
+    await until_answered(answers, f"{status} at {gateway.url}")
 
 
 async def test_a_key_serves_and_is_revoked_within_a_second_everywhere(two):

@@ -34,7 +34,7 @@ async def world(gateway: Gateway, registry: Registry, sandbox: Sandbox) -> Async
     await registry.add_account("sk-a", supported_models=["fast", "gpt-4"])
     await registry.add_account("sk-b", supported_models=["slow", "fast"])
     await gateway.serves(accounts=2)
-    await until(lambda: "slow" in gateway.snapshot.exact_routes, 2.0, "the routes")
+    await until(lambda: "slow" in gateway.snapshot.exact_routes, "the routes")
     async with plain_sdk(gateway.url) as client:
         yield World(gateway, registry, sandbox, client)
 
@@ -67,9 +67,7 @@ async def test_the_account_is_the_one_that_serves_the_names_of_the_caller(world:
 
 async def test_the_next_account_gets_the_same_lines(world: World) -> None:
     await world.registry.execute("UPDATE accounts SET supported_models = NULL")
-    await until(
-        lambda: not any(one.supported_models for one in world.gateway.snapshot.accounts.values()), 2.0, "the lists"
-    )
+    await until(lambda: not any(one.supported_models for one in world.gateway.snapshot.accounts.values()), "the lists")
     world.sandbox.script(Fault("rate_limited", path="/v1/files"))
 
     assert await world.stored(line("fast") * 3) == line("gpt-4o-mini") * 3
@@ -80,7 +78,7 @@ async def test_models_of_two_providers_are_refused_in_words(world: World) -> Non
     await world.registry.add_provider("other", world.sandbox.url, supported_models=[])
     await world.registry.add_account("sk-o", "other")
     await world.registry.add_route("theirs", "other")
-    await until(lambda: "theirs" in world.gateway.snapshot.exact_routes, 2.0, "the route")
+    await until(lambda: "theirs" in world.gateway.snapshot.exact_routes, "the route")
 
     with pytest.raises(openai.BadRequestError) as refused:
         await world.stored(line("fast") + line("theirs"))
@@ -92,6 +90,6 @@ async def test_models_of_two_providers_are_refused_in_words(world: World) -> Non
 
 async def test_deployments_name_lines_too(world: World) -> None:
     await world.registry.execute("""UPDATE providers SET settings = '{"deployments": {"gpt-4": "my-four"}}'""")
-    await until(lambda: world.gateway.snapshot.providers["openai"].settings.deployments, 2.0, "the setting")
+    await until(lambda: world.gateway.snapshot.providers["openai"].settings.deployments, "the setting")
 
     assert await world.stored(line("gpt-4")) == line("my-four")

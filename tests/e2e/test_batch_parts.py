@@ -112,7 +112,7 @@ async def test_models_that_the_key_may_not_use_are_refused_also_over_a_border(wo
     made = await world.gateways[0].client.post(
         "/api/v1/keys", json={"name": "few", "owner": "ann", "models": ["gpt-4"]}, headers=ADMIN
     )
-    await until(lambda: len(world.gateways[0].snapshot.keys) == 4, 10.0, "the key")
+    await until(lambda: len(world.gateways[0].snapshot.keys) == 4, "the key")
     async with plain_sdk(world.gateways[0].url, made.json()["key"]) as few:
         other = line("gpt-4o")
         for parts in ([line() + other + line()], [line() + other[:80], other[80:]]):
@@ -124,7 +124,7 @@ async def test_models_that_the_key_may_not_use_are_refused_also_over_a_border(wo
 
 async def test_a_name_that_routes_change_is_refused_for_the_lines_stay_as_they_are(world: World) -> None:
     await world.registry.add_route("fast", upstream_model="gpt-4")
-    await until(lambda: "fast" in world.gateways[0].snapshot.exact_routes, 2.0, "the route")
+    await until(lambda: "fast" in world.gateways[0].snapshot.exact_routes, "the route")
 
     with pytest.raises(openai.BadRequestError, match="`fast`") as refused:
         await sent([world.ann], [line() + line("fast") + line()])

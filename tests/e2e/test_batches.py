@@ -42,7 +42,7 @@ async def test_a_batchs_file_goes_to_an_account_that_serves_its_model(world: Wor
     await world.registry.execute("UPDATE accounts SET supported_models = '[\"gpt-4o\"]' WHERE label = 'sk-b'")
     for gateway in world.gateways:
         await until(
-            lambda gateway=gateway: any(one.supported_models for one in gateway.snapshot.accounts.values()), 1.0, "it"
+            lambda gateway=gateway: any(one.supported_models for one in gateway.snapshot.accounts.values()), "it"
         )
 
     clients = (world.ann, world.bob, world.ann_new)
@@ -53,7 +53,7 @@ async def test_a_batchs_file_goes_to_an_account_that_serves_its_model(world: Wor
     await world.registry.execute("UPDATE accounts SET supported_models = '[\"gpt-4\"]' WHERE label = 'sk-a'")
     for gateway in world.gateways:
         await until(
-            lambda gateway=gateway: all(one.supported_models for one in gateway.snapshot.accounts.values()), 1.0, "it"
+            lambda gateway=gateway: all(one.supported_models for one in gateway.snapshot.accounts.values()), "it"
         )
 
     await world.ann.files.create(file=("in.jsonl", jsonl("gpt-4o") * 20_000), purpose="batch")

@@ -91,7 +91,7 @@ async def test_refused_connections_are_waited_out(pair, sandbox):
 
     assert {answer.status_code for answer in late} == {200}
     assert {answer.status_code for answer in answers} <= {200, 502}, "the first met the refusal themselves"
-    await until(lambda: not is_open(pair), 2.0, "closed again")
+    await until(lambda: not is_open(pair), "closed again")
 
 
 async def test_an_outage_of_authentication_parks_no_account(pair, sandbox):

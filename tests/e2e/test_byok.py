@@ -151,7 +151,7 @@ async def test_no_log_holds_the_key(byok, sandbox, capfd):
     async def shown():
         return (await byok.get("/api/v1/calls")).json()["data"]
 
-    await until_answered(shown, 2, "the call")
+    await until_answered(shown, "the call")
     (call,) = await shown()
     metrics = (await byok.get("/metrics")).text
     assert OWN not in str(capfd.readouterr()) + metrics + str(call)
@@ -167,7 +167,7 @@ async def test_with_client_keys_on_the_gateways_key_goes_in_its_own_header(datab
         async def is_known():
             return (await gateway.chat("hi", headers={**MINE, **gate_key})).status_code == 200
 
-        await until_answered(is_known, 2, "the key")
+        await until_answered(is_known, "the key")
         without = await gateway.chat("hi", headers=MINE)
         not_allowed = await gateway.chat("hi", model="gpt-4o", headers={**MINE, **gate_key})
         ours_alone = await gateway.chat(
@@ -202,7 +202,7 @@ def own_client(gateway, **headers: str) -> AsyncOpenAI:
 
 async def test_a_batchs_lines_name_models_as_the_same_callers_calls_do(byok, registry, sandbox):
     await registry.add_route("fast", upstream_model="gpt-4")
-    await until(lambda: "fast" in byok.snapshot.exact_routes, 2.0, "the route")
+    await until(lambda: "fast" in byok.snapshot.exact_routes, "the route")
     await byok.chat("hi", model="fast", headers=MINE)
 
     async with own_client(byok) as client:
@@ -222,7 +222,7 @@ async def test_a_client_key_with_some_models_has_no_others_in_batches(database_u
         await gateway.serves(accounts=1)
         admin = {"authorization": f"Bearer {'t' * 20}"}
         made = await gateway.client.post("/api/v1/keys", json={"name": "k", "models": ["gpt-4"]}, headers=admin)
-        await until(lambda: gateway.snapshot.keys, 2.0, "the key")
+        await until(lambda: gateway.snapshot.keys, "the key")
         async with own_client(gateway, **{"x-gateway-key": made.json()["key"]}) as client:
             for refused in (
                 stored(client, batch_of("gpt-4", "gpt-3.5-turbo")),

@@ -88,10 +88,10 @@ async def test_what_is_over_leaves_no_circles(pair: Gateway, sandbox: Sandbox, c
     sandbox.behave("gpt-4o", Behaviour(delay_s=0.1, tokens=20, gap_s=0.01))  # so long that its caller is watched
     await call(pair)  # the first one imports and fills what stays
     connections = pair.server.server_state.connections
-    await until(lambda: len(connections) <= 1, 5.0, "one connection")
+    await until(lambda: len(connections) <= 1, "one connection")
 
     with kept_circles() as left:
         await call(pair)
-        await until(lambda: len(connections) <= 1, 5.0, "the connections' end")
+        await until(lambda: len(connections) <= 1, "the connections' end")
 
     assert left == []

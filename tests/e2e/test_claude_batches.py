@@ -21,7 +21,7 @@ async def claude(database_url: str, registry: Registry, api: AnthropicApi):
     await registry.add_route("fast", "anthropic", upstream_model="claude-haiku-4-5")
     async with running_gateway(database_url, msgspec.structs.replace(DEFAULTS, byok=True)) as gateway:
         await gateway.serves(accounts=1)
-        await until(lambda: "fast" in gateway.snapshot.exact_routes, 2.0, "the route")
+        await until(lambda: "fast" in gateway.snapshot.exact_routes, "the route")
         yield gateway
 
 

@@ -18,7 +18,7 @@ async def test_a_request_that_stays_half_holds_no_drain(pair, sandbox, monkeypat
     async with raw(pair.port) as client:
         await client.send(begun)
         connections = pair.server.server_state.connections
-        await until(lambda: any(each._is_in_head or each._is_in_body for each in connections), 1.0, "it has begun")
+        await until(lambda: any(each._is_in_head or each._is_in_body for each in connections), "it has begun")
         pair.server.should_exit = True
         head = await client.head()
         body = await client.rest()
@@ -26,16 +26,16 @@ async def test_a_request_that_stays_half_holds_no_drain(pair, sandbox, monkeypat
     assert head.startswith(b"HTTP/1.1 503")
     assert b"retry-after: 1\r\n" in head
     assert msgspec.json.decode(body)["error"]["code"] == "shutting_down"
-    await until(lambda: not connections, 1.0, "nothing is left")
+    await until(lambda: not connections, "nothing is left")
 
 
 async def test_a_request_that_comes_whole_during_the_drain_is_served(pair, sandbox):
     request = post(chat())
     async with raw(pair.port) as client:
         await client.send(request[:-5])
-        await until(lambda: pair.service.gate.calls == 1, 1.0, "it has begun")
+        await until(lambda: pair.service.gate.calls == 1, "it has begun")
         pair.server.should_exit = True
-        await until(lambda: pair.service.gate.is_draining, 1.0, "the drain")
+        await until(lambda: pair.service.gate.is_draining, "the drain")
         await client.send(request[-5:])
         status, _ = await client.answer()
 

@@ -63,7 +63,7 @@ async def test_status_shows_what_another_worker_was_told_later(limited):
 async def test_worker_writes_what_it_was_told_for_the_others(limited):
     assert (await limited.gateway.chat()).status_code == 200
     book = HeadroomBook(limited.gateway.service.metrics.directory, "1")
-    await until(book.read, 5.0, "the worker's book")
+    await until(book.read, "the worker's book")
     (seen,) = book.read()
 
     assert (seen.holder, seen.what, round(seen.limits[0].left)) == (limited.account_id, "gpt-4", 9)

@@ -42,7 +42,7 @@ async def world(database_url: str, registry: Registry, sandbox: Sandbox) -> Asyn
         made = (await one.client.post("/api/v1/keys", json={"name": "k", "owner": "ann"}, headers=ADMIN)).json()
         for gateway in (one, two):
             await gateway.serves(accounts=1)
-            await until(lambda gateway=gateway: gateway.snapshot.keys, 2.0, "the key")
+            await until(lambda gateway=gateway: gateway.snapshot.keys, "the key")
         clients = [plain_sdk(each.url, made["key"]) for each in (one, two)]
         yield World([one, two], clients, made["id"])
         for client in clients:

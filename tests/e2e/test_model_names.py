@@ -26,7 +26,7 @@ async def aliased(gateway: Gateway, registry: Registry, sandbox: Sandbox) -> Gat
     await registry.add_route("ear", "other", upstream_model="whisper-9")
     await registry.add_route("steady", upstream_model="gpt-4o", fallbacks=["theirs"])
     await gateway.serves(accounts=2)
-    await until(lambda: "steady" in gateway.snapshot.exact_routes, 2.0, "the routes")
+    await until(lambda: "steady" in gateway.snapshot.exact_routes, "the routes")
     return gateway
 
 
@@ -107,7 +107,7 @@ async def test_a_form_that_is_not_clear_passes_until_ids_and_models_have_owners(
 
     assert (last(sandbox).path, last(sandbox).body) == ("/v1/vendors/own", body)
     keyed = headers | {"authorization": f"Bearer {made.json()['key']}"}
-    await until(lambda: bool(aliased.snapshot.keys), 2.0, "the key")
+    await until(lambda: bool(aliased.snapshot.keys), "the key")
     refused = await aliased.client.post("/v1/vendors/own", content=body, headers=keyed)
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_multipart")
 

@@ -13,7 +13,7 @@ async def opened(database_url, registry, sandbox):
     await registry.add_account("sk-b")
     async with running_gateway(database_url) as gateway:
         await gateway.serves(accounts=2)
-        await until(lambda: len(gateway.service.catalog._lists) == 2, 2.0, "the accounts' lists")
+        await until(lambda: len(gateway.service.catalog._lists) == 2, "the accounts' lists")
         sandbox.reset()
         yield gateway
 

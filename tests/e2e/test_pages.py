@@ -18,7 +18,7 @@ async def test_models_are_the_union_of_names_and_of_what_accounts_say(pair, regi
             listed = (await pair.get("/v1/models")).json()
             return {model["id"] for model in listed["data"]} == {"gpt-4", "gpt-4o", "only-here"}
 
-        await until_answered(are_listed, 3.0, "the union")
+        await until_answered(are_listed, "the union")
         listed = (await pair.get("/v1/models")).json()
         assert listed["object"] == "list"
         assert all(model["object"] == "model" for model in listed["data"])

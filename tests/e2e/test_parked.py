@@ -168,7 +168,7 @@ async def test_those_who_wait_are_served_in_their_order(gateway, registry, sandb
     await sandbox.wait_for(lambda log: len(log) == 1)
     for number in range(1, 6):
         calls.append(asyncio.create_task(gateway.chat(str(number))))
-        await until(lambda number=number: gateway.service.waiting.calls >= number, 1.0, "a place in the line")
+        await until(lambda number=number: gateway.service.waiting.calls >= number, "a place in the line")
 
     answers = await asyncio.gather(*calls)
 
@@ -188,11 +188,11 @@ async def test_a_probe_that_is_refused_starts_the_next_rest(single, sandbox):
 async def test_a_caller_who_leaves_the_line_frees_the_place(single, sandbox):
     sandbox.script(Fault("rate_limited", retry_after="5"))
     call = asyncio.create_task(single.chat())
-    await until(lambda: single.service.waiting.calls == 1, 2.0, "the place in the line")
+    await until(lambda: single.service.waiting.calls == 1, "the place in the line")
 
     call.cancel()
 
-    await until(lambda: single.service.waiting.calls == 0, 1.0, "the place's end")
+    await until(lambda: single.service.waiting.calls == 0, "the place's end")
     assert single.service.gate.calls == 0
 
 

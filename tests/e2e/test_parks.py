@@ -6,6 +6,7 @@ import json
 from gateway.core.cooldown import Phase
 from gateway.sandbox.faults import Fault
 from tests.fakes.gateway_fixture import running_gateway, until
+from tests.waits import PATIENCE_S
 
 CHAT = "/v1/chat/completions"
 
@@ -50,13 +51,13 @@ async def test_silence_everywhere_is_a_504(pair, registry, sandbox):
     answer = await pair.chat()
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (504, "upstream_timeout")
-    await sandbox.wait_for(lambda log: all(seen.is_hung_up for seen in log), 1.0)
+    await sandbox.wait_for(lambda log: all(seen.is_hung_up for seen in log))
 
 
 async def limit(gateway, registry, **settings):
     await registry.execute("UPDATE providers SET settings = $1", json.dumps(settings))
     timeout_s = settings["timeout_s"]
-    await until(lambda: gateway.snapshot.providers["openai"].settings.timeout_s == timeout_s, 1.0, "the new timeout")
+    await until(lambda: gateway.snapshot.providers["openai"].settings.timeout_s == timeout_s, "the new timeout")
 
 
 async def test_every_healthy_account_is_tried_before_a_call_fails(gateway, registry, sandbox):
@@ -73,12 +74,12 @@ async def test_every_healthy_account_is_tried_before_a_call_fails(gateway, regis
 
 async def test_a_park_is_heard_by_the_other_gateway(pair, database_url, sandbox):
     async with running_gateway(database_url) as other:
-        await until(lambda: other.service.listener.state.is_connected, 5.0, "the other's listener")
-        for model, within_s in (("gpt-4o", 2.0), ("gpt-4", 0.2)):  # the first news opens the announcer's connection
+        await until(lambda: other.service.listener.state.is_connected, "the other's listener")
+        for model in ("gpt-4o", "gpt-4"):  # the first news opens the announcer's connection
             known = len(held_scopes(other, "sk-a"))
             sandbox.script(Fault("rate_limited", key="sk-a", retry_after="60"))
             await pair.chat(model=model)
-            await until(lambda known=known: len(held_scopes(other, "sk-a")) > known, within_s, f"the park of {model}")
+            await until(lambda known=known: len(held_scopes(other, "sk-a")) > known, f"the park of {model}")
         await other.chat()
 
     assert keys(sandbox) == ["sk-a", "sk-b", "sk-a", "sk-b", "sk-b"]
@@ -96,7 +97,7 @@ async def test_a_long_park_survives_a_restart(pair, database_url, registry, sand
 
 
 async def until_stored(registry):
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE_S):
         while not await registry.connection.fetchval("SELECT count(*) FROM cooldowns"):
             pass
 

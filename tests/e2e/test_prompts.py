@@ -97,7 +97,7 @@ async def test_a_deleted_account_makes_it_unknown_again(
     await registry.execute("DELETE FROM accounts WHERE label = 'sk-c'")
     await registry.add_account("sk-c", label="the same project again", tier=2)
     gone = next(row.id for row in dashboards.snapshot.accounts.values() if row.label == "sk-c")
-    await until(lambda: gone not in dashboards.snapshot.accounts and len(dashboards.snapshot.accounts) == 3, 5.0, "it")
+    await until(lambda: gone not in dashboards.snapshot.accounts and len(dashboards.snapshot.accounts) == 3, "it")
 
     assert (await respond(dashboards)).status_code == 200
 

@@ -7,6 +7,7 @@ import pytest
 
 from gateway.sandbox.config import Behaviour
 from gateway.sandbox.faults import Fault
+from tests.waits import PATIENCE_S
 
 CHAT = "/v1/chat/completions"
 
@@ -68,7 +69,7 @@ async def test_the_strategy_of_the_provider_is_followed(gateway, registry, sandb
     await registry.execute("UPDATE providers SET settings = jsonb_build_object('strategy', $1::text)", strategy)
     await gateway.serves(accounts=2)
 
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE_S):
         while gateway.snapshot.providers["openai"].settings.strategy.value != strategy:
             await gateway.get("/health/live")
     await calls(gateway, 10)

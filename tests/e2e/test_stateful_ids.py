@@ -141,9 +141,7 @@ async def test_encrypted_reasoning_goes_back_to_who_can_read_it(world: World) ->
 async def test_a_fine_tuned_model_is_served_where_it_was_trained(world: World) -> None:
     await world.registry.execute("UPDATE providers SET supported_models = '[]'")
     for gateway in world.gateways:
-        await until(
-            lambda gateway=gateway: not gateway.snapshot.providers["openai"].supported_models, 1.0, "all models"
-        )
+        await until(lambda gateway=gateway: not gateway.snapshot.providers["openai"].supported_models, "all models")
     file = await world.ann.files.create(file=("t.jsonl", b"{}"), purpose="fine-tune")
     job = await world.ann.fine_tuning.jobs.create(model="gpt-4o-mini", training_file=file.id)
     model = (await world.ann.fine_tuning.jobs.retrieve(job.id)).fine_tuned_model or ""
@@ -222,7 +220,7 @@ async def test_a_sibling_of_the_project_serves_in_its_place(world: World) -> Non
     credential = {"api_key": home, "organization": "org-1", "project": "proj_1"}
     await world.registry.execute("UPDATE accounts SET auth_data = $1 WHERE label = $2", json.dumps(credential), home)
     for gateway in world.gateways:
-        await until(lambda gateway=gateway: has_project(gateway), 1.0, "the project")
+        await until(lambda gateway=gateway: has_project(gateway), "the project")
     made = await world.ann.files.create(file=("b.txt", b"x"), purpose="user_data")
     await world.registry.add_account(home + "-2", auth_data={**credential, "api_key": home})
     for gateway in world.gateways:
@@ -279,7 +277,7 @@ async def test_with_postgres_gone_ids_stay_and_follow_later(world: World) -> Non
     async def is_stored() -> bool:
         return await world.registry.connection.fetchval("SELECT count(*) FROM stateful_ids WHERE id = $1", made.id) == 1
 
-    await until_answered(is_stored, 3.0, "the id in the table")
+    await until_answered(is_stored, "the id in the table")
     assert (await world.ann_too.responses.retrieve(made.id)).id == made.id
 
 
@@ -290,7 +288,7 @@ async def test_a_deleted_object_is_forgotten(world: World) -> None:
     async def is_gone() -> bool:
         return await world.registry.connection.fetchval("SELECT count(*) FROM stateful_ids WHERE id = $1", file.id) == 0
 
-    await until_answered(is_gone, 1.0, "no row")
+    await until_answered(is_gone, "no row")
 
 
 async def test_a_creation_whose_end_is_unknown_is_not_made_again(world: World) -> None:

@@ -107,13 +107,13 @@ async def test_an_unreadable_event_without_words_is_left_out(shared):
 
 async def test_silence_in_a_stream_ends_it_with_an_error(pair, registry, sandbox):
     await registry.execute("""UPDATE providers SET settings = '{"stall_timeout_s": 0.2}'""")
-    await until(lambda: pair.snapshot.providers["openai"].settings.stall_timeout_s == 0.2, 1.0, "the setting")
+    await until(lambda: pair.snapshot.providers["openai"].settings.stall_timeout_s == 0.2, "the setting")
     sandbox.script(Fault("stall_in_body", after=3))
 
     answer = await streamed(pair, store=True)
 
     assert events(answer)[-1]["error"]["code"] == "upstream_timeout"
-    await sandbox.wait_for(lambda log: log[0].is_hung_up, 1.0)
+    await sandbox.wait_for(lambda log: log[0].is_hung_up)
 
 
 async def test_the_first_event_arrives_long_before_the_last(shared):
@@ -134,7 +134,7 @@ async def test_a_caller_who_hangs_up_frees_the_upstream_and_blames_nobody(shared
         await client.send(post(chat(stream=True)))
         await client.until(b'"content":')
 
-    await sandbox.wait_for(lambda log: log[0].is_hung_up, 1.0)
+    await sandbox.wait_for(lambda log: log[0].is_hung_up)
 
     assert pair.service.board.in_flight_calls == 0
     assert [pair.service.board.status_of(account) for account in pair.snapshot.accounts] == [[], []]
@@ -147,9 +147,9 @@ async def test_a_caller_who_hangs_up_before_the_head_frees_the_upstream(shared):
         await client.send(post(chat()))
         await sandbox.wait_for(lambda log: len(log) == 1)
 
-    await sandbox.wait_for(lambda log: log[0].is_hung_up, 1.0)
+    await sandbox.wait_for(lambda log: log[0].is_hung_up)
 
-    await until(lambda: pair.service.gate.calls == 0, 1.0, "the end of the call")
+    await until(lambda: pair.service.gate.calls == 0, "the end of the call")
     assert len(sandbox.log) == 1
 
 
@@ -192,7 +192,7 @@ async def test_many_streams_at_once_are_all_whole(shared):
 
 async def test_a_stream_where_the_provider_does_not_stream_is_refused(pair, registry, sandbox):
     await registry.execute("""UPDATE providers SET settings = '{"streaming": false}'""")
-    await until(lambda: not pair.snapshot.providers["openai"].settings.streaming, 1.0, "the setting")
+    await until(lambda: not pair.snapshot.providers["openai"].settings.streaming, "the setting")
 
     answer = await streamed(pair)
 

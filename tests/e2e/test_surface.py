@@ -100,7 +100,7 @@ async def test_a_form_arrives_as_it_was_sent(any_model, sandbox):
 
 async def test_the_model_of_a_form_is_routed_and_renamed(any_model, registry, sandbox):
     await registry.add_route("my-ears", upstream_model="whisper-1")
-    await until(lambda: "my-ears" in any_model.snapshot.exact_routes, 5.0, "the route")
+    await until(lambda: "my-ears" in any_model.snapshot.exact_routes, "the route")
 
     answer = await any_model.client.post(
         "/v1/audio/transcriptions", content=form(("model", "my-ears")), headers={"content-type": FORM_TYPE}
@@ -231,7 +231,7 @@ async def test_the_head_of_a_file_is_asked_for_alone(any_model, sandbox):
 
 async def test_calls_without_a_model_need_a_provider_that_can_be_told(any_model, registry, sandbox):
     await registry.add_provider("other", sandbox.url)
-    await until(lambda: len(any_model.snapshot.providers) == 2, 5.0, "the provider")
+    await until(lambda: len(any_model.snapshot.providers) == 2, "the provider")
 
     answer = await any_model.client.post("/v1/vector_stores", json={})
     named = await any_model.client.get("/v1/files", headers={"x-provider": "openai"})

@@ -10,6 +10,7 @@ from gateway.notify.neighbours import open_lines
 from gateway.sandbox.config import KeyConfig, LimitRule, SandboxConfig
 from tests.fakes.gateway_fixture import connected, running_gateway
 from tests.fakes.sandbox_fixture import running_sandbox
+from tests.waits import PATIENCE_S
 
 
 @pytest.fixture
@@ -40,6 +41,6 @@ def company(gateway):
 
 
 async def test_workers_are_neighbours_and_a_replica_is_none(gateways):
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while [company(gateway) for gateway in gateways] != [[1, 1], [1, 1], [0, 2]]:
             await asyncio.gather(*(gateway.chat(headers={"x-gateway-max-wait": "0"}) for gateway in gateways))

@@ -31,6 +31,7 @@ from gateway.relay.clock import SystemClock
 from gateway.settings import ServerSettings, Settings, WorkerContext, WorkerOrder
 from gateway.store.cipher import new_key
 from gateway.worker import WorkerServer, _config
+from tests.waits import PATIENCE_S
 
 POLL_S = 0.005
 KEYS = new_key("k1")
@@ -56,9 +57,9 @@ class Gateway:
     def snapshot(self) -> Snapshot:
         return self.service.board.snapshot
 
-    async def serves(self, *, accounts: int, within_s: float = 5.0) -> None:
-        """Returns once the registry that serves has so many accounts. A test of how soon that is names `within_s`."""
-        await until(lambda: len(self.snapshot.accounts) == accounts, within_s, f"{accounts} accounts")
+    async def serves(self, *, accounts: int) -> None:
+        """Returns once the registry that serves has so many accounts."""
+        await until(lambda: len(self.snapshot.accounts) == accounts, f"{accounts} accounts")
 
     async def chat(
         self, content: str = "hi", *, model: str = "gpt-4", headers: Mapping[str, str] | None = None, **fields: Any
@@ -136,6 +137,8 @@ async def running_gateway(
                 tells_fds=tuple(os.dup(line.tells.fileno()) for line in others),
             )
         app = build_app(settings, context)
+        service = app.state.drain.__self__
+        service.watcher._poll_s = 1e6  # what a test writes is heard of, or never seen
         reader, writer = os.pipe()
         order = WorkerOrder(
             settings=settings, context=context, app="", listen_fds=(), ready_fd=writer, parent_pid=os.getpid()
@@ -146,29 +149,29 @@ async def running_gateway(
             await _ready(reader, serving)
             limits = httpx2.Limits(max_connections=None, max_keepalive_connections=100)
             async with httpx2.AsyncClient(
-                base_url=url, timeout=20.0, limits=limits, trust_env=False, verify=False
+                base_url=url, timeout=PATIENCE_S, limits=limits, trust_env=False, verify=False
             ) as client:  # nothing to verify on plain HTTP, and reading all roots takes 30 ms
-                yield Gateway(app.state.drain.__self__, server, url, client)
+                yield Gateway(service, server, url, client)
         finally:
             server.should_exit = True
             await serving
 
 
-async def until(is_met: Callable[[], Any], within_s: float, what: str) -> None:
-    """Returns once `is_met()`; for what only a look from outside can tell. Fails after `within_s`."""
+async def until(is_met: Callable[[], Any], what: str) -> None:
+    """Returns once `is_met()`; for what only a look from outside can tell. Fails with `what` when that never comes."""
 
     async def met() -> Any:
         return is_met()
 
-    await until_answered(met, within_s, what)
+    await until_answered(met, what)
 
 
-async def until_answered(ask: Callable[[], Awaitable[Any]], within_s: float, what: str) -> None:
+async def until_answered(ask: Callable[[], Awaitable[Any]], what: str) -> None:
     """The same with a question that takes time."""
     clock = SystemClock()
-    deadline = clock.now() + within_s
+    deadline = clock.now() + PATIENCE_S
     while not await ask():
-        assert clock.now() < deadline, f"not within {within_s} s: {what}"
+        assert clock.now() < deadline, f"not within {PATIENCE_S} s: {what}"
         await clock.sleep(POLL_S)
 
 
@@ -203,7 +206,7 @@ async def _ready(reader: int, serving: "asyncio.Task[None]") -> None:
     loop.add_reader(reader, said.set)
     waiting = asyncio.create_task(said.wait())
     try:
-        await asyncio.wait({waiting, serving}, timeout=20, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({waiting, serving}, timeout=PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
         if not said.is_set():
             waiting.cancel()
             await serving

@@ -28,11 +28,13 @@ class MemoryTokens:
         self.claims[account_id] = Instant(self._clock.now() + seconds)
         return True
 
-    async def save(self, account: Account, token: AccessToken) -> None:
-        if not self.is_away:
-            until = Instant(self._clock.now() + token.lifetime_s)
-            self.kept[account.id] = (account.credential.grant, token, until)
+    async def save(self, account: Account, token: AccessToken) -> bool:
+        if self.is_away:
+            return False
+        until = Instant(self._clock.now() + token.lifetime_s)
+        self.kept[account.id] = (account.credential.grant, token, until)
         self.claims.pop(account.id, None)
+        return True
 
     async def release(self, account_id: AccountId) -> None:
         self.claims.pop(account_id, None)

@@ -107,7 +107,7 @@ async def test_killed_server_is_started_again_with_its_data(state):
         assert killed is not None
         os.kill(killed, signal.SIGKILL)
 
-        until(server.check, within_s=10, what="the death is noticed")
+        until(server.check, what="the death is noticed")
 
         assert server.pid != killed
         assert await execute(server.dsn, "SELECT n FROM kept") == 7
@@ -118,7 +118,7 @@ async def test_server_ends_with_its_killed_owner(state):
     with other_process(state) as owner:
         pid = said(owner)["pid"]
         owner.kill()
-        until(lambda: not is_alive(pid), within_s=10, what="the server follows its owner")
+        until(lambda: not is_alive(pid), what="the server follows its owner")
 
     with EmbeddedPostgres(state, options=FAST) as server:
         assert await execute(server.dsn, "SELECT 1") == 1
@@ -146,7 +146,7 @@ async def test_backend_that_outlived_its_server_is_ended(state):
     os.kill(server.pid, signal.SIGKILL)
     os.kill(backend, signal.SIGCONT)
 
-    until(server.check, within_s=10, what="the death is noticed")
+    until(server.check, what="the death is noticed")
 
     assert not is_alive(backend)
     connection.terminate()

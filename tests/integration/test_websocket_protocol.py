@@ -12,6 +12,7 @@ import uvicorn
 from gateway.http_protocol import CoalescingProtocol, websocket_protocol
 from gateway.relay.clock import SystemClock
 from tests.e2e.raw import Raw, raw
+from tests.waits import PATIENCE_S
 
 HANDSHAKE = (
     b"GET / HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
@@ -54,7 +55,7 @@ async def opened(client: Raw) -> None:
 
 async def frame(client: Raw) -> tuple[int, bytes]:
     """Opcode and payload of the next frame."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         first, length = await client.reader.readexactly(2)
         if length == 126:
             length = int.from_bytes(await client.reader.readexactly(2))
@@ -183,7 +184,7 @@ async def test_a_text_that_is_no_utf8_before_the_answer_ends_the_connection(capl
         assert (await receive())["type"] == "websocket.disconnect"
         ended.set()
 
-    async with serving(app) as port, raw(port) as client, asyncio.timeout(5):
+    async with serving(app) as port, raw(port) as client, asyncio.timeout(PATIENCE_S):
         await client.send(HANDSHAKE)
         await begun.wait()
         await client.send(b"\x81\x81\x00\x00\x00\x00\xc3")

@@ -8,6 +8,7 @@ from uvicorn.server import ServerState
 
 from gateway.http_protocol import CoalescingProtocol
 from gateway.ingress.asgi import AT_ONCE
+from tests.waits import PATIENCE_S
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 PLAIN = ((b"content-type", b"text/plain"), (b"content-length", b"2"))
@@ -147,7 +148,7 @@ async def test_idle_connection_is_closed_once_its_time_is_over():
     await server.ask()
     is_one_timer = server.protocol._idle is timer
 
-    await asyncio.wait_for(server.transport.closed.wait(), 5)
+    await asyncio.wait_for(server.transport.closed.wait(), PATIENCE_S)
 
     assert is_one_timer
     server.lose()

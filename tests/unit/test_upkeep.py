@@ -13,6 +13,7 @@ from gateway.store.affinity import BATCH
 from gateway.store.engine import StoreUnavailable
 from gateway.upkeep import IdUpkeep, ParkUpkeep, UsesUpkeep
 from tests.fakes.relay_kit import RelayKit
+from tests.waits import PATIENCE_S
 
 # -- parks -------------------------------------------------------------------------------------------------------
 
@@ -150,5 +151,5 @@ async def test_neighbours_are_told_soon_after_a_call(kit):
 
     told.on_news()
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         assert await heard.get() == ("fresh", kit.clock.now())

@@ -24,7 +24,7 @@ async def gateway(database_url: str, registry: Registry, upstream: SocketUpstrea
     async with running_gateway(database_url) as gateway:
         await registry.add_account("sk-a", tier=0)
         await registry.add_account("sk-b", tier=1)
-        await gateway.serves(accounts=2, within_s=5.0)
+        await gateway.serves(accounts=2)
         yield gateway
 
 
@@ -35,5 +35,5 @@ async def keyed(database_url: str, registry: Registry, upstream: SocketUpstream)
     await registry.add_provider("openai", upstream.url, supported_models=[])
     async with running_gateway(database_url, settings) as gateway:
         await registry.add_account("sk-a")
-        await gateway.serves(accounts=1, within_s=5.0)
+        await gateway.serves(accounts=1)
         yield gateway

@@ -40,7 +40,7 @@ async def ended_call(gateway: Gateway) -> dict:
     async def calls() -> list:
         return (await gateway.get("/api/v1/calls")).json()["data"]
 
-    await until_answered(calls, 2, "the call's line")
+    await until_answered(calls, "the call's line")
     return (await calls())[0]
 
 
@@ -49,7 +49,7 @@ async def made_key(gateway: Gateway, **fields) -> tuple[str, str]:
     body = {"name": "mine", **fields}
     answer = await gateway.client.post("/api/v1/keys", json=body, headers={"authorization": "Bearer token"})
     id_ = answer.json()["id"]
-    await until(lambda: any(key.id == id_ for key in gateway.snapshot.keys.values()), 2, "the key")
+    await until(lambda: any(key.id == id_ for key in gateway.snapshot.keys.values()), "the key")
     return id_, answer.json()["key"]
 
 

@@ -10,6 +10,7 @@ from websockets.typing import Subprotocol
 from tests.e2e.realtime.kit import MODEL, bearer, dial, made_key, refused
 from tests.fakes.gateway_fixture import DEFAULTS, running_gateway
 from tests.fakes.socket_upstream import CREATED, RATE_LIMITED
+from tests.waits import PATIENCE_S
 
 
 async def test_a_browsers_key_is_read_and_never_said_again(gateway, upstream):
@@ -101,7 +102,7 @@ async def test_a_caller_may_bring_a_providers_key_of_its_own(database_url, regis
     await registry.add_provider("openai", upstream.url, supported_models=[])
     async with running_gateway(database_url, msgspec.structs.replace(DEFAULTS, byok=True)) as gateway:
         await registry.add_account("sk-a")
-        await gateway.serves(accounts=1, within_s=5.0)
+        await gateway.serves(accounts=1)
         named = {"x-provider": "openai"}
         async with dial(gateway, additional_headers={**named, **bearer("sk-mine")}) as socket:
             assert await socket.recv() == CREATED
@@ -131,11 +132,11 @@ async def test_a_revoked_key_ends_its_sessions(keyed, upstream):
         await socket.recv()
         await keyed.client.delete(f"/api/v1/keys/{id_}", headers={"authorization": "Bearer token"})
         with pytest.raises(ConnectionClosed) as closed:
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(PATIENCE_S):
                 await socket.recv()
 
     assert closed.value.rcvd.code == 1008
-    await asyncio.wait_for(upstream.last.ended.wait(), 1)
+    await asyncio.wait_for(upstream.last.ended.wait(), PATIENCE_S)
 
 
 SECRETS = ("client_secrets", "sessions", "transcription_sessions", "translations/client_secrets")

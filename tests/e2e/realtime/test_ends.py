@@ -13,6 +13,7 @@ from tests.e2e.raw import raw
 from tests.e2e.realtime.kit import NO_UTF8, UPGRADE, dial, ended_call, handshake, refused
 from tests.fakes.gateway_fixture import DEFAULTS, running_gateway, until
 from tests.fakes.socket_upstream import CREATED
+from tests.waits import PATIENCE_S
 
 
 async def test_the_callers_close_reaches_the_upstream(gateway, upstream):
@@ -20,7 +21,7 @@ async def test_the_callers_close_reaches_the_upstream(gateway, upstream):
         await socket.recv()
         await socket.close(4001, "bye")
 
-    await asyncio.wait_for(upstream.last.ended.wait(), 2)
+    await asyncio.wait_for(upstream.last.ended.wait(), PATIENCE_S)
     assert (upstream.last.close_code, upstream.last.close_reason) == (4001, "bye")
 
 
@@ -47,7 +48,7 @@ async def test_a_callers_text_that_is_no_utf8_ends_both_sides_with_1007(gateway,
         with pytest.raises(ConnectionClosed) as closed:
             await socket.recv()
 
-    await asyncio.wait_for(upstream.last.ended.wait(), 2)
+    await asyncio.wait_for(upstream.last.ended.wait(), PATIENCE_S)
     assert closed.value.rcvd.code == upstream.last.close_code == 1007
 
 
@@ -64,7 +65,7 @@ async def test_a_lost_upstream_closes_the_caller_with_1011(gateway, upstream):
             await socket.recv()
 
     assert closed.value.rcvd.code == 1011
-    await until(lambda: gateway.service.board.in_flight_calls == 0, 1, "the account to be free")
+    await until(lambda: gateway.service.board.in_flight_calls == 0, "the account to be free")
     call = await ended_call(gateway)
     assert (call["outcome"], call["is_complete"]) == ("broken", False)
 
@@ -74,10 +75,10 @@ async def test_a_caller_that_hangs_up_frees_the_upstream_within_a_second(gateway
         await socket.recv()
         account = upstream.last
         socket.transport.abort()
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(PATIENCE_S):
             await account.ended.wait()
 
-    await until(lambda: gateway.service.board.in_flight_calls == 0, 1, "the account to be free")
+    await until(lambda: gateway.service.board.in_flight_calls == 0, "the account to be free")
     assert (await ended_call(gateway))["outcome"] == "cancelled"
 
 
@@ -87,19 +88,19 @@ async def test_a_caller_that_hangs_up_while_the_upstream_is_dialled_frees_it(gat
 
     upstream.script = script
     dialling = asyncio.create_task(dial(gateway).connect())
-    await until(lambda: upstream.seen, 2, "the upgrade upstream")
+    await until(lambda: upstream.seen, "the upgrade upstream")
     dialling.cancel()
     await asyncio.gather(dialling, return_exceptions=True)
 
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(PATIENCE_S):
         await upstream.last.ended.wait()
-    await until(lambda: gateway.service.board.in_flight_calls == 0, 1, "the account to be free")
+    await until(lambda: gateway.service.board.in_flight_calls == 0, "the account to be free")
 
 
 async def test_a_session_holds_its_place_on_the_account(gateway, registry, upstream):
     await registry.execute("UPDATE accounts SET max_concurrency = 1")
     limited = lambda: all(each.max_concurrency == 1 for each in gateway.snapshot.accounts.values())  # noqa: E731  # used once
-    await until(limited, 2, "the limit")
+    await until(limited, "the limit")
 
     async with dial(gateway) as one, dial(gateway) as two:
         await one.recv()
@@ -115,18 +116,18 @@ async def test_a_drain_ends_sessions_with_1012_at_its_deadline(database_url, reg
     await registry.add_provider("openai", upstream.url, supported_models=[])
     await registry.add_account("sk-a")
     async with running_gateway(database_url, settings) as gateway:
-        await gateway.serves(accounts=1, within_s=5.0)
+        await gateway.serves(accounts=1)
         socket = await dial(gateway)
         await socket.recv()
         gateway.server.should_exit = True
         await socket.send("still served")
         assert await socket.recv() == "still served"
         with pytest.raises(ConnectionClosed) as closed:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 await socket.recv()
 
     assert closed.value.rcvd.code == 1012
-    await asyncio.wait_for(upstream.last.ended.wait(), 1)
+    await asyncio.wait_for(upstream.last.ended.wait(), PATIENCE_S)
     assert upstream.last.close_code == 1012
 
 
@@ -186,7 +187,7 @@ async def test_an_upstream_that_reads_slowly_slows_the_caller(gateway, upstream)
         assert sent < 60
         go_on.set()
         await speaking
-        await until(lambda: received == 200, 10, "all messages")
+        await until(lambda: received == 200, "all messages")
 
 
 async def test_a_caller_that_sends_pings_and_reads_no_pongs_is_read_no_further(gateway, upstream):
@@ -206,4 +207,4 @@ async def test_a_caller_that_sends_pings_and_reads_no_pongs_is_read_no_further(g
 
     assert sent < 2**26, "it stopped reading"
     assert unsent < 2**21
-    await asyncio.wait_for(upstream.last.ended.wait(), 2)
+    await asyncio.wait_for(upstream.last.ended.wait(), PATIENCE_S)

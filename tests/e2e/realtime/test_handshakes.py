@@ -9,6 +9,7 @@ from websockets.exceptions import ConnectionClosed
 from tests.e2e.raw import raw
 from tests.e2e.realtime.kit import UPGRADE, dial, ended_call, handshake, refused
 from tests.fakes.gateway_fixture import until
+from tests.waits import PATIENCE_S
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ async def test_frames_that_are_none_end_the_session_with_1002(gateway, upstream)
             await socket.recv()
 
     assert closed.value.rcvd.code == 1002
-    await asyncio.wait_for(upstream.last.ended.wait(), 1)
+    await asyncio.wait_for(upstream.last.ended.wait(), PATIENCE_S)
 
 
 @pytest.mark.parametrize("early", [b"\x8f\x80\x00\x00\x00\x00", b"\x88\x80\x00\x00\x00\x00"], ids=["garbage", "close"])
@@ -82,9 +83,9 @@ async def test_a_caller_that_ends_before_it_is_answered_frees_the_upstream(gatew
     upstream.script = script
     async with raw(gateway.port) as client:
         await client.send(handshake(*UPGRADE, "sec-websocket-version: 13"))
-        await until(lambda: upstream.seen, 2, "the upgrade upstream")
+        await until(lambda: upstream.seen, "the upgrade upstream")
         await client.send(early)
-        await asyncio.wait_for(upstream.last.ended.wait(), 1)
+        await asyncio.wait_for(upstream.last.ended.wait(), PATIENCE_S)
 
     assert (await ended_call(gateway))["outcome"] == "cancelled"
     assert caplog.records == []
@@ -99,7 +100,7 @@ async def test_a_caller_may_speak_before_it_is_answered(gateway, upstream):
     upstream.script = slow
     async with raw(gateway.port) as client:
         await client.send(handshake(*UPGRADE, "sec-websocket-version: 13"))
-        await until(lambda: upstream.seen, 2, "the upgrade upstream")
+        await until(lambda: upstream.seen, "the upgrade upstream")
         await client.send(b"\x81\x85\x00\x00\x00\x00early")
         assert b" 101 " in await client.head()
         assert await client.until(b"heard") == b"\x81\x05heard"

@@ -16,6 +16,7 @@ from tests.databases import temporary_state
 from tests.e2e.realtime.kit import NO_UTF8
 from tests.e2e.service import Service, running
 from tests.fakes.socket_upstream import CREATED, SocketUpstream
+from tests.waits import PATIENCE_S
 
 SESSIONS = 12
 GROWTH_MB = 40.0
@@ -43,7 +44,7 @@ async def opened(port: int, **options: object) -> ClientConnection:
 
 
 async def closed_with(socket: ClientConnection) -> int | None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         with contextlib.suppress(ConnectionClosed):
             while True:
                 await socket.recv()

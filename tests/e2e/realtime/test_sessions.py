@@ -12,6 +12,7 @@ from tests.e2e.realtime.kit import MODEL, dial, ended_call
 from tests.e2e.realtime.node import by_node
 from tests.fakes.gateway_fixture import until
 from tests.fakes.socket_upstream import CREATED
+from tests.waits import PATIENCE_S
 
 
 async def test_openais_client_speaks_through_the_gateway(gateway, upstream):
@@ -67,12 +68,12 @@ async def test_a_message_beyond_the_limit_ends_the_session_with_1009(gateway, up
             await socket.recv()
 
     assert socket.close_code == 1009
-    await asyncio.wait_for(upstream.last.ended.wait(), 2)
+    await asyncio.wait_for(upstream.last.ended.wait(), PATIENCE_S)
 
 
 async def test_the_model_is_renamed_by_its_route_and_the_rest_of_the_query_stays(gateway, registry, upstream):
     await registry.add_route("my-voice", upstream_model="gpt-realtime-2025-08-28")
-    await until(lambda: "my-voice" in gateway.snapshot.exact_routes, 2, "the route")
+    await until(lambda: "my-voice" in gateway.snapshot.exact_routes, "the route")
 
     async with dial(gateway, "?a=%20b&model=my-voice&c=d") as socket:
         await socket.recv()
@@ -121,7 +122,7 @@ async def test_usage_is_read_from_the_events_and_shown_with_the_call(gateway, up
         for _ in range(3):
             await socket.recv()
 
-    await until(lambda: gateway.service.board.in_flight_calls == 0, 1, "the session's end")
+    await until(lambda: gateway.service.board.in_flight_calls == 0, "the session's end")
     call = await ended_call(gateway)
     assert (call["endpoint"], call["model"], call["status"], call["outcome"]) == ("realtime", MODEL, 101, "ok")
     assert (call["input_tokens"], call["output_tokens"], call["cached_tokens"]) == (20, 10, 8)

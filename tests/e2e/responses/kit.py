@@ -8,6 +8,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from tests.e2e.realtime.kit import dial
 from tests.fakes.gateway_fixture import Gateway, until_answered
+from tests.waits import PATIENCE_S
 
 Event = dict[str, Any]
 ENDS = {"response.completed", "response.failed", "response.incomplete", "error"}
@@ -31,7 +32,7 @@ async def heard(socket: ClientConnection) -> list[Event]:
 
 async def said(socket: ClientConnection) -> Event:
     """The next message."""
-    event: Event = msgspec.json.decode(await asyncio.wait_for(socket.recv(), 10))
+    event: Event = msgspec.json.decode(await asyncio.wait_for(socket.recv(), PATIENCE_S))
     return event
 
 
@@ -55,5 +56,5 @@ async def calls_of(gateway: Gateway, count: int) -> list[Event]:
         calls = (await gateway.client.get("/api/v1/calls", headers={"authorization": "Bearer token"})).json()["data"]
         return calls[::-1] if len(calls) >= count else []
 
-    await until_answered(ended, 2, f"{count} calls")
+    await until_answered(ended, f"{count} calls")
     return await ended()

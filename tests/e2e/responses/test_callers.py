@@ -10,6 +10,7 @@ from tests.e2e.realtime.kit import bearer, made_key, refused
 from tests.e2e.responses.kit import ask, calls_of, heard, opened, refusal, said, told
 from tests.fakes.gateway_fixture import DEFAULTS, running_gateway, until
 from tests.fakes.response_socket import RATE_LIMITED
+from tests.waits import PATIENCE_S
 
 
 async def test_a_session_needs_a_client_key_where_calls_do(keyed, upstream):
@@ -48,13 +49,13 @@ async def test_a_revoked_key_asks_no_more_and_ends_its_session(keyed, upstream, 
     async with opened(keyed, additional_headers=bearer(key)) as socket:
         await told(socket, input="a")
         await keyed.client.delete(f"/api/v1/keys/{id_}", headers={"authorization": "Bearer token"})
-        await until(lambda: not keyed.snapshot.keys, 2, "the key to be gone")
+        await until(lambda: not keyed.snapshot.keys, "the key to be gone")
         assert await refusal(socket, input="b") == (401, "invalid_api_key")
         with pytest.raises(ConnectionClosed) as closed:
-            await asyncio.wait_for(socket.recv(), 3)
+            await asyncio.wait_for(socket.recv(), PATIENCE_S)
 
     assert closed.value.rcvd.code == 1008
-    await asyncio.wait_for(upstream.last.ended.wait(), 1)
+    await asyncio.wait_for(upstream.last.ended.wait(), PATIENCE_S)
 
 
 async def test_a_caller_may_bring_a_providers_key_of_its_own(database_url, registry, upstream, talk):

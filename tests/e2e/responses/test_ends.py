@@ -10,11 +10,12 @@ from websockets.exceptions import ConnectionClosed
 from gateway.settings import RealtimeSettings, ServerSettings
 from tests.e2e.responses.kit import ask, calls_of, heard, opened, refusal, said, told
 from tests.fakes.gateway_fixture import DEFAULTS, running_gateway, until
+from tests.waits import PATIENCE_S
 
 
 async def closed(socket) -> int:
     with pytest.raises(ConnectionClosed) as raised:
-        await asyncio.wait_for(socket.recv(), 5)
+        await asyncio.wait_for(socket.recv(), PATIENCE_S)
     return raised.value.rcvd.code
 
 
@@ -23,7 +24,7 @@ async def test_the_callers_close_reaches_the_upstream(gateway, upstream, talk):
         await told(socket, input="a")
         await socket.close(4001, "bye")
 
-    await asyncio.wait_for(upstream.last.ended.wait(), 2)
+    await asyncio.wait_for(upstream.last.ended.wait(), PATIENCE_S)
     assert (upstream.last.close_code, upstream.last.close_reason) == (4001, "bye")
 
 
@@ -85,9 +86,9 @@ async def test_a_caller_that_hangs_up_frees_the_upstream_within_a_second(gateway
         await said(socket)
         account = upstream.last
         socket.transport.abort()
-        await asyncio.wait_for(account.ended.wait(), 1)
+        await asyncio.wait_for(account.ended.wait(), PATIENCE_S)
 
-    await until(lambda: gateway.service.board.in_flight_calls == 0, 1, "the account to be free")
+    await until(lambda: gateway.service.board.in_flight_calls == 0, "the account to be free")
     assert [call["outcome"] for call in await calls_of(gateway, 2)] == ["cancelled", "cancelled"]
 
 
@@ -95,17 +96,17 @@ async def test_a_caller_that_hangs_up_before_it_is_answered_frees_the_upstream(g
     talk.answers = lambda _key, _asked: []
     async with opened(gateway) as socket:
         await ask(socket, input="a")
-        await until(lambda: talk.asked, 2, "the message upstream")
+        await until(lambda: talk.asked, "the message upstream")
         socket.transport.abort()
-        await asyncio.wait_for(upstream.last.ended.wait(), 1)
+        await asyncio.wait_for(upstream.last.ended.wait(), PATIENCE_S)
 
-    await until(lambda: gateway.service.board.in_flight_calls == 0, 1, "the account to be free")
+    await until(lambda: gateway.service.board.in_flight_calls == 0, "the account to be free")
 
 
 async def test_between_responses_no_place_of_the_account_is_held(gateway, talk):
     async with opened(gateway) as socket:
         await told(socket, input="a")
-        await until(lambda: gateway.service.board.in_flight_calls == 0, 1, "the account to be free")
+        await until(lambda: gateway.service.board.in_flight_calls == 0, "the account to be free")
         assert (await told(socket, input="b"))["type"] == "response.completed"
 
 
@@ -146,13 +147,13 @@ async def test_a_drain_ends_connections_that_rest_and_waits_for_those_that_answe
         await ask(busy, input="b")
         first = await said(busy)
         draining = asyncio.create_task(gateway.service.drain(settings.server.drain_s))
-        await until(lambda: gateway.service.gate.is_draining, 2, "the drain")
+        await until(lambda: gateway.service.gate.is_draining, "the drain")
         assert await closed(resting) == 1012
         assert await refusal(busy, input="c", stream_id="x") == (503, "shutting_down")
         talk.between.set()
         rest = await heard(busy)
         assert await closed(busy) == 1012
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             await draining
 
     assert (first["type"], rest[-1]["type"]) == ("response.created", "response.completed")
@@ -170,4 +171,4 @@ async def test_a_drain_that_runs_out_of_time_cuts_what_is_under_way(database_url
         turn, session = await calls_of(gateway, 2)
 
     assert (turn["outcome"], session["outcome"]) == ("shutting_down", "shutting_down")
-    await asyncio.wait_for(upstream.last.ended.wait(), 1)
+    await asyncio.wait_for(upstream.last.ended.wait(), PATIENCE_S)

@@ -11,6 +11,7 @@ from tests.fakes import socket_upstream
 from tests.fakes.gateway_fixture import until
 from tests.fakes.response_socket import RATE_LIMITED, error_event
 from tests.fakes.socket_upstream import OVERLOADED, REJECTED, Refusal
+from tests.waits import PATIENCE_S
 
 HURRIED = {"x-gateway-max-wait": "0"}
 QUOTA = error_event(None, "insufficient_quota", "You exceeded your current quota", "insufficient_quota")
@@ -37,7 +38,7 @@ async def test_an_error_in_place_of_an_answer_moves_on_unseen_and_parks(gateway,
 
     assert [event["type"] for event in events][::3] == ["response.created", "response.completed"]
     assert upstream.keys() == ["sk-a", "sk-b", "sk-b"]
-    await asyncio.wait_for(upstream.seen[0].ended.wait(), 1)
+    await asyncio.wait_for(upstream.seen[0].ended.wait(), PATIENCE_S)
 
 
 async def test_an_error_behind_what_holds_no_content_is_unseen_too(gateway, upstream, talk):
@@ -105,7 +106,7 @@ async def test_a_later_message_that_met_an_overload_is_sent_again_on_the_same_co
         # What belongs to no response must not wait for one that is still to be asked for again.
         talk.answers = lambda _key, _asked: [overloaded, {"type": "of.all", "stream_id": "z"}]
         await ask(socket, input="b")
-        await until(lambda: len(talk.asked) == 2, 2, "the message")
+        await until(lambda: len(talk.asked) == 2, "the message")
         talk.answers = lambda _key, _asked: None
         events = await heard(socket)
 
@@ -144,7 +145,7 @@ async def test_a_provider_without_it_is_told_apart_from_a_model_that_is_not_ther
 async def test_kinds_that_cannot_are_refused_at_the_handshake_where_there_are_no_others(gateway, registry, upstream):
     await registry.add_provider("azure", upstream.url, kind="azure_openai", settings={"api_version": "2024-10-21"})
     await registry.add_provider("anthropic", upstream.url, kind="anthropic")
-    await until(lambda: len(gateway.snapshot.providers) == 3, 2, "the providers")
+    await until(lambda: len(gateway.snapshot.providers) == 3, "the providers")
 
     for name in ("azure", "anthropic"):
         status, _, body = await refused(gateway, "", path="/v1/responses", additional_headers={"x-provider": name})
@@ -161,7 +162,7 @@ async def test_azure_takes_keys_as_bearer_tokens_at_its_path_without_a_date(gate
     await registry.add_provider("azure", upstream.url, kind="azure_openai", settings=settings, supported_models=[])
     await registry.add_account("azure-key", "azure")
     await registry.add_route("gpt-x", "azure")
-    await until(lambda: len(gateway.snapshot.providers) == 2 and "gpt-x" in gateway.snapshot.exact_routes, 2, "azure")
+    await until(lambda: len(gateway.snapshot.providers) == 2 and "gpt-x" in gateway.snapshot.exact_routes, "azure")
     await gateway.serves(accounts=3)
 
     async with opened(gateway) as socket:
@@ -180,7 +181,7 @@ async def test_a_model_of_another_provider_needs_another_connection(gateway, reg
     await registry.add_provider("other", upstream.url, kind="openai_compatible")
     await registry.add_account("sk-o", "other")
     await registry.add_route("other-*", "other")
-    await until(lambda: "other-*" in str(gateway.snapshot.prefix_routes), 2, "the route")
+    await until(lambda: "other-*" in str(gateway.snapshot.prefix_routes), "the route")
     await gateway.serves(accounts=3)
 
     async with opened(gateway) as socket:
@@ -193,7 +194,7 @@ async def test_a_model_of_another_provider_needs_another_connection(gateway, reg
 
 async def test_a_first_message_goes_along_the_fallbacks_of_its_route(gateway, registry, talk):
     await registry.add_route("my-model", upstream_model="gpt-4o", fallbacks=["gpt-4o-mini"])
-    await until(lambda: "my-model" in gateway.snapshot.exact_routes, 2, "the route")
+    await until(lambda: "my-model" in gateway.snapshot.exact_routes, "the route")
     talk.answers = lambda _key, asked: [RATE_LIMITED] if asked["model"] == "gpt-4o" else None
 
     async with opened(gateway) as socket:
@@ -213,13 +214,13 @@ async def test_an_account_that_is_gone_is_told_and_no_other_takes_its_place(gate
 
 async def test_lanes_wait_for_each_other_where_the_account_has_one_place(gateway, registry, talk):
     await registry.execute("UPDATE accounts SET max_concurrency = 1")
-    await until(lambda: all(one.max_concurrency == 1 for one in gateway.snapshot.accounts.values()), 2, "the limit")
+    await until(lambda: all(one.max_concurrency == 1 for one in gateway.snapshot.accounts.values()), "the limit")
     talk.between.clear()
     async with opened(gateway) as socket:
         await ask(socket, input="a", stream_id="one")
         await said(socket)
         await ask(socket, input="b", stream_id="two")
-        await until(lambda: gateway.service.waiting.calls == 1, 2, "the second to wait")
+        await until(lambda: gateway.service.waiting.calls == 1, "the second to wait")
         talk.between.set()
         ends = [(await heard(socket))[-1]["stream_id"] for _ in range(2)]
 

@@ -9,6 +9,7 @@ from tests.e2e.realtime.kit import bearer, made_key
 from tests.e2e.realtime.node import by_node
 from tests.e2e.responses.kit import ask, calls_of, heard, opened, told
 from tests.fakes.gateway_fixture import until
+from tests.waits import PATIENCE_S
 
 LIMITS = ResponsesWebSocketLimits(
     max_lanes=8, max_events_per_lane=128, max_events=512, max_bytes_per_lane=1 << 20, max_bytes=1 << 20
@@ -57,7 +58,7 @@ async def test_lanes_run_side_by_side_on_one_connection(client, upstream, talk):
         one, two = session.lane("one"), session.lane("two")
         for lane in (one, two, session.default):
             await lane.send({"type": "response.create", "model": "gpt-4o", "input": "hi"})
-        await until(lambda: len(talk.asked) == 3, 2, "three responses at once")
+        await until(lambda: len(talk.asked) == 3, "three responses at once")
         talk.between.set()
         ids = {(await lane.get_final_response()).id for lane in (one, two, session.default)}
 
@@ -70,7 +71,7 @@ async def test_within_a_lane_one_response_follows_the_other(gateway, talk):
     async with opened(gateway) as socket:
         await ask(socket, input="first")
         await ask(socket, input="second")
-        await until(lambda: talk.asked, 2, "the first")
+        await until(lambda: talk.asked, "the first")
         assert [asked["input"] for _, asked in talk.asked] == ["first"]
         talk.between.set()
         both = await heard(socket) + await heard(socket)
@@ -93,7 +94,7 @@ async def test_messages_pass_both_ways_as_they_were_written(gateway, upstream, t
     upstream.script = script
     async with opened(gateway) as socket:
         await socket.send(said)
-        got = [await asyncio.wait_for(socket.recv(), 2) for _ in range(4)]
+        got = [await asyncio.wait_for(socket.recv(), PATIENCE_S) for _ in range(4)]
 
     assert upstream.last.received == [said]
     assert got == [
@@ -106,7 +107,7 @@ async def test_messages_pass_both_ways_as_they_were_written(gateway, upstream, t
 
 async def test_a_model_is_renamed_by_its_route(gateway, registry, talk):
     await registry.add_route("my-model", upstream_model="gpt-4o-mini")
-    await until(lambda: "my-model" in gateway.snapshot.exact_routes, 2, "the route")
+    await until(lambda: "my-model" in gateway.snapshot.exact_routes, "the route")
 
     async with opened(gateway) as socket:
         await told(socket, model="my-model", input="a")
@@ -165,9 +166,7 @@ async def test_what_is_steered_goes_home_and_the_response_that_follows_is_counte
     async with opened(gateway) as socket:
         first = await told(socket, input="a")
         await registry.execute("UPDATE accounts SET tier = 1 - tier")  # others would go to the other one now
-        await until(
-            lambda: {one.tier for one in gateway.snapshot.accounts.values() if one.label == "sk-a"} == {1}, 2, ""
-        )
+        await until(lambda: {one.tier for one in gateway.snapshot.accounts.values() if one.label == "sk-a"} == {1}, "")
         steer = {"type": "response.steer", "previous_response_id": first["response"]["id"], "input": "more"}
         talk.on_other = lambda _heard: [{"type": "response.steer.accepted"}, *talk.usual({"model": "gpt-4o"})]
         await socket.send(msgspec.json.encode(steer).decode())

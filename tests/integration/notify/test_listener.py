@@ -24,9 +24,8 @@ from gateway.notify.messages import write_messages
 from gateway.relay.clock import SystemClock
 from gateway.store.cooldowns import ParkTable, load_parks
 from gateway.store.engine import make_engine
+from tests.waits import PATIENCE_S
 
-WITHIN_S = 5.0
-"""A bound that only a fault meets."""
 LISTENERS = (
     "SELECT pid, query FROM pg_stat_activity "
     "WHERE application_name = 'gateway listener' AND datname = current_database()"
@@ -58,7 +57,7 @@ class Heard:
         self._came.set()
 
     async def until(self, fits: Callable[[list[ListenerEvent]], bool]) -> None:
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(PATIENCE_S):
             while not fits(self.all):
                 self._came.clear()
                 await self._came.wait()
@@ -90,7 +89,7 @@ async def psql(database_url: str) -> AsyncIterator[asyncpg.Connection]:
 
 async def the_only_listener(psql: asyncpg.Connection) -> asyncpg.Record:
     """One that was terminated may still be seen for some milliseconds."""
-    async with asyncio.timeout(WITHIN_S):
+    async with asyncio.timeout(PATIENCE_S):
         while len(found := await psql.fetch(LISTENERS)) != 1:
             pass
     return found[0]
@@ -141,7 +140,7 @@ async def test_it_waits_for_a_server_that_is_not_there_yet() -> None:
     with capture_logs() as lines:
         listener = Listener("postgresql://nobody@127.0.0.1:1/none", heard, sender="me", sleep=sleep)
         task = asyncio.create_task(listener.run())
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(PATIENCE_S):
             await enough.wait()
         task.cancel()
         with suppress(asyncio.CancelledError):
@@ -156,7 +155,7 @@ async def test_a_silent_connection_is_asked_whether_it_lives(database_url: str, 
     heard = Heard()
     async with listening(database_url, heard, heartbeat_s=0.01):
         await heard.count(Resynced(), 1)
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(PATIENCE_S):
             while (await the_only_listener(psql))["query"] != "SELECT 1":
                 pass
 

@@ -5,6 +5,8 @@ import json
 
 import msgspec
 
+from tests.waits import PATIENCE_S
+
 CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello there you"}]}
 STREAM = {**CHAT, "stream": True}
 
@@ -69,7 +71,7 @@ async def ask(url: str, body: object, *, key: str = "sk-a", path: str = "/v1/cha
         writer.close()
 
 
-async def receive(reader: asyncio.StreamReader, timeout_s: float = 5.0) -> Received:
+async def receive(reader: asyncio.StreamReader, timeout_s: float = PATIENCE_S) -> Received:
     """Reads to the end or the reset. Raises TimeoutError."""
     data = bytearray()
     async with asyncio.timeout(timeout_s):

@@ -7,6 +7,7 @@ from gateway.sandbox.faults import Fault
 from gateway.sandbox.server import Sandbox
 from tests.fakes.sandbox_fixture import running_sandbox
 from tests.integration.sandbox.raw_client import CHAT, STREAM, ask, connect, receive, written
+from tests.waits import PATIENCE_S
 
 BOTH = pytest.mark.parametrize("body", [pytest.param(CHAT, id="json"), pytest.param(STREAM, id="stream")])
 
@@ -300,7 +301,7 @@ async def test_limit_refuses_a_call_and_leaves_its_fault_for_the_next() -> None:
 
 
 async def _first_answer(sandbox: Sandbox) -> int:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
                 return (await ask(sandbox.url, CHAT)).status

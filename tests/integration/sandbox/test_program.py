@@ -3,6 +3,7 @@ import signal
 import sys
 
 from tests.integration.sandbox.raw_client import CHAT, ask
+from tests.waits import PATIENCE_S
 
 
 async def test_program_says_where_it_listens_serves_and_stops_on_sigterm() -> None:
@@ -11,14 +12,14 @@ async def test_program_says_where_it_listens_serves_and_stops_on_sigterm() -> No
     )
     try:
         assert program.stdout is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             line = (await program.stdout.readline()).decode()
         url = line.removeprefix("sandbox on ").strip().removesuffix("/v1")
 
         statuses = [(await ask(url, CHAT)).status for _ in range(2)]
     finally:
         program.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             status = await program.wait()
 
     assert statuses == [200, 429]

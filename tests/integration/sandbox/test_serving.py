@@ -12,6 +12,7 @@ from gateway.sandbox.server import Sandbox
 from tests.fakes.plain_sdk import plain_sdk
 from tests.fakes.sandbox_fixture import running_sandbox
 from tests.integration.sandbox.raw_client import CHAT, STREAM, ask, connect, receive, written
+from tests.waits import PATIENCE_S
 
 TWO_KEYS = SandboxConfig(
     keys={
@@ -215,7 +216,7 @@ async def test_slow_reader_holds_the_stream_up() -> None:
 
         assert len(sandbox.log[0].events) < 200_000
         reader._transport.resume_reading()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while b"[DONE]" not in await reader.read(1 << 20):
                 pass
         await sandbox.wait_for(lambda log: log[0].is_over)

@@ -9,6 +9,7 @@ from gateway.store.auth_data import credential_text
 from gateway.store.cipher import Cipher, UnknownKey, parse_keys
 from gateway.store.registry import Loaded, load_snapshot
 from gateway.store.sealing import SEALING_LOCK, check_keys, seal_rows
+from tests.waits import PATIENCE_S
 
 K1 = "k1:" + base64.b64encode(b"1" * 32).decode()
 K2 = "k2:" + base64.b64encode(b"2" * 32).decode()
@@ -88,7 +89,7 @@ async def test_a_row_that_somebody_holds_is_left_for_later_and_nobody_waits(
     loaded = await load(engine, OLD)
     async with engine.begin() as operator:
         await operator.execute(text("UPDATE accounts SET label = 'held' WHERE label = 'a'"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             assert await seal(engine, loaded, OLD) == 2
         await operator.rollback()
 

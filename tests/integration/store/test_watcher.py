@@ -1,4 +1,5 @@
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -16,12 +17,11 @@ from gateway.store.cipher import Cipher, UnknownKey, new_key, parse_keys
 from gateway.store.engine import StoreUnavailable, make_engine
 from gateway.store.registry import load_snapshot
 from gateway.store.watcher import RegistryWatcher
+from tests.waits import PATIENCE_S
 
 OPENAI = ProviderId("openai")
 PROVIDER = "INSERT INTO providers (id, base_url) VALUES ('openai', 'https://api.openai.com')"
 ACCOUNT = """INSERT INTO accounts (provider_id, label, auth_data) VALUES ('openai', 'a', '{"api_key": "sk-a"}')"""
-WITHIN_S = 5.0
-"""A bound that only a fault meets; what the contract asks for is a second."""
 
 
 class Snapshots:
@@ -36,7 +36,7 @@ class Snapshots:
         self._came.set()
 
     async def until(self, fits: Callable[[Snapshot], bool]) -> Snapshot:
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(PATIENCE_S):
             while not self.all or not fits(self.all[-1]):
                 self._came.clear()
                 await self._came.wait()
@@ -71,7 +71,7 @@ async def turn() -> None:
 
 
 async def until_sealed(connection: AsyncConnection) -> None:
-    async with asyncio.timeout(WITHIN_S):
+    async with asyncio.timeout(PATIENCE_S):
         while await connection.scalar(text("SELECT count(*) FROM accounts WHERE NOT auth_data ? '$enc'")):
             pass
 
@@ -142,12 +142,12 @@ async def test_an_unchanged_registry_is_not_loaded_again(
     confirmed = watcher.confirmed
     async with running(watcher.run()):
         watcher.reload_soon()
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(PATIENCE_S):
             while watcher.confirmed == confirmed:
                 await turn()
 
     assert snapshots.all == [first]
-    assert watcher.age_s < WITHIN_S
+    assert 0 <= watcher.age_s <= time.monotonic() - watcher.confirmed
 
 
 async def test_sealing_converges(engine: AsyncEngine, connection: AsyncConnection, cipher: Cipher) -> None:
@@ -193,7 +193,7 @@ async def renamed_away(server_url: str, name: str) -> AsyncIterator[None]:
     server = await asyncpg.connect(server_url)
     try:
         await server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")  # who comes anew would hold the next up
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 await server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
                 with suppress(asyncpg.ObjectInUseError):
@@ -232,11 +232,11 @@ async def test_with_postgres_away_the_last_good_snapshot_stays(
 
     with capture_logs() as lines:
         async with running(watcher.run()):
-            async with renamed_away(postgres_server_url, name), asyncio.timeout(WITHIN_S):
+            async with renamed_away(postgres_server_url, name), asyncio.timeout(PATIENCE_S):
                 while not any(line["event"] == "database.lost" for line in lines):
                     await turn()
                 assert watcher.snapshot.providers
-            async with asyncio.timeout(WITHIN_S), engine.begin() as connection:
+            async with asyncio.timeout(PATIENCE_S), engine.begin() as connection:
                 await connection.exec_driver_sql("UPDATE providers SET name = 'back'")
 
             await snapshots.until(lambda one: one.providers[OPENAI].name == "back")

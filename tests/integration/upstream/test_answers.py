@@ -8,6 +8,7 @@ from gateway.core.outcome import Fault, FaultKind
 from tests.fakes.raw_server import Peer, answering, ok, raw_server, ticks
 from tests.integration.upstream.calls import fault_of, fetch, get, post
 from tests.integration.upstream.conftest import OpenEngine
+from tests.waits import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio(loop_scope="function")
 
@@ -57,7 +58,7 @@ async def test_half_closed_upstream_is_still_an_answer(open_engine: OpenEngine) 
 
     async with raw_server(script) as server, open_engine() as engine:
         assert await fetch(engine, post(server.origin)) == (200, b"abcdefg")
-        await asyncio.wait_for(_all_hung_up(server.peers), 5)
+        await asyncio.wait_for(_all_hung_up(server.peers), PATIENCE_S)
 
 
 async def _all_hung_up(peers: list[Peer]) -> None:
@@ -197,7 +198,7 @@ async def test_what_is_not_an_answer_is_garbage(open_engine: OpenEngine, message
         fault = await fault_of(engine, post(server.origin))
 
         assert (fault.kind, fault.is_body_sent) == (FaultKind.GARBAGE, True)
-        await asyncio.wait_for(_all_hung_up(server.peers), 5)
+        await asyncio.wait_for(_all_hung_up(server.peers), PATIENCE_S)
 
 
 @pytest.mark.parametrize("pair", [(b"x", b"a\r\nb: c"), (b"x", b"a\nb"), (b"x\rb", b"a"), (b"x", b"a\0b")])

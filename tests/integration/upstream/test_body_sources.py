@@ -11,6 +11,7 @@ from gateway.upstream.http1 import Http1Engine
 from tests.fakes.raw_server import Peer, ok, raw_server, ticks
 from tests.integration.upstream.calls import fetch, post
 from tests.integration.upstream.conftest import OpenEngine
+from tests.waits import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio(loop_scope="function")
 
@@ -115,7 +116,7 @@ async def test_a_source_that_breaks_cuts_the_connection() -> None:
         try:
             with pytest.raises(OSError, match="the disk"):
                 await engine.attempt(upload(server, Source(5, breaks_after=2)))
-            await asyncio.wait_for(cut.wait(), 5)
+            await asyncio.wait_for(cut.wait(), PATIENCE_S)
             assert all(stats.open == 0 for stats in engine.stats().values())
         finally:
             await engine.aclose()

@@ -12,6 +12,7 @@ from gateway.upstream import dial
 from gateway.upstream.http1 import Http1Engine
 from tests.fakes.raw_server import Peer, answering, ok, raw_server, ticks
 from tests.integration.upstream.calls import fetch, get, post
+from tests.waits import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio(loop_scope="function")
 
@@ -100,7 +101,7 @@ async def test_attempt_cancelled_while_connecting_leaves_nothing(scheme: str) ->
         with pytest.raises(asyncio.CancelledError):
             await call
 
-        await asyncio.wait_for(server.peers[0].hung_up.wait(), 5)
+        await asyncio.wait_for(server.peers[0].hung_up.wait(), PATIENCE_S)
         await ticks(5)
         assert engine.stats()[origin].open == 0
         await engine.aclose()
@@ -123,7 +124,7 @@ async def test_upload_that_is_cancelled_hangs_up() -> None:
         with pytest.raises(asyncio.CancelledError):
             await call
 
-        await asyncio.wait_for(server.peers[0].hung_up.wait(), 5)
+        await asyncio.wait_for(server.peers[0].hung_up.wait(), PATIENCE_S)
         assert engine.stats()[server.origin].idle == 0
         await engine.aclose()
 

@@ -12,6 +12,7 @@ from gateway.providers.base import Limits, Origin
 from tests.fakes.raw_server import Peer, answering, ok, raw_server
 from tests.integration.upstream.calls import fault_of, fetch, get, post
 from tests.integration.upstream.conftest import OpenEngine
+from tests.waits import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio(loop_scope="function")
 
@@ -65,7 +66,7 @@ async def test_headers_timeout_hangs_up(open_engine: OpenEngine) -> None:
         fault = await engine.attempt(post(server.origin, limits=Limits(headers_s=0.05)))
 
         assert fault == Fault(FaultKind.HEADERS_TIMEOUT, "no answer head within 0.05 s", is_body_sent=True)
-        await asyncio.wait_for(server.peers[0].hung_up.wait(), 5)
+        await asyncio.wait_for(server.peers[0].hung_up.wait(), PATIENCE_S)
 
 
 async def test_stall_limit_of_the_request_and_of_the_chunk(open_engine: OpenEngine) -> None:
@@ -84,7 +85,7 @@ async def test_stall_limit_of_the_request_and_of_the_chunk(open_engine: OpenEngi
             assert await answer.next_chunk(timeout_s) == stalled
             assert await answer.next_chunk() == stalled
             answer.close()
-        await asyncio.wait_for(asyncio.gather(*[peer.hung_up.wait() for peer in server.peers]), 5)
+        await asyncio.wait_for(asyncio.gather(*[peer.hung_up.wait() for peer in server.peers]), PATIENCE_S)
 
 
 async def test_each_piece_starts_the_stall_limit_anew(open_engine: OpenEngine) -> None:
@@ -182,7 +183,7 @@ async def test_reset_of_a_body_that_the_connection_would_end_is_a_fault(open_eng
 
 async def _cancel(engine_call: Coroutine[object, object, object], begun: asyncio.Event) -> None:
     task = asyncio.ensure_future(engine_call)
-    await asyncio.wait_for(begun.wait(), 5)
+    await asyncio.wait_for(begun.wait(), PATIENCE_S)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -199,7 +200,7 @@ async def test_cancelled_attempt_hangs_up(open_engine: OpenEngine) -> None:
     async with raw_server(script) as server, open_engine() as engine:
         await _cancel(engine.attempt(post(server.origin)), begun)
 
-        await asyncio.wait_for(server.peers[0].hung_up.wait(), 1)
+        await asyncio.wait_for(server.peers[0].hung_up.wait(), PATIENCE_S)
 
 
 async def test_cancelled_read_hangs_up(open_engine: OpenEngine) -> None:
@@ -217,7 +218,7 @@ async def test_cancelled_read_hangs_up(open_engine: OpenEngine) -> None:
         assert not isinstance(answer, Fault)
         await _cancel(answer.next_chunk(), begun)
 
-        await asyncio.wait_for(server.peers[0].hung_up.wait(), 1)
+        await asyncio.wait_for(server.peers[0].hung_up.wait(), PATIENCE_S)
         answer.close()
 
 
@@ -232,7 +233,7 @@ async def test_closing_an_unread_answer_hangs_up(open_engine: OpenEngine) -> Non
         assert not isinstance(answer, Fault)
         answer.close()
 
-        await asyncio.wait_for(server.peers[0].hung_up.wait(), 1)
+        await asyncio.wait_for(server.peers[0].hung_up.wait(), PATIENCE_S)
         assert isinstance(await answer.next_chunk(), Fault)
 
 

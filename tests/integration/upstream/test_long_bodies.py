@@ -10,6 +10,7 @@ from gateway.providers.base import Limits
 from tests.fakes.raw_server import Peer, ok, raw_server, ticks
 from tests.integration.upstream.calls import QUICK, fault_of, fetch, post
 from tests.integration.upstream.conftest import OpenEngine
+from tests.waits import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio(loop_scope="function")
 
@@ -95,7 +96,7 @@ async def test_early_answer_is_taken_and_the_rest_of_the_body_is_not_sent(open_e
     async with raw_server(script) as server, open_engine() as engine:
         assert await fetch(engine, post(server.origin, bytes(LONG))) == (413, b"no")
 
-        await asyncio.wait_for(server.peers[0].hung_up.wait(), 5)
+        await asyncio.wait_for(server.peers[0].hung_up.wait(), PATIENCE_S)
 
 
 async def test_early_answer_of_an_upstream_that_reads_no_more_is_taken(open_engine: OpenEngine) -> None:

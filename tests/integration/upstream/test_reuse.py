@@ -13,6 +13,7 @@ from gateway.upstream.pool import OriginStats
 from tests.fakes.raw_server import Peer, answering, ok, raw_server, ticks
 from tests.integration.upstream.calls import fault_of, fetch, get, post
 from tests.integration.upstream.conftest import OpenEngine
+from tests.waits import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio(loop_scope="function")
 
@@ -104,7 +105,7 @@ async def test_bytes_that_nobody_asked_for_end_an_idle_connection() -> None:
     async with raw_server(script) as server, _http1() as engine:
         assert await fetch(engine, post(server.origin)) == (200, b"0")
         may_speak.set()
-        await asyncio.wait_for(server.peers[0].hung_up.wait(), 5)
+        await asyncio.wait_for(server.peers[0].hung_up.wait(), PATIENCE_S)
 
         assert await fetch(engine, post(server.origin)) == (200, b"1")
 
@@ -143,7 +144,7 @@ async def test_idle_connections_beyond_the_limit_are_closed_oldest_first() -> No
             assert not isinstance(answer, Fault)
             answer.close()
 
-        await asyncio.wait_for(server.peers[0].hung_up.wait(), 5)
+        await asyncio.wait_for(server.peers[0].hung_up.wait(), PATIENCE_S)
         assert engine.stats()[server.origin] == OriginStats(open=2, idle=2, opened=3, reused=0)
 
 
@@ -151,7 +152,7 @@ async def test_idle_connection_is_closed_when_its_time_is_up() -> None:
     async with raw_server(_numbered) as server, _http1() as engine:
         for _ in range(2):
             await fetch(engine, get(server.origin, limits=Limits(keep_alive_s=0.03)))
-            await asyncio.wait_for(server.peers[-1].hung_up.wait(), 5)
+            await asyncio.wait_for(server.peers[-1].hung_up.wait(), PATIENCE_S)
 
         assert engine.stats()[server.origin] == OriginStats(open=0, idle=0, opened=2, reused=0)
 
@@ -250,7 +251,7 @@ async def test_closing_the_engine_ends_calls_and_later_attempts() -> None:
         assert isinstance(first, Fault)
         assert first.kind is FaultKind.RESET
         assert second == Fault(FaultKind.CONNECT, "the engine is closed")
-        await asyncio.wait_for(server.peers[0].hung_up.wait(), 5)
+        await asyncio.wait_for(server.peers[0].hung_up.wait(), PATIENCE_S)
 
 
 @asynccontextmanager

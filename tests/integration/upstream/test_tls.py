@@ -11,6 +11,7 @@ from tests.fakes.certificates import self_signed, server_context
 from tests.fakes.raw_server import Peer, answering, ok, raw_server
 from tests.integration.upstream.calls import fault_of, fetch, post
 from tests.integration.upstream.conftest import OpenEngine
+from tests.waits import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio(loop_scope="function")
 
@@ -96,7 +97,7 @@ async def test_handshake_that_never_ends_runs_into_the_connect_limit(open_engine
         fault = await fault_of(engine, post(origin, limits=Limits(connect_s=0.05)))
 
         assert (fault.kind, fault.detail) == (FaultKind.CONNECT, "no connection within 0.05 s")
-        await asyncio.wait_for(has_hung_up.wait(), 5)  # on a busy machine the server accepts later than that
+        await asyncio.wait_for(has_hung_up.wait(), PATIENCE_S)  # on a busy machine the server accepts later than that
 
 
 async def test_cut_answer_over_tls_is_a_reset(open_engine: OpenEngine, pem: Path) -> None:
@@ -124,4 +125,4 @@ async def test_closing_an_unread_answer_over_tls_hangs_up(open_engine: OpenEngin
         answer = await engine.attempt(post(server.origin))
         answer.close()
 
-        await asyncio.wait_for(server.peers[0].hung_up.wait(), 1)
+        await asyncio.wait_for(server.peers[0].hung_up.wait(), PATIENCE_S)

@@ -17,6 +17,7 @@ from tests.fakes.certificates import self_signed, server_context
 from tests.fakes.proxy import forward_proxy
 from tests.fakes.raw_server import Peer, answering, raw_server
 from tests.fakes.socket_upstream import CREATED, RATE_LIMITED, SocketUpstream
+from tests.waits import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio(loop_scope="function")
 
@@ -230,14 +231,14 @@ async def test_a_server_that_closes_and_stays_connected_is_cut_soon() -> None:
 
     async with raw_server(script) as server:
         socket = await opened(upgrade(server.origin))
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(PATIENCE_S):
             assert await socket.receive() == Closed(1001, "")
 
 
 async def test_a_server_that_ignores_our_close_is_cut_soon() -> None:
     async with raw_server(silent) as server:
         socket = await opened(upgrade(server.origin))
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(PATIENCE_S):
             await socket.finish(1000, "")
             await server.peers[0].hung_up.wait()
 
@@ -247,7 +248,7 @@ async def test_an_upstream_that_answers_no_ping_is_dead(monkeypatch: pytest.Monk
     monkeypatch.setattr(websocket, "PONG_S", 0.05)
     async with raw_server(silent) as server:
         socket = await opened(upgrade(server.origin))
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(PATIENCE_S):
             end = await socket.receive()
 
     assert isinstance(end, Closed)

@@ -10,6 +10,7 @@ from gateway.core.outcome import Scope, ScopeKind
 from gateway.core.uses import Totals, Use
 from gateway.notify.neighbours import Neighbours, open_lines
 from tests.fakes.gateway_fixture import until
+from tests.waits import PATIENCE_S
 
 
 def use(requests, holder="a"):
@@ -44,7 +45,7 @@ async def test_all_others_hear_it_and_the_sender_does_not(service):
     async with worker(service, 0) as (first, own), worker(service, 1) as (_, second), worker(service, 2) as (_, third):
         first.tell([use(5)])
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             assert await second.get() == await third.get() == ("s-0", (use(5),))
         assert own.empty()
 
@@ -55,7 +56,7 @@ async def test_who_follows_a_worker_that_died_hears_what_was_told_meanwhile(serv
             pass
         first.tell([use(7)])
 
-        async with worker(service, 1) as (_, heard), asyncio.timeout(10):
+        async with worker(service, 1) as (_, heard), asyncio.timeout(PATIENCE_S):
             assert await heard.get() == ("s-0", (use(7),))
 
 
@@ -64,7 +65,7 @@ async def test_nobody_waits_for_a_neighbour_that_does_not_read(service):
         for number in range(5_000):  # nobody reads meanwhile, and their queues are soon full
             first.tell([use(number)])
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await heard.get()
             first.tell([use(5_000)])
             while (await heard.get())[1][0].sent.requests != 5_000:
@@ -79,7 +80,7 @@ async def test_what_is_not_understood_is_passed_over(service):
         service[1].tells.send(b"{}")
         first.tell([use(1)])
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             assert await heard.get() == ("s-0", (use(1),))
     assert not faults
 
@@ -90,7 +91,7 @@ async def test_who_is_left_alone_hears_no_more(service):
             line.__exit__()
         hears = last._hears
 
-        await until(lambda: hears.fileno() == -1, 10, "the end of it")
+        await until(lambda: hears.fileno() == -1, "the end of it")
 
 
 def test_who_is_alone_has_no_line():

@@ -223,6 +223,37 @@ async def test_without_the_table_each_process_fetches_for_itself():
     assert (await first.token(), await second.token()) == ("t1", "t2")
 
 
+async def test_what_was_bought_without_the_table_is_shared_once_it_is_back():
+    first = Process(sold("t1"))
+    first.store.is_away = True
+    assert await first.token() == "t1"
+    await first.clock.advance(60)
+    first.store.is_away = False
+
+    await first.tick()
+
+    second = Process(first=first)
+    assert await second.token() == "t1"
+    assert first.asked == 1
+    found = await first.store.load(first.account)
+    assert found.lifetime_s <= 3540
+
+
+async def test_a_token_that_was_refused_before_it_could_be_shared_never_is():
+    process = Process(sold("t1"), refused())
+    process.store.is_away = True
+    used = await finished(process.clock, process.credentials.destination_of(process.provider, process.account))
+    await process.clock.advance(60)
+    assert await finished(process.clock, process.credentials.renewed(process.provider, process.account, used)) is None
+    process.store.is_away = False
+
+    await process.tick()
+    await process.clock.advance(30)
+    await process.tick()
+
+    assert process.store.kept == {}
+
+
 async def test_a_token_that_is_not_taken_is_bought_anew_once():
     process = Process(sold("t1"), sold("t2"))
     used = await finished(process.clock, process.credentials.destination_of(process.provider, process.account))

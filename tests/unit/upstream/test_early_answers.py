@@ -4,6 +4,7 @@ import httpcore2
 import pytest
 
 from gateway.upstream.early_answers import MOST_HINTS_BYTES, UNHEARD_WRITES, ListeningStream
+from tests.waits import PATIENCE_S
 
 HINT = b"HTTP/1.1 103 Early Hints\r\n\r\n"
 
@@ -31,7 +32,7 @@ async def test_an_upstream_that_sends_no_end_of_hints_fills_no_memory() -> None:
     for _ in range(UNHEARD_WRITES):
         await stream.write(b"piece")
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         with pytest.raises(httpcore2.WriteError):
             await stream.write(b"piece")
 
