@@ -9,7 +9,9 @@ Mutable; one per scope.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
+
+import msgspec
 
 from gateway.core.ids import Instant
 from gateway.core.shares import HEARD_S, HEARD_SOON_S
@@ -52,7 +54,7 @@ class News(Generic[T]):
             self.on_news()
 
 
-class Told(NamedTuple):
+class Told(msgspec.Struct, frozen=True, gc=False):
     """What an audience heard of a scope."""
 
     sent: Totals = Totals()
@@ -65,7 +67,7 @@ class Told(NamedTuple):
     """That this process believes in where no header tells of any: calls in a period."""
 
 
-class _Other(NamedTuple):
+class _Other(msgspec.Struct, frozen=True, gc=False):
     """What another process told of itself, and when."""
 
     at: Instant
@@ -76,13 +78,20 @@ class _Other(NamedTuple):
 class Company:
     """Starts alone."""
 
-    __slots__ = ("_offset", "_own_name", "_told", "_told_at", "count", "heard_s", "others", "place")
+    __slots__ = (
+        "_all_heard_at", "_audiences", "_offset", "_own_name", "_told", "_told_at", "count", "heard_s", "others",
+        "place",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self._offset = 0
         self._own_name = ""
         self.others: dict[str, _Other] = {}
         """To be asked by every call whether there are any."""
+        self._audiences: frozenset[Audience] = frozenset()
+        """Those that some of them belong to."""
+        self._all_heard_at = Instant(float("-inf"))
+        """Each was heard then, or later."""
         self.count = 1
         """Processes that share the scope, this one included."""
         self.place = 0
@@ -103,7 +112,7 @@ class Company:
         self._number()
 
     def has(self, audience: Audience) -> bool:
-        return any(other.audience is audience for other in self.others.values())
+        return audience in self._audiences
 
     def hear(self, process: str, sent: Totals, audience: Audience, now: Instant, *, own: str) -> Totals | None:
         """How much more it sent than when it was heard last; None: it was never heard. `own`: this process' name."""
@@ -114,12 +123,11 @@ class Company:
             self._number()
         return None if before is None else sent.since(before.sent)
 
-    def silent_s(self, now: Instant) -> float:
-        """How long ago that one was heard who was not heard for the longest time; 0.0 where there is nobody."""
-        longest_s = 0.0
-        for other in self.others.values():
-            longest_s = max(longest_s, now - other.at)
-        return longest_s
+    def has_silent(self, now: Instant, lasts_s: float) -> bool:
+        """Whether somebody told nothing for so long."""
+        if now - self._all_heard_at >= lasts_s:
+            self._all_heard_at = min([other.at for other in self.others.values()], default=now)
+        return now - self._all_heard_at >= lasts_s
 
     def part(self, now: Instant, lasts_s: float) -> list[str]:
         """Who told nothing for so long, and is gone from now on."""
@@ -147,4 +155,5 @@ class Company:
     def _number(self) -> None:
         self.count = 1 + len(self.others)
         self.place = (sum(name < self._own_name for name in self.others) + self._offset) % self.count
-        self.heard_s = HEARD_S if self.has(REPLICAS) else HEARD_SOON_S
+        self._audiences = frozenset([other.audience for other in self.others.values()])
+        self.heard_s = HEARD_S if REPLICAS in self._audiences else HEARD_SOON_S

@@ -13,7 +13,8 @@ came through meanwhile, is the same again and again.
 from bisect import insort
 from collections.abc import Iterable, Sequence
 from operator import neg
-from typing import NamedTuple
+
+import msgspec
 
 INFINITE = float("inf")
 MOST_CALLS = 640
@@ -96,7 +97,7 @@ class Refused:
             self.earliest = min(self.earliest, sent_at)
 
 
-class Span(NamedTuple):
+class Span(msgspec.Struct, frozen=True, gc=False):
     """Seconds, and how well the refusals agree on them."""
 
     low_s: float

@@ -50,7 +50,7 @@ class Headroom:
     """All that is known of a scope's limits, and what this process has sent on it. Unknown = everything fits."""
 
     __slots__ = (
-        "_answers", "_before", "_charged", "_freed", "_heard", "_hearsay", "_lately", "_levels", "_mark", "_names",
+        "_answers", "_before", "_charged", "_foreign", "_freed", "_hearsay", "_lately", "_levels", "_mark", "_names",
         "_news", "_order", "_pace", "_produced", "_refused", "_requests", "_restraint",
         "_strangers", "_tokens", "company", "is_awaited", "learn_from", "scope", "token_limit", "used_at", "wanted_at",
     )  # fmt: skip
@@ -91,10 +91,10 @@ class Headroom:
         self._requests = self._tokens = self._order = 0
         self._mark = self._before = NO_MARK
         """Calls that were sent since `_before` may yet overtake each other."""
-        self._heard = Totals()
-        """Of these, what other processes sent."""
-        self._refused = Totals()
-        """What was sent here and not admitted: no window holds it."""
+        self._foreign = Totals()
+        """Of these, what other processes sent, and what was sent here and not admitted: no window holds it."""
+        self._refused = 0
+        """Calls that were sent here and not admitted."""
         self.wanted_at = Instant(float("-inf"))
         """When calls last waited for room in it."""
         self._strangers: Strangers | None = None
@@ -155,7 +155,7 @@ class Headroom:
         """What the headers of an answer tell. False: it is older than what is known, and changes nothing."""
         self._note_news()
         if not is_success:
-            self._refused = self._refused.plus(Totals(1, sent.charged))
+            self._foreign, self._refused = self._foreign.plus(Totals(1, sent.charged)), self._refused + 1
             for level, _ in self._charged:
                 level.untake(sent.at)
         if sent.requests <= self._order:
@@ -236,7 +236,7 @@ class Headroom:
         if self._pace is None:
             self._pace = Pace(sent.at, self._hearsay)
         self._pace.refuse(now, sent.at, fits_in_s)
-        self._refused = self._refused.plus(Totals(1, sent.charged))
+        self._foreign, self._refused = self._foreign.plus(Totals(1, sent.charged)), self._refused + 1
         if self._lately is None:
             self._lately = Lately(now, self._admitted)
         self._news.add(self)
@@ -245,7 +245,7 @@ class Headroom:
     @property
     def _admitted(self) -> int:
         """Calls, by all processes that are known here."""
-        return self._requests - self._refused.requests
+        return self._requests - self._refused
 
     def sent_lately(self, now: Instant) -> int | None:
         """Calls of the last minute that were not refused; None: nobody knows."""
@@ -294,11 +294,11 @@ class Headroom:
     def refill(self, tokens: int) -> float:
         """Calls of so many tokens that fit in a second, over a long time; 0.0 = unknown."""
         rates = [level.own_rate / max(tokens, 1) if is_tokens else level.own_rate for level, is_tokens in self._charged]
-        if OUTPUT in self._names and self._answers:
+        if self._answers and OUTPUT in self._names:
             rates.append(self._names[OUTPUT].rate * self._answers / max(self._produced, 1))
         if self._pace is not None:
             rates.append(self._pace.rate)
-        return min((rate for rate in rates if rate > 0), default=0.0)
+        return min([rate for rate in rates if rate > 0], default=0.0)
 
     # -- other processes -----------------------------------------------------------------------------------------
 
@@ -314,7 +314,7 @@ class Headroom:
         self._requests += more.requests
         self._tokens += more.tokens
         self._produced += more.produced
-        self._heard = self._heard.plus(more)
+        self._foreign = self._foreign.plus(more)
         if known is None:
             self._news.add(self)
             if self._lately is not None:  # what it sent before nobody knows
@@ -352,11 +352,11 @@ class Headroom:
         """What an audience should hear of it. `is_news`: None where they have heard it already."""
         if is_news and self.company.rests(audience, now):
             return None
-        sent = Totals(self._requests, self._tokens, self._produced).since(self._heard.plus(self._refused))
+        sent = Totals(self._requests, self._tokens, self._produced).since(self._foreign)
         pace = None if self._levels else self._pace
         news = Told(sent, self._order, self.is_hungry(now))
         if pace is not None:
-            news = news._replace(refusals=pace.refusals, window=pace.window)
+            news = msgspec.structs.replace(news, refusals=pace.refusals, window=pace.window)
         if is_news and not self.company.is_news(audience, news):
             return None
         readings: tuple[Reading, ...] = ()
@@ -381,7 +381,7 @@ class Headroom:
 
     def sharers(self, now: Instant) -> int:
         """How many processes share the scope now, this one included."""
-        if self.company.silent_s(now) >= SHARER_S:
+        if self.company.has_silent(now, SHARER_S):
             for name in self.company.part(now, self._remembered_s()):
                 for level, _ in self._levels:
                     level.leave(name)

@@ -10,7 +10,8 @@ Mutable; one per level. Moments are `Instant`s.
 
 import math
 from bisect import bisect_right
-from typing import NamedTuple
+
+import msgspec
 
 MOST_CALLS = 512
 """Of larger windows nothing is learned once they are full."""
@@ -29,7 +30,7 @@ HELD = 0.1
 """A tenth of a limit more was taken than is used: it is no chance."""
 
 
-class Told(NamedTuple):
+class Told(msgspec.Struct, frozen=True, gc=False):
     """What an answer told of a limit."""
 
     used: float

@@ -15,7 +15,8 @@ Mutable.
 
 from collections import deque
 from itertools import islice
-from typing import NamedTuple
+
+import msgspec
 
 from gateway.core.ids import Instant
 from gateway.core.shares import HEARD_S, HEARD_SOON_S
@@ -62,7 +63,7 @@ class CallLog:
         return calls
 
 
-class Verdicts(NamedTuple):
+class Verdicts(msgspec.Struct, frozen=True, gc=False):
     """What a message told, by our clock. Of calls that were admitted or refused: when they were sent."""
 
     sent: list[Instant]
@@ -118,7 +119,7 @@ class Peer:
         return at
 
 
-class Turn(NamedTuple):
+class Turn(msgspec.Struct, frozen=True, gc=False):
     """When this process may take a call of a window: when so many fit, or somewhat after one does."""
 
     calls: int
@@ -132,7 +133,7 @@ class Turn(NamedTuple):
         return min(max(one_at, all_at), max(one_at, self.knows_at) + self.after_s)
 
 
-class Slice(NamedTuple):
+class Slice(msgspec.Struct, frozen=True, gc=False):
     """When this process may take a call of a window that neighbours share: when so many fit, or in its own time.
 
     They have one clock. When one's time comes it knows what was sent in the others'.

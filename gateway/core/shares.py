@@ -13,7 +13,8 @@ Mutable; one per level. Amounts are calls or tokens.
 
 from collections import deque
 from math import sqrt
-from typing import NamedTuple
+
+import msgspec
 
 from gateway.core.takings import SLOTS, Taking
 
@@ -32,7 +33,7 @@ SOON, SOON_IN_BUCKET = 1 / 32, 1 / 8
 """After so much of a window's time, or of that, others may have left more: it is worth another look."""
 
 
-class Fill(NamedTuple):
+class Fill(msgspec.Struct, frozen=True, gc=False):
     """A bucket now."""
 
     level: float
@@ -42,7 +43,7 @@ class Fill(NamedTuple):
     """In which it fills, or so."""
 
 
-class Window(NamedTuple):
+class Window(msgspec.Struct, frozen=True, gc=False):
     """A window, once the call in question was sent."""
 
     limit: float

@@ -9,6 +9,8 @@ limits rise. What a refusal means is seen a little later, when it is known what 
 from collections import deque
 from itertools import takewhile
 
+import msgspec
+
 from gateway.core.evidence import (
     INFINITE,
     NOTHING,
@@ -197,7 +199,7 @@ class Windows:
         if told[1] < self._step.low_s * TELLING:  # earlier refusals misled: they were no bucket's
             self._own = deque([last], maxlen=KEPT)
         if told[1] < self._step.high_s * TELLING:
-            self._step = self._step._replace(low_s=min(self._step.low_s, told[1]), high_s=told[1])
+            self._step = msgspec.structs.replace(self._step, low_s=min(self._step.low_s, told[1]), high_s=told[1])
             self._hearsay.tell_step(self, told)
 
     def _follow(self, now: Instant) -> None:
@@ -213,7 +215,7 @@ class Windows:
         self._steps_heard = hearsay.told
         low_s, high_s, met = meet(self._step.low_s, self._step.high_s, told, 0.0)
         if met:
-            self._step = self._step._replace(low_s=low_s, high_s=high_s)
+            self._step = msgspec.structs.replace(self._step, low_s=low_s, high_s=high_s)
 
     def hear(self, sent_at: Instant) -> None:
         """Another process sent a call then, perhaps before what was sent here last."""

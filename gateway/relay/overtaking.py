@@ -9,7 +9,8 @@ his turn: what is left in them is not lost.
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import NamedTuple
+
+import msgspec
 
 from gateway.core.ids import FOREVER, AccountId, Instant
 from gateway.core.level import SOONEST_S
@@ -25,7 +26,7 @@ Spent = tuple[Instant, Member]
 """When a member has some room again that has none now; sorted by that."""
 
 
-class Gap(NamedTuple):
+class Gap(msgspec.Struct, frozen=True, gc=False):
     """What the head leaves to others."""
 
     kept: frozenset[AccountId]

@@ -7,7 +7,8 @@ it has some again (`view`), so that who comes next does not meet it; each goes a
 from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 from math import log2
-from typing import NamedTuple
+
+import msgspec
 
 from gateway.core.attempts import Plan
 from gateway.core.ids import FOREVER, AccountId, Instant
@@ -27,7 +28,7 @@ SIZES = 6
 """…for calls of about one size: so many sizes to a doubling."""
 
 
-class Pick(NamedTuple):
+class Pick(msgspec.Struct, frozen=True, gc=False):
     """Who takes the call; None: nobody may, or has room now."""
 
     member: Member | None

@@ -7,7 +7,9 @@ small one has come and when the board says that something changed for the better
 
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from gateway.core.attempts import Plan
 from gateway.core.call import Call
@@ -40,14 +42,14 @@ NOBODY: frozenset[AccountId] = frozenset()
 FRESH = Plan()
 
 
-class Waiter(NamedTuple):
+class Waiter(msgspec.Struct, frozen=True, gc=False, eq=False):
     """A call in the line."""
 
     arrived: float
     tokens: int
 
 
-class Answered(NamedTuple):
+class Answered(msgspec.Struct, frozen=True, gc=False, eq=False):
     """What came back from the upstream."""
 
     outcome: Outcome

@@ -51,7 +51,7 @@ def test_each_audience_is_told_what_it_has_not_heard():
     company.tell(NEIGHBOURS, news, Instant(0.0))
 
     assert not company.is_news(NEIGHBOURS, news)
-    assert company.is_news(NEIGHBOURS, news._replace(is_hungry=True))
+    assert company.is_news(NEIGHBOURS, Told(Totals(5), is_hungry=True))
     assert company.is_news(REPLICAS, news)
 
 
@@ -96,10 +96,16 @@ def test_what_was_put_back_is_news_again_for_that_audience_alone():
     assert (list(news.take(NEIGHBOURS)), list(news.take(REPLICAS))) == (["x"], [])
 
 
-def test_who_was_not_heard_for_the_longest_time_says_how_long_it_is_silent():
+def test_it_is_known_whether_somebody_told_nothing_for_long():
     company = Company()
-    assert company.silent_s(Instant(9.0)) == 0
+    assert not company.has_silent(Instant(2.0), 3.0)
     hear(company, "a", 1, 2.0)
     hear(company, "b", 1, 5.0)
+    assert not company.has_silent(Instant(4.9), 3.0)
+    assert company.has_silent(Instant(9.0), 4.0)
+    assert not company.has_silent(Instant(9.0), 7.5)
 
-    assert company.silent_s(Instant(9.0)) == 7
+    hear(company, "a", 1, 8.0)
+
+    assert not company.has_silent(Instant(8.9), 4.0)
+    assert company.has_silent(Instant(9.0), 4.0)
