@@ -13,7 +13,7 @@ HALVINGS = 5
 
 def token_room(levels: Levels, now: Instant) -> float:
     """A call that is charged more does not fit now; infinite where no limit of tokens is known."""
-    return min((_room(level, now) for level, is_tokens in levels if is_tokens), default=float("inf"))
+    return min([_room(level, now) for level, is_tokens in levels if is_tokens], default=float("inf"))
 
 
 def _room(level: Level, now: Instant) -> float:

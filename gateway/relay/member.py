@@ -67,15 +67,15 @@ class Member:
 
     def token_room(self, now: Instant) -> float:
         """A call that is charged more does not fit now; infinite where no limit of tokens is known."""
-        return min(pieces.token_room(headroom.levels, now) for headroom in self.headrooms)
+        return min([pieces.token_room(headroom.levels, now) for headroom in self.headrooms])
 
     def piece(self, now: Instant) -> float:
         """What is left of a window of tokens that is used up by half; infinite where there is none."""
-        return min(pieces.piece(headroom.levels, now) for headroom in self.headrooms)
+        return min([pieces.piece(headroom.levels, now) for headroom in self.headrooms])
 
     def spare(self, tokens: int, at: Instant) -> float:
         """Tokens that are left over when a call of `tokens` goes then."""
-        return min(pieces.spare(headroom.levels, tokens, at) for headroom in self.headrooms)
+        return min([pieces.spare(headroom.levels, tokens, at) for headroom in self.headrooms])
 
     def loses_room(self) -> bool:
         """What is left of its tokens now is not there later: they are a window's."""
@@ -91,6 +91,10 @@ class Member:
         for headroom in self.headrooms:
             longest = max(longest, headroom.wait_s(tokens, now))
         return longest
+
+    def refill(self, tokens: int) -> float:
+        """Calls of so many tokens that fit in a second, over a long time; 0.0 = unknown."""
+        return min([headroom.refill(tokens) for headroom in self.headrooms])
 
     def sure_wait_s(self, now: Instant) -> float:
         """Seconds until a call fits for sure, whatever other processes take; 0.0 where `wait_s` says that."""

@@ -5,7 +5,7 @@ it has some again (`view`), so that who comes next does not meet it; each goes a
 """
 
 from collections.abc import Callable, Collection, Sequence
-from itertools import islice
+from itertools import chain, islice
 from math import log2
 
 import msgspec
@@ -70,8 +70,8 @@ def pick(
             view.pieces_until = Instant(now + PIECES_S)
     if too_small is not None and _is_soon(view, short, tokens, now):
         too_small = None
-    soonest_s = min((wait_s for wait_s, _ in short), default=None)
-    return Pick(too_small, FOREVER if soonest_s is None else Instant(now + soonest_s), short)
+    room_at = Instant(now + min([wait_s for wait_s, _ in short])) if short else FOREVER
+    return Pick(too_small, room_at, short)
 
 
 def _is_soon(view: View, short: Sequence[Short], tokens: int, now: Instant) -> bool:
@@ -105,8 +105,7 @@ def refill_of(pool: Pool, view: View, tokens: int, now: Instant) -> float:
 
 
 def _refill_of(view: View, tokens: int) -> float:
-    ready = (member for tier in view.tiers for member in tier)
-    members = [*ready, *view.full.values(), *(member for _, member in view.spent)]
+    members = [*chain(*view.tiers), *view.full.values(), *view.spent.members]
     holders = {member.account.holder: member for member in members}
-    rates = [min(headroom.refill(tokens) for headroom in member.headrooms) for member in holders.values()]
+    rates = [member.refill(tokens) for member in holders.values()]
     return sum(rates) if all(rates) else 0.0

@@ -1,7 +1,6 @@
 """The accounts that may serve one model at one endpoint, with their live loads: what the board hands to the loop."""
 
 from collections.abc import Collection, Sequence
-from itertools import islice
 
 from gateway.core.attempts import Plan, Resting
 from gateway.core.call import Endpoint
@@ -103,11 +102,10 @@ def resting_of(view: View, plan: Plan, now: Instant) -> list[Resting]:
     resting = [*view.soonest()]
     if unfit:
         resting = soonest_of(rest for account_id, rest in view.resting.items() if account_id not in unfit)
-    spent = _spent(view, plan, now)
+    spent = _spent(view, plan, now) if view.spent else None
     if spent is not None:
         resting.append(spent)
-    tried = plan.excluded - parked
-    if any(account_id not in tried for account_id in view.full):
+    if view.full and not (plan.excluded - parked).issuperset(view.full):
         resting.append(no_room(now))
     if parked and any(member.account_id in parked for tier in view.tiers for member in tier):
         resting.append(Resting(None, now, now))
@@ -116,12 +114,14 @@ def resting_of(view: View, plan: Plan, now: Instant) -> list[Resting]:
 
 def _spent(view: View, plan: Plan, now: Instant) -> Resting | None:
     """When the first of the spent members that this call may still try may have room, and when one has for sure."""
-    excluded = plan.excluded - plan.parked
-    spent = ((at, member) for at, member in view.spent if member.account_id not in excluded)
-    room_at = surely_at = FOREVER
-    for at, member in islice(spent, LOOKED_AT):
-        if at >= surely_at:  # as a rule the second one: nobody is sooner
+    excluded = plan.excluded - plan.parked if plan.tried or plan.failed else plan.tried
+    room_at, surely_at, looked_at = FOREVER, FOREVER, 0
+    for at, member in view.spent:
+        if member.account_id in excluded:
+            continue
+        if at >= surely_at or looked_at == LOOKED_AT:  # as a rule the second one: nobody is sooner
             break
+        looked_at += 1
         room_at = min(room_at, at)
         surely_at = min(surely_at, max(at, Instant(now + member.sure_wait_s(now))))
     return None if room_at == FOREVER else no_headroom(surely_at, wake_at=room_at)

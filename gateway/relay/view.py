@@ -34,6 +34,13 @@ class Agenda:
     def __iter__(self) -> Iterator[tuple[Instant, Member]]:
         return ((at, member) for at, _, member in self._entries)
 
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def members(self) -> list[Member]:
+        return [member for _, _, member in self._entries]
+
     def put(self, member: Member, at: Instant) -> None:
         """It must not be there already."""
         insort(self._entries, (at, member.rank, member))

@@ -10,6 +10,7 @@ from gateway.sandbox.durations import write_duration
 from gateway.sandbox.limiter import Meter, make_meter
 
 _DAY_S = 86_400.0
+_FULL = ResetTo.FULL  # bound: Python 3.11 takes as long to find a member as to call a function
 
 
 class Dimension(msgspec.Struct, frozen=True):
@@ -24,7 +25,7 @@ class Dimension(msgspec.Struct, frozen=True):
     reset_to: ResetTo = ResetTo.FULL
 
 
-class Refusal(msgspec.Struct, frozen=True):
+class Refusal(msgspec.Struct, frozen=True, gc=False):
     """Why a call was not admitted."""
 
     what: str
@@ -42,7 +43,7 @@ class Refusal(msgspec.Struct, frozen=True):
         return self.wait_s == math.inf
 
 
-class Reading(msgspec.Struct, frozen=True):
+class Reading(msgspec.Struct, frozen=True, gc=False):
     """One dimension's three headers."""
 
     what: str
@@ -51,7 +52,7 @@ class Reading(msgspec.Struct, frozen=True):
     reset_s: float
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class Verdict(msgspec.Struct, frozen=True, gc=False):
     """What the limits said to a call. `readings` are as of its admission."""
 
     refusal: Refusal | None
@@ -81,12 +82,14 @@ class Limits:
             return _UNLIMITED
         costs = [1 if dimension.what == "requests" else tokens for dimension in dimensions]
         refused_by = _first_refuser(dimensions, costs, now)
-        for dimension, cost in zip(dimensions, costs, strict=True):
-            if refused_by is None or (self._charges_refused and dimension.what == "requests"):
+        if refused_by is None:
+            for dimension, cost in zip(dimensions, costs, strict=True):
                 dimension.meter.drain(cost, now)
-        refusal = None
-        if refused_by is not None:
-            refusal = _refusal(dimensions[refused_by], costs[refused_by], key.org, now)
+            return Verdict(None, _readings(dimensions, now))
+        for dimension in dimensions:
+            if self._charges_refused and dimension.what == "requests":
+                dimension.meter.drain(1, now)
+        refusal = _refusal(dimensions[refused_by], costs[refused_by], key.org, now)
         return Verdict(refusal, _readings(dimensions, now))
 
     def _dimensions(self, key: KeyConfig, model: str, now: float) -> list[Dimension]:
@@ -135,15 +138,23 @@ def _refusal(dimension: Dimension, cost: int, org: str, now: float) -> Refusal:
 
 def _readings(dimensions: list[Dimension], now: float) -> tuple[Reading, ...]:
     """Per kind, the dimension with the smallest share left: OpenAI shows the binding window only."""
-    binding: dict[str, tuple[float, Reading]] = {}
+    binding: dict[str, Dimension] = {}
     for dimension in dimensions:
-        what, meter = dimension.what, dimension.meter
-        free = meter.free(now)
-        share = free / meter.limit if meter.limit else 0.0
-        if what not in binding or share < binding[what][0]:
-            reset_s = meter.until_full(now) if dimension.reset_to is ResetTo.FULL else meter.until_next(now)
-            binding[what] = (share, Reading(what, int(meter.limit), math.floor(free + 1e-9), reset_s))
-    return tuple([reading for _, reading in binding.values()])
+        other = binding.get(dimension.what)
+        if other is None or _share(dimension.meter, now) < _share(other.meter, now):
+            binding[dimension.what] = dimension
+    return tuple([_reading(dimension, now) for dimension in binding.values()])
+
+
+def _share(meter: Meter, now: float) -> float:
+    return meter.free(now) / meter.limit if meter.limit else 0.0
+
+
+def _reading(dimension: Dimension, now: float) -> Reading:
+    meter = dimension.meter
+    remaining = math.floor(meter.free(now) + 1e-9)
+    reset_s = meter.until_full(now) if dimension.reset_to is _FULL else meter.until_next(now)
+    return Reading(dimension.what, int(meter.limit), remaining, reset_s)
 
 
 def rate_headers(readings: tuple[Reading, ...]) -> list[tuple[str, str]]:

@@ -226,8 +226,10 @@ class Process:
         self.world.later(now + 1.0, self.tell_near)
 
     def _tell_uses(self, uses: list[Use]) -> None:
+        if not uses:
+            return
+
         def hear(other: Process) -> None:
             other.board.headrooms.hear_uses(self.name, uses, self.world.clock.now(), self.audience)
 
-        if uses:
-            self.world.tell(self, hear, self.audience)
+        self.world.tell(self, hear, self.audience)

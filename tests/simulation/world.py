@@ -3,15 +3,15 @@
 One `World` per gateway of any number of processes (`process`): the events between them, callers, and the upstream.
 """
 
-import heapq
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
 from random import Random
 
 import msgspec
 
-from gateway.core.hints import Quota, RateLimits
+from gateway.core.hints import UNKNOWN, Quota, RateLimits
 from gateway.core.ids import Instant
 from gateway.core.outcome import Outcome, OutcomeKind
 from gateway.core.uses import Audience
@@ -97,7 +97,7 @@ class World:
         self.largest = 0
 
     def later(self, at: float, what: Callable[..., None], *facts: object) -> None:
-        heapq.heappush(self.events, (at, next(self.order), what, facts))
+        heappush(self.events, (at, next(self.order), what, facts))
 
     def refuse(self) -> None:
         self.result.refused += self.is_counting
@@ -118,7 +118,9 @@ class World:
         else:
             outcome, after_s = self._refused(verdict.refusal), 0.002
             self.result.wasted += self.is_counting
-        readings = self._told(verdict.readings) if self.tells else ()
+        readings = ()
+        if self.tells:
+            readings = verdict.readings if self.whole is None else in_wholes(verdict.readings, self.whole)
         organization = (self.one_name or key.org).encode() if self.names_organizations else None
         if self.writes:
             answer = Answered(outcome, headers=written(readings, organization))
@@ -132,11 +134,6 @@ class World:
             self.result.served += 1
             self.result.tokens += tokens
             self.result.largest += tokens >= self.largest
-
-    def _told(self, readings: tuple[Reading, ...]) -> tuple[Reading, ...]:
-        if self.whole is None:
-            return readings
-        return tuple([msgspec.structs.replace(one, reset_s=self.whole(round(one.reset_s, 6))) for one in readings])
 
     def _refused(self, refusal: Refusal) -> Outcome:
         if refusal.is_too_large:
@@ -167,11 +164,12 @@ class World:
         sizes = (tokens,) if isinstance(tokens, int) else tuple(tokens)
         self.largest = large or max(sizes)
         self.later(self.clock.now(), self._arrive, rate, end, sizes)
-        while self.events:
-            at, _, what, facts = heapq.heappop(self.events)
+        events, move_to = self.events, self.clock.move_to
+        while events:
+            at, _, what, facts = heappop(events)
             if at > end:
                 break
-            self.clock.move_to(Instant(at))
+            move_to(Instant(at))
             what(*facts)
         self.result.capacity = capacity * seconds
         return self.result
@@ -206,6 +204,10 @@ class World:
             self.later(at, self._arrive, rate, end, sizes)
 
 
+def in_wholes(readings: tuple[Reading, ...], whole: Callable[[float], float]) -> tuple[Reading, ...]:
+    return tuple([msgspec.structs.replace(one, reset_s=whole(round(one.reset_s, 6))) for one in readings])
+
+
 def written(readings: tuple[Reading, ...], organization: bytes | None) -> Headers:
     """As an answer's headers."""
     named = () if organization is None else ((b"openai-organization", organization),)
@@ -217,7 +219,11 @@ def handed_over(readings: tuple[Reading, ...]) -> RateLimits | None:
     """What would be read from them: resets are written in whole milliseconds, rounded up."""
     if not readings:
         return None
-    quotas = {
-        one.what: Quota(one.limit, one.remaining, math.ceil(round(one.reset_s * 1000, 6)) / 1000) for one in readings
-    }
-    return RateLimits(**quotas)
+    requests = tokens = UNKNOWN
+    for one in readings:
+        quota = Quota(one.limit, one.remaining, math.ceil(round(one.reset_s * 1000, 6)) / 1000)
+        if one.what == "requests":
+            requests = quota
+        else:
+            tokens = quota
+    return RateLimits(requests, tokens)
