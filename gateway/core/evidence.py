@@ -201,7 +201,7 @@ def fits_window(own: Iterable[Refused], limit: int, low_s: float, high_s: float)
 
 
 def _periods(refusals: Iterable[Refused], index: int) -> list[tuple[float, float]]:
-    return [one.period(index + 1) for one in refusals if index < len(one.sent)]
+    return [(one.earliest - one.sent[index], one.latest - one.sent[index]) for one in refusals if index < len(one.sent)]
 
 
 def steps_told(own: Sequence[Refused], saves_s: float = 0.0) -> list[tuple[float, float]]:

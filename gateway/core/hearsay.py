@@ -163,7 +163,8 @@ class Hearsay:
         """The scope goes ahead of the others from now on, unless enough of them do."""
         while self._scouts and self._scouts[0][1] <= now:
             self._scouts.popleft()
-        if self.haste == 1 or len(self._scouts) >= len(self._scopes) // FEW_SCOPES:
+        scopes = len(self._scopes) // FEW_SCOPES
+        if scopes <= 1 or len(self._scouts) >= scopes:
             return False
         self._scouts.append((scope, now + lasts_s))
         return True

@@ -143,9 +143,7 @@ class Pace:
         beyond = max(0.0, self._since - calls) / CREEP_CALLS
         return (NEARLY + span * self._since * self.windows.haste / calls + beyond**2) / slow_s
 
-    @property
-    def _most(self) -> float:
-        rate = self.rate
+    def _most(self, rate: float) -> float:
         if self._is_bucket:
             return max(1.0, rate * self._burst_s)
         return 2.0 if self._is_guess else 1.0
@@ -163,7 +161,7 @@ class Pace:
         rate = self.rate
         if rate:
             ahead = 0 if self.peers is None else self.peers.ahead
-            most = self._most + ahead
+            most = self._most(rate) + ahead
             level = self._left + rate * (now - self._at)
             self._tight = self._tight + 1 if level <= 1 + ahead + TIGHT else 0
             self._left = max(min(most, level) - 1, -most)
@@ -238,7 +236,8 @@ class Pace:
         self._refused_at = self._began = self._at = now
         self._left = 0.0
         if fits_in_s is not None and not self._is_bucket:
-            self._left = max(1 - self.rate * fits_in_s, -self._most)
+            rate = self.rate
+            self._left = max(1 - rate * fits_in_s, -self._most(rate))
 
     def _rest(self, now: Instant, fits_in_s: float | None) -> None:
         """A refused call may cost as much as an admitted one: several who share a limit, and do not know it, keep it
@@ -353,18 +352,19 @@ class Pace:
         """Seconds until a call may go."""
         peers = None if sharers == 1 else self.peers
         window_s = max(self._window_at(now, peers), self._quiet_until) - now
-        if self.windows.size:
-            return max(0.0, window_s)
-        rate = self.rate
+        rate = 0.0 if self.windows.size else self.rate
         if not rate:
             return max(0.0, window_s)
         ahead = 0 if sharers == 1 or self.peers is None else self.peers.ahead
-        level = min(self._most + ahead, self._left + rate * (now - self._at))
+        level = min(self._most(rate) + ahead, self._left + rate * (now - self._at))
         return max(window_s, (1 + ahead - level - 1e-9) / rate)
 
     def _window_at(self, now: Instant, peers: Peers | None) -> float:
         """When a call fits into the window, and it is this process' turn."""
         windows = self.windows
         one_at = windows.room_at(1, now)
-        turn = AT_ONCE if peers is None else peers.turn(now, windows.sent_here(now), windows.size)
+        if peers is None:
+            return one_at
+        own = 0 if peers.are_neighbours else windows.sent_here(now)  # whose turns are their own
+        turn = peers.turn(now, own, windows.size)
         return one_at if turn is AT_ONCE else turn.comes_at(one_at, windows.room_at(turn.calls, now))

@@ -207,6 +207,11 @@ class Peers:
         apart_s = self.took_at - peer.took_at
         return apart_s > 0 if abs(apart_s) > self.heard_s / 2 else name < self.own_name
 
+    @property
+    def are_neighbours(self) -> bool:
+        """All are workers of one service."""
+        return self.heard_s <= HEARD_SOON_S
+
     def turn(self, now: Instant, own: int, limit: int) -> Turn | Slice:
         """`own`: what this process sent of the window's `limit`.
 
@@ -217,7 +222,7 @@ class Peers:
             self._recent.popleft()
         known_at, count = self.took_at + self.heard_s, 1 + len(self._by_name)
         hungry = sum([peer.is_hungry for peer in self._by_name.values()])
-        if self.heard_s <= HEARD_SOON_S:  # all are workers of one service
+        if self.are_neighbours:
             slot = (self._place + self.offset) % count
             return Slice(count + hungry * len(self._recent), now, slot * self.heard_s, count * self.heard_s)
         if not hungry:
@@ -230,4 +235,4 @@ class Peers:
     @property
     def _place(self) -> int:
         """This process' among them all, from 0."""
-        return sum(name < self.own_name for name in self._by_name)
+        return sum([name < self.own_name for name in self._by_name])

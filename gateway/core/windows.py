@@ -121,7 +121,8 @@ class Windows:
         """Calls that are sent in a period; 0: any number. No more than fit surely once one was refused."""
         if self.told is not None:
             return self.told.limit
-        return self.limit + self._trial.extra if self._judges_at == INFINITE else self.limit
+        limit = 0 if self._window is None else self._window.limit
+        return limit + self._trial.extra if self._judges_at == INFINITE else limit
 
     @property
     def kept_s(self) -> float:
@@ -351,17 +352,17 @@ class Windows:
 
     def fits_at(self, calls: int, now: Instant) -> float:
         """The same by what is believed now, whatever the last refusal meant."""
-        size, period_s = self.size, self.kept_s
+        size, sent = self.size, self._sent
         if not size:
             return -INFINITE
         if calls > size:
             return INFINITE
-        if len(self._sent) < size - calls + 1:
+        if len(sent) < size - calls + 1:
             return -INFINITE
-        first_at = self._sent[size - calls]
+        first_at, period_s = sent[size - calls], self.kept_s
         room_at = first_at + period_s * (1 + GUARD) + GUARD_S
         if self._own and not self._own[-1].is_exact and now - first_at < 2 * period_s:
-            room_at = max(room_at, self._sent[0] + period_s / (SPREAD * size))
+            room_at = max(room_at, sent[0] + period_s / (SPREAD * size))
         return room_at
 
 

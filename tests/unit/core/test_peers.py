@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gateway.core.headroom import Headroom
 from gateway.core.ids import Instant
-from gateway.core.peers import AT_ONCE, KNOWN, MOST_TOLD, ON_WAY_S, OPEN_S, CallLog, Peer, Peers, Turn
+from gateway.core.peers import AT_ONCE, KNOWN, MOST_TOLD, ON_WAY_S, OPEN_S, CallLog, Peer, Peers, Turn, Verdicts
 from gateway.core.shares import HEARD_S, HEARD_SOON_S
 from gateway.core.uses import Audience, Belief, Calls, Totals, Use
 
@@ -56,11 +56,9 @@ def test_verdicts_find_their_calls_though_two_were_sent_in_one_millisecond():
 
 
 def test_verdicts_of_calls_that_nobody_told_of_are_left_out():
-    assert peer_hears(Calls(5_000, admitted=(40,), refused=((30, None),))) == ([], [], [])
+    told = Peer().hear(Calls(5_000, admitted=(40,), refused=((30, None),)), Instant(100.0), REPLICAS)
 
-
-def peer_hears(calls):
-    return tuple(Peer().hear(calls, Instant(100.0), REPLICAS))
+    assert told == Verdicts([], [], [])
 
 
 def test_calls_that_never_get_a_verdict_are_forgotten():
