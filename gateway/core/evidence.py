@@ -150,8 +150,8 @@ def window_told(own: Sequence[Refused], others: Sequence[Refused], *, is_hopeful
     """
     newest, older = own[-1], own[-2::-1]
     found: list[Span] = []
-    for index in range(min(len(newest.sent), MOST_CALLS)):
-        low, high = newest.period(index + 1)
+    for index, sent_at in enumerate(newest.sent[:MOST_CALLS]):
+        low, high = newest.earliest - sent_at, newest.latest - sent_at
         low, high, mine = meet(low, high, _periods(older, index))
         if mine + 1 < AGREEING * len(own):
             continue

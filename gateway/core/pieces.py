@@ -6,6 +6,7 @@ from gateway.core.level import Level
 
 Levels = tuple[tuple[Level, bool], ...]
 """With whether each counts tokens that a call is charged at admission."""
+INFINITE = float("inf")
 HALF = 0.5
 HALVINGS = 5
 """So exactly a process knows how much of what is left it may take."""
@@ -28,7 +29,7 @@ def _room(level: Level, now: Instant) -> float:
 
 def piece(levels: Levels, now: Instant) -> float:
     """What is left of a window of tokens that is used up by half; infinite where there is none."""
-    least = float("inf")
+    least = INFINITE
     for level, is_tokens in levels:
         if is_tokens and level.kind is not BUCKET and (left := level.level(now)) <= HALF * level.limit:
             least = min(least, left)

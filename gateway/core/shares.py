@@ -124,7 +124,8 @@ class Shares:
     def expire(self, before: float) -> float:
         gone = 0.0
         for other in self.others.values():
-            gone += other.expire(before)
+            if other.log and other.log[0][0] <= before:
+                gone += other.expire(before)
         return gone
 
     def takings(self) -> list[Taking]:
@@ -150,7 +151,8 @@ class Shares:
     @property
     def known(self) -> float:
         """The share of all processes of which it is known what they take."""
-        return 1 - self.silent / self.count
+        silent = self.silent
+        return 1 - silent / self.count if silent else 1.0
 
     @property
     def hungry(self) -> int:
@@ -260,12 +262,12 @@ class Shares:
         left, kept = fill.level - needed + ROUNDING, self._kept(needed, fill)
         if left >= kept:
             return 0.0
-        growth = self._growth(fill, kept)
+        growth, steady_s = self._growth(fill, kept), self._steady_s(fill)
         mine = self._grown(needed, growth, fill, now) - needed + ROUNDING
         if (left >= 0 and mine >= 0) or not fill.rate:
             return 0.0
         # The level rises meanwhile, and the faster the part grows: nobody has to look before this comes to enough.
-        gain = fill.rate / self._steady_s(fill)
+        gain = fill.rate / steady_s
         slope, missing = growth + gain * max(0.0, now - self._mine_at), max(0.0, -mine)
         grows_s = (sqrt(slope * slope + 4 * gain * missing) - slope) / (2 * gain)
         return max(-left / fill.rate, min(grows_s, (kept - left) / fill.rate, fill.span_s * SOON_IN_BUCKET))

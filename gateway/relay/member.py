@@ -9,6 +9,8 @@ from gateway.core.snapshot import Account
 from gateway.providers.base import Destination
 from gateway.relay.affiliations import Watch
 
+INFINITE = float("inf")
+
 
 class Load:
     """What this worker has running on one account. Mutable; one per account, kept over snapshots."""
@@ -60,7 +62,7 @@ class Member:
     @property
     def token_limit(self) -> float:
         """A call that is charged more never fits; infinite where that is not known."""
-        least = float("inf")
+        least = INFINITE
         for headroom in self.headrooms:
             least = min(least, headroom.token_limit)
         return least
@@ -71,7 +73,10 @@ class Member:
 
     def piece(self, now: Instant) -> float:
         """What is left of a window of tokens that is used up by half; infinite where there is none."""
-        return min([pieces.piece(headroom.levels, now) for headroom in self.headrooms])
+        least = INFINITE
+        for headroom in self.headrooms:  # asked of every candidate while there are pieces
+            least = min(least, pieces.piece(headroom.levels, now))
+        return least
 
     def spare(self, tokens: int, at: Instant) -> float:
         """Tokens that are left over when a call of `tokens` goes then."""

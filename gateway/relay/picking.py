@@ -21,7 +21,7 @@ from gateway.relay.view import View
 REFILL_KEPT_S = 0.25
 """How long a pool's refill is believed before it is added up anew…"""
 PIECES_S = 30.0
-"""So long after a call found room that was too little pieces of windows are looked for."""
+"""So long after a call found room in a window that was too little pieces of windows are looked for."""
 SOON_S = 10.0
 """Nobody who is too small by what is known is asked while another has room within this time."""
 SIZES = 6
@@ -67,7 +67,8 @@ def pick(
         else:
             excluded = {*excluded, member.account_id}
             short.append((wait_s, member))
-            view.pieces_until = Instant(now + PIECES_S)
+            if member.loses_room():
+                view.pieces_until = Instant(now + PIECES_S)
     if too_small is not None and _is_soon(view, short, tokens, now):
         too_small = None
     room_at = Instant(now + min([wait_s for wait_s, _ in short])) if short else FOREVER
