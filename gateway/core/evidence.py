@@ -130,9 +130,9 @@ def meet(
     """What is left of an interval when it meets others, and with how many of them it overlaps; only just: half."""
     met = 0.0
     for low, high in told:
-        apart_s = max(low - high_s, low_s - high)
-        if apart_s <= least_s + SLACK * low:
-            met += 1.0 if apart_s <= (least_s + SLACK * low) * JUST else 0.5
+        apart_s, near_s = max(low - high_s, low_s - high), least_s + SLACK * low
+        if apart_s <= near_s:
+            met += 1.0 if apart_s <= near_s * JUST else 0.5
             low_s, high_s = max(low_s, low), min(high_s, high)
     return low_s, high_s, met
 

@@ -293,11 +293,11 @@ class Headroom:
 
     def refill(self, tokens: int) -> float:
         """Calls of so many tokens that fit in a second, over a long time; 0.0 = unknown."""
+        if not self._levels:
+            return 0.0 if self._pace is None else self._pace.rate
         rates = [level.own_rate / max(tokens, 1) if is_tokens else level.own_rate for level, is_tokens in self._charged]
         if self._answers and OUTPUT in self._names:
             rates.append(self._names[OUTPUT].rate * self._answers / max(self._produced, 1))
-        if self._pace is not None:
-            rates.append(self._pace.rate)
         return min([rate for rate in rates if rate > 0], default=0.0)
 
     # -- other processes -----------------------------------------------------------------------------------------

@@ -193,7 +193,8 @@ class Level:
     def wait_s(self, needed: float, now: Instant) -> float:
         """Seconds until so much fits."""
         if self.shares is not None:
-            return self._wait_for_part_s(min(needed, max(self.shares.part(self.limit), 1.0)), self.shares, now)
+            most = 1.0 if needed <= 1 else max(self.shares.part(self.limit), 1.0)
+            return self._wait_for_part_s(min(needed, most), self.shares, now)
         missing = min(needed, self.limit) - self.level(now) - 1e-9  # more than the limit fits when it is full
         if missing <= 0:
             return 0.0
@@ -246,10 +247,10 @@ class Level:
         if sharers == 1:
             self.shares = None
             return
-        if self.shares is None:
-            self.shares = Shares()
-        self.shares.count, self.shares.place, self.shares.is_hungry = sharers, place, is_hungry
-        self.shares.heard_s = heard_s
+        shares = self.shares
+        if shares is None:
+            shares = self.shares = Shares()
+        shares.count, shares.place, shares.is_hungry, shares.heard_s = sharers, place, is_hungry, heard_s
 
     def hear(self, process: str, amount: float, now: Instant, *, age_s: float, is_hungry: bool) -> None:
         """Another process, one of `divide`, has taken so much since it was heard last, the last of it `age_s` ago."""
