@@ -59,6 +59,14 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     readings: tuple[Reading, ...]
 
 
+class Charged(msgspec.Struct, frozen=True):
+    """The meters of one organisation, project and model."""
+
+    dimensions: list[Dimension]
+    are_distinct: bool
+    """No two are of one kind."""
+
+
 class Limits:
     """All meters of a sandbox, made as they are met."""
 
@@ -66,7 +74,7 @@ class Limits:
         self._rules = rules
         self._charges_refused = charges_refused
         self._meters: dict[tuple[int, str, str, str], Dimension] = {}
-        self._charged: dict[tuple[str, str, str], list[Dimension]] = {}
+        self._charged: dict[tuple[str, str, str], Charged] = {}
         """By organisation, project and model."""
 
     def admit(self, key: KeyConfig, model: str, tokens: int, now: float) -> Verdict:
@@ -75,9 +83,12 @@ class Limits:
         Refused, the call still costs a request (where `charges_refused`), and no tokens.
         """
         name = (key.org, key.project, model)
-        dimensions = self._charged.get(name)
-        if dimensions is None:
-            dimensions = self._charged[name] = self._dimensions(key, model, now)
+        charged = self._charged.get(name)
+        if charged is None:
+            found = self._dimensions(key, model, now)
+            charged = Charged(found, len({one.what for one in found}) == len(found))
+            self._charged[name] = charged
+        dimensions = charged.dimensions
         if not dimensions:
             return _UNLIMITED
         costs = [1 if dimension.what == "requests" else tokens for dimension in dimensions]
@@ -85,12 +96,12 @@ class Limits:
         if refused_by is None:
             for dimension, cost in zip(dimensions, costs, strict=True):
                 dimension.meter.drain(cost, now)
-            return Verdict(None, _readings(dimensions, now))
+            return Verdict(None, _readings(charged, now))
         for dimension in dimensions:
             if self._charges_refused and dimension.what == "requests":
                 dimension.meter.drain(1, now)
         refusal = _refusal(dimensions[refused_by], costs[refused_by], key.org, now)
-        return Verdict(refusal, _readings(dimensions, now))
+        return Verdict(refusal, _readings(charged, now))
 
     def _dimensions(self, key: KeyConfig, model: str, now: float) -> list[Dimension]:
         found = []
@@ -136,10 +147,12 @@ def _refusal(dimension: Dimension, cost: int, org: str, now: float) -> Refusal:
     return Refusal(dimension.what, dimension.scope, org, dimension.period_s, int(meter.limit), used, cost, wait_s)
 
 
-def _readings(dimensions: list[Dimension], now: float) -> tuple[Reading, ...]:
+def _readings(charged: Charged, now: float) -> tuple[Reading, ...]:
     """Per kind, the dimension with the smallest share left: OpenAI shows the binding window only."""
+    if charged.are_distinct:
+        return tuple([_reading(dimension, now) for dimension in charged.dimensions])
     binding: dict[str, Dimension] = {}
-    for dimension in dimensions:
+    for dimension in charged.dimensions:
         other = binding.get(dimension.what)
         if other is None or _share(dimension.meter, now) < _share(other.meter, now):
             binding[dimension.what] = dimension
