@@ -1,6 +1,7 @@
 """Fixtures of all tests: a PostgreSQL server per session, and a database per test."""
 
 import asyncio
+import gc
 import os
 from collections.abc import AsyncIterator, Iterator
 
@@ -14,6 +15,17 @@ hypothesis.settings.register_profile("same", derandomize=True, database=None, de
 """The same examples each time, whatever the machine's speed; nothing is written into the checkout."""
 hypothesis.settings.register_profile("explore", deadline=None, max_examples=2_000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+
+
+gc.disable()  # what is made while tests are collected stays
+
+
+def pytest_collection_finish() -> None:
+    """The collector looks no more at what eight thousand collected tests are made of: each full look took 0.5 s."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+    gc.enable()
 
 
 def pytest_report_header() -> str:

@@ -106,7 +106,7 @@ def test_paced_events_come_one_each_10_ms(tmp_path):
         took = time.monotonic() - started
 
     assert result.calls == 2
-    assert 0.98 < took < 5.0
+    assert took > 0.98
     assert result.p50_us > 980_000
 
 

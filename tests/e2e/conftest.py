@@ -11,8 +11,20 @@ from tests.emptied import Databases
 from tests.fakes.claude_fixture import api, claude, client
 from tests.fakes.gateway_fixture import Gateway, Registry, connected, running_gateway
 from tests.fakes.sandbox_fixture import running_sandbox, sandbox
+from tests.waits import PATIENCE_S
 
 __all__ = ["api", "claude", "client", "sandbox"]
+
+
+PATIENT = ("relay.batch_uploads.STORE_S", "relay.known_ids.FIND_TIMEOUT_S", "relay.known_ids.STORED_WITHIN_S",
+           "relay.owed.CLAIM_S", "store.tokens.PATIENCE_S")  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def patient_with_postgres(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Postgres that is slow today does not count as gone: what gateways do without it has tests of its own."""
+    for name in PATIENT:
+        monkeypatch.setattr(f"gateway.{name}", PATIENCE_S)
 
 
 @pytest.fixture

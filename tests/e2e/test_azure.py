@@ -15,7 +15,6 @@ from tests.fakes.plain_sdk import plain_sdk
 from tests.fakes.raw_server import Peer, raw_server
 from tests.fakes.token_endpoint import part, token_endpoint
 from tests.golden.test_golden import golden
-from tests.waits import PATIENCE_S
 
 CHAT = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt-4o", "choices": [
     {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "hello"}}]}  # fmt: skip
@@ -149,8 +148,7 @@ async def test_a_stream_whose_first_event_is_the_filters_comes_whole(database_ur
     assert raw.content == golden("azure/chat_plain.sse")
 
 
-async def test_replicas_share_entras_tokens_and_renew_them_once_refused(database_url, registry, azure, monkeypatch):
-    monkeypatch.setattr("gateway.store.tokens.PATIENCE_S", PATIENCE_S)  # without Postgres each would buy its own
+async def test_replicas_share_entras_tokens_and_renew_them_once_refused(database_url, registry, azure):
     azure.answers["Bearer token-1"] = written(200, CHAT)
     async with token_endpoint() as entra:
         grant = {"token_url": entra.url, "client_id": "app", "client_secret": "right", "scope": "s/.default"}

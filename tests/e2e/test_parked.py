@@ -8,6 +8,7 @@ import pytest
 from gateway.sandbox.config import Behaviour
 from gateway.sandbox.faults import Fault
 from tests.fakes.gateway_fixture import until
+from tests.fakes.leap import LIMIT_S, leap
 
 
 @pytest.fixture
@@ -26,14 +27,24 @@ def statuses_of(gateway):
     return gateway.service.board.status_of(account_id)
 
 
-async def test_a_short_rest_is_waited_for(single, sandbox):
+def rests_of(gateway, monkeypatch):
+    """How long accounts are told to rest, as it comes: a call that waited for one may have waited for the machine."""
+    rests_s = []
+    tell = lambda park: rests_s.append((park.until_at - park.since_at).total_seconds())  # noqa: E731  # used once
+    monkeypatch.setattr(gateway.service.announcer, "announce", tell)
+    return rests_s
+
+
+async def test_a_short_rest_is_waited_for(single, sandbox, monkeypatch):
+    rests_s = rests_of(single, monkeypatch)
     sandbox.script(rate_limited(300))
 
     answer = await single.chat()
 
     assert (answer.status_code, answer.headers["x-gateway-attempts"]) == (200, "2")
     first, second = sandbox.log
-    assert 0.3 <= second.at - first.at < 0.6
+    assert second.at - first.at >= 0.3
+    assert 0.3 <= rests_s[0] < 0.6
 
 
 async def test_a_parked_account_gets_no_call_before_its_time_then_one_probe(pair, sandbox):
@@ -55,15 +66,18 @@ async def test_a_parked_account_gets_no_call_before_its_time_then_one_probe(pair
     assert rest, "it serves again"
 
 
-async def test_rests_grow_where_no_delay_is_named(single, sandbox):
+async def test_rests_grow_where_no_delay_is_named(single, sandbox, monkeypatch):
+    rests_s = rests_of(single, monkeypatch)
     sandbox.script(Fault("slow_down", times=2))
 
     answer = await single.chat()
 
     assert (answer.status_code, answer.headers["x-gateway-attempts"]) == (200, "3")
     first, second, third = sandbox.log
-    assert 1.0 <= second.at - first.at < 1.8
-    assert 2.0 <= third.at - second.at < 3.4
+    assert second.at - first.at >= 1.0
+    assert third.at - second.at >= 2.0
+    assert 1.0 <= rests_s[0] < 1.8
+    assert 2.0 <= rests_s[1] < 3.4
 
 
 async def test_a_success_forgives_the_strikes(single, sandbox):
@@ -84,8 +98,8 @@ async def test_a_long_rest_is_told_at_once_and_truly(single, sandbox):
         assert each.json()["error"] | {"message": ""} == {
             "message": "", "type": "rate_limit_error", "param": None, "code": "rate_limit_exceeded",
         }  # fmt: skip
-        assert 60 <= int(each.headers["retry-after"]) <= 61
-        assert 60_000 < int(each.headers["retry-after-ms"]) <= 61_000
+        assert 50 <= int(each.headers["retry-after"]) <= 61
+        assert 50_000 < int(each.headers["retry-after-ms"]) <= 61_000
         assert "x-should-retry" not in each.headers
     assert len(sandbox.log) == 1
 
@@ -106,16 +120,16 @@ async def test_the_soonest_of_all_accounts_is_told(pair, sandbox):
     answer = await pair.chat()
 
     assert answer.status_code == 429
-    assert 30 <= int(answer.headers["retry-after"]) <= 31
+    assert 20 <= int(answer.headers["retry-after"]) <= 31
 
 
 async def test_who_does_not_want_to_wait_does_not(single, sandbox):
-    sandbox.script(rate_limited(500))
+    sandbox.script(rate_limited(50_000))
 
     answer = await single.chat(headers={"x-gateway-max-wait": "0"})
 
     assert answer.status_code == 429
-    assert 400 < int(answer.headers["retry-after-ms"]) <= 600
+    assert 40_000 < int(answer.headers["retry-after-ms"]) <= 51_000
 
 
 async def test_who_has_little_patience_gets_the_answer_at_once(single, sandbox):
@@ -151,7 +165,7 @@ async def test_one_rate_limited_among_poor_ones_is_a_rate_limit(pair, sandbox):
     answer = await pair.chat()
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (429, "rate_limit_exceeded")
-    assert 40 <= int(answer.headers["retry-after"]) <= 41
+    assert 30 <= int(answer.headers["retry-after"]) <= 41
 
 
 async def test_no_account_at_all_is_a_503(gateway):
@@ -163,12 +177,14 @@ async def test_no_account_at_all_is_a_503(gateway):
 async def test_those_who_wait_are_served_in_their_order(gateway, registry, sandbox):
     await registry.add_account("sk-a", max_concurrency=1)
     await gateway.serves(accounts=1)
-    sandbox.behave("gpt-4", Behaviour(delay_s=0.2))
+    sandbox.behave("gpt-4", Behaviour(delay_s=LIMIT_S))
     calls = [asyncio.create_task(gateway.chat("0"))]
     await sandbox.wait_for(lambda log: len(log) == 1)
+    sandbox.behave("gpt-4", Behaviour())
     for number in range(1, 6):
         calls.append(asyncio.create_task(gateway.chat(str(number))))
         await until(lambda number=number: gateway.service.waiting.calls >= number, "a place in the line")
+    await leap(LIMIT_S)
 
     answers = await asyncio.gather(*calls)
 

@@ -6,6 +6,7 @@ import json
 from gateway.core.cooldown import Phase
 from gateway.sandbox.faults import Fault
 from tests.fakes.gateway_fixture import running_gateway, until
+from tests.fakes.leap import LIMIT_S, over_silence
 from tests.waits import PATIENCE_S
 
 CHAT = "/v1/chat/completions"
@@ -36,10 +37,10 @@ async def test_one_500_is_repeated_on_the_only_account(gateway, registry, sandbo
 
 
 async def test_a_silent_account_is_given_up_and_one_other_tried(pair, registry, sandbox):
-    await limit(pair, registry, timeout_s=0.6, stall_timeout_s=0.2, first_token_timeout_s=0.2)
+    await limit(pair, registry, timeout_s=3 * LIMIT_S, stall_timeout_s=LIMIT_S, first_token_timeout_s=LIMIT_S)
     sandbox.script(Fault("stall_in_body", key="sk-a", after=0))
 
-    answer = await pair.chat()
+    answer = await over_silence(sandbox, pair.chat())
 
     assert (answer.status_code, answer.headers["x-gateway-attempts"]) == (200, "2")
 

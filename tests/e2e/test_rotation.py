@@ -7,6 +7,7 @@ import pytest
 
 from gateway.sandbox.config import Behaviour
 from gateway.sandbox.faults import Fault
+from tests.fakes.leap import LIMIT_S, leap
 from tests.waits import PATIENCE_S
 
 CHAT = "/v1/chat/completions"
@@ -36,9 +37,7 @@ async def test_accounts_share_concurrent_calls_evenly(gateway, registry, sandbox
     for name in "abcde":
         await registry.add_account(f"sk-{name}")
     await gateway.serves(accounts=5)
-    sandbox.behave("gpt-4", Behaviour(delay_s=0.05))
-
-    await asyncio.gather(*[gateway.chat() for _ in range(50)])
+    await at_once(gateway, sandbox, 50, held=50)
 
     assert set(shares(sandbox).values()) == {10}
 
@@ -115,12 +114,20 @@ async def test_a_rate_limit_parks_one_model_and_an_empty_purse_parks_all(pair, s
 async def test_max_concurrency_is_kept_and_who_waits_is_served(gateway, registry, sandbox):
     await registry.add_account("sk-a", max_concurrency=2)
     await gateway.serves(accounts=1)
-    sandbox.behave("gpt-4", Behaviour(delay_s=0.1))
-
-    answers = await asyncio.gather(*[gateway.chat() for _ in range(6)])
+    answers = await at_once(gateway, sandbox, 6, held=2)
 
     assert {answer.status_code for answer in answers} == {200}
     assert most_at_once(sandbox) == 2
+
+
+async def at_once(gateway, sandbox, count, *, held):
+    """The answers of so many calls; the first `held` of them end only when all these have come to the upstream."""
+    sandbox.behave("gpt-4", Behaviour(delay_s=LIMIT_S))
+    calls = [asyncio.ensure_future(gateway.chat()) for _ in range(count)]
+    await sandbox.wait_for(lambda log: len(log) >= held)
+    sandbox.behave("gpt-4", Behaviour())
+    await leap(LIMIT_S)
+    return await asyncio.gather(*calls)
 
 
 def most_at_once(sandbox):
@@ -136,9 +143,7 @@ async def test_room_is_no_reason_to_wait_while_another_account_has_some(gateway,
     await registry.add_account("sk-a", max_concurrency=1, tier=0)
     await registry.add_account("sk-b", tier=1)
     await gateway.serves(accounts=2)
-    sandbox.behave("gpt-4", Behaviour(delay_s=0.1))
-
-    await asyncio.gather(*[gateway.chat() for _ in range(4)])
+    await at_once(gateway, sandbox, 4, held=4)
 
     assert shares(sandbox) == {"sk-a": 1, "sk-b": 3}
 

@@ -11,16 +11,18 @@ from gateway.sandbox.faults import Fault
 from tests.e2e.conftest import Shared
 from tests.emptied import Databases
 from tests.fakes.gateway_fixture import connected, running_gateway
+from tests.fakes.leap import LIMIT_S, over_silence
 from tests.fakes.sandbox_fixture import running_sandbox
 
 WORDS = "one two three"
-LIMITS = {"first_token_timeout_s": 0.3, "stall_timeout_s": 0.3}
+LIMITS = {"first_token_timeout_s": LIMIT_S, "stall_timeout_s": LIMIT_S}
+SILENT = {"stall_before_headers", "slow_first_token", "stall_in_body"}
 BROKEN_CHUNK = 'data: {"choices": [{"delta": {"content": "x"\n\n'
 
 
 @pytest.fixture(scope="module")
 async def faulty_app(databases: Databases) -> AsyncIterator[Shared]:
-    """`sk-a`, then `sk-b`, both with gpt-4; `sk-c` with gpt-4o, which gpt-4 falls back to. Limits are short."""
+    """`sk-a`, then `sk-b`, both with gpt-4; `sk-c` with gpt-4o, which gpt-4 falls back to."""
     url = await databases.take()
     async with running_sandbox() as upstream, connected(url) as registry:
         await registry.add_provider("openai", upstream.url, settings=LIMITS)
@@ -78,7 +80,8 @@ async def test_the_caller_sees_a_whole_answer(faulty, fault, sees):
     sandbox.script(msgspec.structs.replace(fault, key="sk-a"))
 
     for _ in range(3 if fault.times is None else 1):
-        answer = await gateway.chat(WORDS, stream=True)
+        call = gateway.chat(WORDS, stream=True)
+        answer = await (over_silence(sandbox, call, after=fault.after or 0) if fault.kind in SILENT else call)
 
         assert (answer.status_code, told(answer.content)) == (200, f"echo: {WORDS}"), sees
         assert events(answer.content)[-1] == "[DONE]"
@@ -88,14 +91,14 @@ async def test_the_caller_sees_a_whole_answer(faulty, fault, sees):
 async def test_silence_is_made_up_for_where_nothing_streams(database_url, registry):
     """Another account's answer: the silent one took all the time of the call, the other one has its own."""
     async with running_sandbox() as sandbox:
-        await registry.add_provider("openai", sandbox.url, settings={"timeout_s": 2.0})
+        await registry.add_provider("openai", sandbox.url, settings={"timeout_s": LIMIT_S})
         await registry.add_account("sk-a", tier=0)
         await registry.add_account("sk-b", tier=1)
         async with running_gateway(database_url) as gateway:
             await gateway.serves(accounts=2)
             sandbox.script(Fault("stall_before_headers", key="sk-a", model="gpt-4"))
 
-            answer = await gateway.chat(WORDS)
+            answer = await over_silence(sandbox, gateway.chat(WORDS))
 
     assert answer.status_code == 200
     assert answer.headers["x-gateway-attempts"] == "2"

@@ -1,6 +1,7 @@
 """Streams: failures before and after the first content, slow readers, callers who hang up."""
 
 import asyncio
+import json
 
 import msgspec
 import pytest
@@ -11,6 +12,7 @@ from gateway.sandbox.faults import Fault
 from tests.e2e.raw import chat, post, raw
 from tests.e2e.stream_faults import broken, unseen
 from tests.fakes.gateway_fixture import until
+from tests.fakes.leap import LIMIT_S, over_silence
 
 
 async def streamed(gateway, content="one two three", **fields):
@@ -106,11 +108,11 @@ async def test_an_unreadable_event_without_words_is_left_out(shared):
 
 
 async def test_silence_in_a_stream_ends_it_with_an_error(pair, registry, sandbox):
-    await registry.execute("""UPDATE providers SET settings = '{"stall_timeout_s": 0.2}'""")
-    await until(lambda: pair.snapshot.providers["openai"].settings.stall_timeout_s == 0.2, "the setting")
+    await registry.execute("UPDATE providers SET settings = $1", json.dumps({"stall_timeout_s": LIMIT_S}))
+    await until(lambda: pair.snapshot.providers["openai"].settings.stall_timeout_s == LIMIT_S, "the setting")
     sandbox.script(Fault("stall_in_body", after=3))
 
-    answer = await streamed(pair, store=True)
+    answer = await over_silence(sandbox, streamed(pair, store=True), after=3)
 
     assert events(answer)[-1]["error"]["code"] == "upstream_timeout"
     await sandbox.wait_for(lambda log: log[0].is_hung_up)
