@@ -88,7 +88,9 @@ class Level:
             passed_s = now - self._at
             if passed_s <= 0:
                 return min(self.limit, self.left)
-            rate = self.rate if self.shares is None else self.rate * self.shares.known
+            rate = self.rate
+            if self.shares is not None and self.shares.silent:
+                rate *= self.shares.known
             return min(self.limit, self.left + rate * passed_s)
         if self.kind is SLIDING:
             self._expire(now)
@@ -247,10 +249,9 @@ class Level:
         if sharers == 1:
             self.shares = None
             return
-        shares = self.shares
-        if shares is None:
-            shares = self.shares = Shares()
-        shares.count, shares.place, shares.is_hungry, shares.heard_s = sharers, place, is_hungry, heard_s
+        if self.shares is None:
+            self.shares = Shares()
+        self.shares.divide(sharers, place, is_hungry=is_hungry, heard_s=heard_s)
 
     def hear(self, process: str, amount: float, now: Instant, *, age_s: float, is_hungry: bool) -> None:
         """Another process, one of `divide`, has taken so much since it was heard last, the last of it `age_s` ago."""
@@ -297,7 +298,7 @@ class Level:
 
     def leave(self, process: str) -> None:
         if self.shares is not None:
-            self.shares.others.pop(process, None)
+            self.shares.leave(process)
 
     @property
     def span_s(self) -> float:

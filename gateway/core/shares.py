@@ -88,7 +88,7 @@ class Other:
 class Shares:
     """Starts alone."""
 
-    __slots__ = ("_fresh", "_met_at", "_mine", "_mine_at", "count", "heard_s", "is_hungry", "others", "place")
+    __slots__ = ("_fresh", "_met_at", "_mine", "_mine_at", "count", "heard_s", "is_hungry", "others", "place", "silent")
 
     def __init__(self) -> None:
         self.count = 1
@@ -108,13 +108,31 @@ class Shares:
         """When the last of the others was heard of first."""
         self.others: dict[str, Other] = {}
         """Those that told what they take; others are taken to be hungry, and to take their part."""
+        self.silent = 0
+        """Processes of which nothing but their being is known."""
+
+    def divide(self, count: int, place: int, *, is_hungry: bool, heard_s: float = HEARD_S) -> None:
+        """So many processes use the limit from now on."""
+        self.place, self.is_hungry, self.heard_s = place, is_hungry, heard_s
+        if count != self.count:
+            self.count = count
+            self._count_silent()
+
+    def _count_silent(self) -> None:
+        self.silent = max(0, self.count - 1 - len(self.others))
 
     def hear(self, name: str, now: float, *, is_hungry: bool) -> Other:
-        if name not in self.others:
-            self.others[name], self._met_at = Other(), now
-        other = self.others[name]
+        other = self.others.get(name)
+        if other is None:
+            other, self._met_at = Other(), now
+            self.others[name] = other
+            self._count_silent()
         other.is_hungry = is_hungry
         return other
+
+    def leave(self, name: str) -> None:
+        self.others.pop(name, None)
+        self._count_silent()
 
     def open_window(self) -> None:
         """All begin anew."""
@@ -144,15 +162,9 @@ class Shares:
         return sum([other.opened for other in self.others.values()])
 
     @property
-    def silent(self) -> int:
-        """Processes of which nothing but their being is known."""
-        return max(0, self.count - 1 - len(self.others))
-
-    @property
     def known(self) -> float:
         """The share of all processes of which it is known what they take."""
-        silent = self.silent
-        return 1 - silent / self.count if silent else 1.0
+        return 1 - self.silent / self.count
 
     @property
     def hungry(self) -> int:
@@ -253,7 +265,8 @@ class Shares:
     def take(self, amount: float, fill: Fill, now: float) -> None:
         """So much is sent now."""
         self.expire(now - fill.span_s)
-        grown = self._grown(amount, self._growth(fill, self._kept(amount, fill)), fill, now)
+        growth = self._growth(fill, self._kept(amount, fill), self._steady_s(fill))
+        grown = self._grown(amount, growth, fill, now)
         self._mine, self._mine_at = max(grown - amount, -amount), now
 
     def wait_in_bucket_s(self, needed: float, fill: Fill, now: float) -> float:
@@ -262,7 +275,8 @@ class Shares:
         left, kept = fill.level - needed + ROUNDING, self._kept(needed, fill)
         if left >= kept:
             return 0.0
-        growth, steady_s = self._growth(fill, kept), self._steady_s(fill)
+        steady_s = self._steady_s(fill)
+        growth = self._growth(fill, kept, steady_s)
         mine = self._grown(needed, growth, fill, now) - needed + ROUNDING
         if (left >= 0 and mine >= 0) or not fill.rate:
             return 0.0
@@ -284,10 +298,9 @@ class Shares:
         grown = self._mine + growth * max(0.0, now - self._mine_at)
         return min(max(fill.level / self.count, unit), grown)
 
-    def _growth(self, fill: Fill, kept: float) -> float:
+    def _growth(self, fill: Fill, kept: float, steady_s: float) -> float:
         """How fast this process' part grows: more while the level is above where it is to be, less below."""
-        rate = self.rate(fill.rate, fill.span_s)
-        return max(0.0, rate + (fill.level - kept) / self._steady_s(fill))
+        return max(0.0, self.rate(fill.rate, fill.span_s) + (fill.level - kept) / steady_s)
 
     def _steady_s(self, fill: Fill) -> float:
         return self.count * fill.span_s * STEADY

@@ -12,7 +12,7 @@ from gateway.core.shares import HEARD_SOON_S, Fill, Shares, Window
 def shares_with(*others, count=None, place=0, is_hungry=True):
     """`others`: what each has taken, and whether it is hungry."""
     shares = Shares()
-    shares.count, shares.place, shares.is_hungry = count or 1 + len(others), place, is_hungry
+    shares.divide(count or 1 + len(others), place, is_hungry=is_hungry)
     for number, (taken, hungry) in enumerate(others):
         shares.hear(f"p{number}", 0.0, is_hungry=hungry).take(taken, 0.0, 4.0)
     return shares
@@ -148,14 +148,14 @@ def test_room_that_was_there_before_is_anybodys_at_once():
     ],
 )
 def test_who_is_not_heard_in_time_may_have_taken_it(shares):
-    shares.count = 2
+    shares.divide(2, shares.place, is_hungry=True, heard_s=shares.heard_s)
 
     assert shares.left_over_at(9000, Window(20_000, 100, 0.002), 100.0) == float("inf")
 
 
 def test_who_is_heard_of_for_the_first_time_may_take_it_just_now():
     shares = neighbours()
-    shares.count = 2
+    shares.divide(2, shares.place, is_hungry=True, heard_s=shares.heard_s)
     shares.hear("late", 100.0, is_hungry=True).opened = 8000
 
     assert shares.left_over_in_fixed_at(9000, 50.0) == pytest.approx(100.0 + 3 * HEARD_SOON_S)
