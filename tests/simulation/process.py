@@ -98,6 +98,7 @@ class Process:
             self.board.headrooms.tell_neighbours(self._tell_soon)
         self.board.replace_snapshot(snapshot_of(*accounts))
         self.board.on_change = self._ring
+        self.key = self.board.pools.pool_for(CALL).key
         self.line: Line[Waiter] = Line()
         self.looks_at = FOREVER
 
@@ -210,7 +211,7 @@ class Process:
     def tell_news(self) -> None:
         now, headrooms = self.world.clock.now(), self.board.headrooms
         if self.line.calls:
-            self.board.pools.note_lines([self.board.pools.pool_for(CALL).key], now)
+            self.board.pools.note_lines([self.key], now)
         self._tell_uses(headrooms.news(now, self.audience))
         self.world.later(now + NEWS_S, self.tell_news)
 

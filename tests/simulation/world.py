@@ -104,7 +104,7 @@ class World:
 
     def send(self, process: Process, lease: Lease) -> None:
         """The request reaches the upstream some milliseconds later, and the answer comes after its latency."""
-        on_way_s = self.rng.uniform(0.001, self.transit_s)
+        on_way_s = 0.001 + (self.transit_s - 0.001) * self.rng.random()  # as `uniform` has it
         if self.late_share and self.rng.random() < self.late_share:
             on_way_s += self.rng.uniform(0.0, 0.03)
         self.later(lease.started + on_way_s, self._admit, process, lease)
@@ -113,7 +113,7 @@ class World:
         now, key = self.clock.now(), self.keys[lease.member.account_id]
         verdict = self.limits.admit(key, MODEL, lease.tokens, now)
         if verdict.refusal is None:
-            outcome, after_s = OK, self.latency_s * self.rng.uniform(0.5, 1.5)
+            outcome, after_s = OK, self.latency_s * (0.5 + self.rng.random())
             self._count(lease.tokens)
         else:
             outcome, after_s = self._refused(verdict.refusal), 0.002
@@ -199,7 +199,7 @@ class World:
             self.result.offered_tokens += tokens
             self.result.offered_largest += tokens >= self.largest
         self.rng.choice(self.doors).arrive(tokens, now)
-        at = now + self.rng.expovariate(rate)
+        at = now - math.log(1.0 - self.rng.random()) / rate  # as `expovariate` has it
         if at < end:
             self.later(at, self._arrive, rate, end, sizes)
 
