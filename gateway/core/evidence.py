@@ -104,6 +104,8 @@ class Span(msgspec.Struct, frozen=True, gc=False):
     high_s: float
     share: float = 0.0
     limit: int = 1
+    is_by_clock: bool = False
+    """Its windows begin whoever calls (`core/clock_windows`)."""
 
     @property
     def rate(self) -> float:

@@ -31,17 +31,24 @@ FEW_SCOPES, MOST_HASTE = 12, 8
 """One scope in so many is a scout, where there are more; it goes ahead so many times faster at the most."""
 SELDOM, MOST_SLIPS = 50, 2.5
 """One call in so many may be refused though it should have fitted: it was faster on its way than an earlier one."""
+GROWN, MOST_GROWN = 0.005, 0.02
+"""A period that is too short grows by twice so much of it, and twice as much each time; by the second at the most."""
 
 
 class Window:
     """A window that scopes believe in, with what they learned of it together."""
 
-    __slots__ = ("_asks_after", "_calls", "_full", "_slips", "_trials", "asks", "high_s", "limit", "low_s")
+    __slots__ = (
+        "_asks_after", "_calls", "_full", "_grown", "_slips", "_trials", "asks", "high_s", "is_by_clock", "limit",
+        "low_s",
+    )  # fmt: skip
 
     def __init__(self, span: Span) -> None:
         self.limit = span.limit
         self.low_s, self.high_s = span.low_s, span.high_s
         """Bounds of its period."""
+        self.is_by_clock = span.is_by_clock
+        """It begins whoever calls."""
         self._full = 0
         """Calls that had to wait for room since one more was tried."""
         self._asks_after = FIRST_ASK
@@ -49,6 +56,8 @@ class Window:
         """So many more than fit are tried first."""
         self._calls, self._slips = 0, 0.0
         """Calls since one was refused that should have fitted, and how many of these there were lately."""
+        self._grown = GROWN
+        """So much of its period it grew last."""
         self._trials: dict[int, float] = {}
         """By their number, from 1: when they end."""
 
@@ -78,13 +87,26 @@ class Window:
         self._asks_after, self._full = min(4 * self._asks_after, max(LAST_ASK, LAST_WINDOWS * self.limit)), 0
         self.asks = max(1, self.asks // 2)
 
-    def slip(self, low_s: float, calls: int = 1) -> bool:
-        """Calls were refused that should have fitted. False: that happens too often to be chance, or cannot be."""
+    def slip(self, low_s: float, calls: int = 1, *, is_vague: bool = False) -> bool:
+        """Calls were refused that should have fitted. False: that happens too often to be chance, or cannot be.
+
+        `low_s`: so long the period is at least. `is_vague`: nobody said when one fits.
+        """
         self._slips = max(0.0, self._slips - self._calls / SELDOM) + calls
         self._calls = 0
+        if is_vague and low_s > self.high_s:
+            return self._grow(low_s)
         self.low_s = max(self.low_s, min(low_s, self.period_s + (low_s - self.period_s) / 4))
         is_possible = self.low_s <= self.high_s * (1 + SLACK) + SLACK_S
         return self._slips <= MOST_SLIPS and is_possible
+
+    def _grow(self, low_s: float) -> bool:
+        """A window that begins by the upstream's clock looks shorter by what passes before its first call; by how much
+        nobody says.
+        """
+        self._grown = min(2 * self._grown, MOST_GROWN)
+        self.low_s, self.high_s = low_s, low_s * (1 + self._grown)
+        return self._slips <= MOST_SLIPS
 
     def start_trial(self, now: Instant, most: int = 1) -> tuple[int, float] | None:
         """The number of a trial, and the period that is worth it. So many at once divide what is not known.
@@ -177,7 +199,10 @@ class Hearsay:
         for window in self.windows:
             low_s, high_s, met = meet(span.low_s, span.high_s, [(window.low_s, window.high_s)])
             if window.limit == span.limit and met:
+                if max(low_s, high_s) != window.period_s:
+                    self.version += 1  # it may fit now what others know
                 window.low_s, window.high_s = low_s, high_s
+                window.is_by_clock |= span.is_by_clock
                 return window
         window = Window(span)
         self.windows.append(window)

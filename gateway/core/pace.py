@@ -151,7 +151,8 @@ class Pace:
     def take(self, now: Instant) -> None:
         """A call is sent now."""
         if self.peers is not None:
-            self.peers.take(now)
+            peers = self.peers
+            peers.take(now, is_roomy=peers.are_neighbours and self.windows.fits_at(peers.count, now) <= now)
         for log in self.logs:
             log.sent.append(now)
         self._take(now)

@@ -136,7 +136,8 @@ class Turn(msgspec.Struct, frozen=True, gc=False):
 class Slice(msgspec.Struct, frozen=True, gc=False):
     """When this process may take a call of a window that neighbours share: when so many fit, or in its own time.
 
-    They have one clock. When one's time comes it knows what was sent in the others'.
+    They have one clock. When one's time comes it knows what was sent in the others', unless there was room for one call
+    of each just now: then others may have taken theirs.
     """
 
     calls: int
@@ -145,10 +146,12 @@ class Slice(msgspec.Struct, frozen=True, gc=False):
     """Any moment at which a time of its own began."""
     lasts_s: float
     """Everybody's time, together."""
+    knows_at: float
+    """When all is known that was sent while there was room for one call of each."""
 
     def comes_at(self, one_at: float, all_at: float) -> float:
         """`one_at`: when one call fits; `all_at`: when `calls` do."""
-        at = max(one_at, self.now)
+        at = max(one_at, self.now, self.knows_at)
         passed_s = (at - self.began) % self.lasts_s
         return min(max(one_at, all_at), at if passed_s < OPEN_S else at + self.lasts_s - passed_s)
 
@@ -159,7 +162,7 @@ AT_ONCE = Turn(1, 0.0, float("-inf"))
 class Peers:
     """The other processes on one scope."""
 
-    __slots__ = ("_by_name", "_recent", "heard_s", "offset", "own_name", "took_at")
+    __slots__ = ("_by_name", "_recent", "heard_s", "offset", "own_name", "roomy_at", "took_at")
 
     def __init__(self) -> None:
         self._by_name: dict[str, Peer] = {}
@@ -169,7 +172,9 @@ class Peers:
         self.offset = 0
         """So that not the same process is the first on every scope."""
         self.took_at = float("-inf")
-        """When this process took last."""
+        """When this process took last…"""
+        self.roomy_at = float("-inf")
+        """…while there was room for one call of each."""
         self._recent: deque[float] = deque()
         """Its calls that not all may know of."""
 
@@ -182,8 +187,15 @@ class Peers:
     def leave(self, name: str) -> None:
         self._by_name.pop(name, None)
 
-    def take(self, now: Instant) -> None:
-        """This process sends a call now."""
+    @property
+    def count(self) -> int:
+        """How many processes use the scope."""
+        return 1 + len(self._by_name)
+
+    def take(self, now: Instant, *, is_roomy: bool = False) -> None:
+        """This process sends a call now. `is_roomy`: while there is room for one call of each."""
+        if is_roomy:
+            self.roomy_at = now
         self.took_at = now
         self._recent.append(now)
 
@@ -220,11 +232,12 @@ class Peers:
         """
         while self._recent and self._recent[0] <= now - self.heard_s:
             self._recent.popleft()
-        known_at, count = self.took_at + self.heard_s, 1 + len(self._by_name)
+        known_at, count = self.took_at + self.heard_s, self.count
         hungry = sum([peer.is_hungry for peer in self._by_name.values()])
         if self.are_neighbours:
             slot = (self._place + self.offset) % count
-            return Slice(count + hungry * len(self._recent), now, slot * self.heard_s, count * self.heard_s)
+            all_calls = count + hungry * len(self._recent)
+            return Slice(all_calls, now, slot * self.heard_s, count * self.heard_s, self.roomy_at + self.heard_s)
         if not hungry:
             return AT_ONCE if own * count < limit else Turn(2, 2 * self.heard_s, known_at)
         ahead = self.ahead

@@ -11,7 +11,9 @@ from itertools import takewhile
 
 import msgspec
 
+from gateway.core.clock_windows import clock_told, fits_clock, period_around
 from gateway.core.evidence import (
+    ENOUGH,
     INFINITE,
     NOTHING,
     OVERTAKES_S,
@@ -274,7 +276,8 @@ class Windows:
         found = window_told(own, others)
         if not self._is_expected(own[-1]) or self._is_better(found.rate):
             self._trial.end(self._window)
-            self._believe(found)
+            by_clock = clock_told(own, others)
+            self._believe(by_clock if by_clock.share > found.share else found)
         elif self._trial.extra:
             self._explore(window_told(own, others, is_hopeful=True))
         self._trial.end(self._window)
@@ -297,6 +300,8 @@ class Windows:
         if self._trial.extra:
             window.asked_too_much()
         low_s, high_s = told.period(window.limit)
+        if window.is_by_clock:
+            high_s = period_around(told, window.limit)[1]
         if low_s > window.period_s + LATE_S + LATE * low_s or high_s < window.low_s - SLACK_S:
             return False
         if self._trial.extra:
@@ -304,7 +309,12 @@ class Windows:
         if self._trial.is_of_period:
             window.low_s = max(window.low_s, min(low_s, window.high_s))
             return True
-        return window.slip(low_s, self._lost)
+        is_vague = not told.is_exact and self._was_filled(window.limit)
+        return window.slip(low_s, self._lost, is_vague=is_vague)
+
+    def _was_filled(self, limit: int) -> bool:
+        """So many calls came through between the last two refusals: other limits refuse sooner."""
+        return len(self._own) < ENOUGH or self._own[-1].admitted - self._own[-2].admitted >= limit
 
     def _believe(self, found: Span) -> None:
         hearsay, own = self._hearsay, list(self._own)
@@ -328,7 +338,8 @@ class Windows:
         self._heard = self._hearsay.version
         for window in self._hearsay.windows:
             is_better = self._window is None or window.rate > self._window.rate * BETTER
-            if is_better and fits_window(self._own, window.limit, window.low_s, window.high_s):
+            fits = fits_clock if window.is_by_clock else fits_window
+            if is_better and fits(self._own, window.limit, window.low_s, window.high_s):
                 self._trial.end(self._window)
                 self._window, self._step = window, NOTHING
 
@@ -369,4 +380,4 @@ class Windows:
 def _is_likelier(window: Span, step: Span) -> bool:
     """Refusals agree on both."""
     is_vague = step.high_s > VAGUE_STEP * step.low_s and window.high_s > SLIVER * window.low_s
-    return is_vague and window.share >= step.share and window.rate > step.rate
+    return is_vague and not window.is_by_clock and window.share >= step.share and window.rate > step.rate

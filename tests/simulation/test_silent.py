@@ -26,6 +26,21 @@ def test_a_vague_delay_or_none_is_enough(algorithm, seed, delays_to_s):
     assert result.refused <= 0.01 * result.offered
 
 
+@pytest.mark.parametrize("delays_to_s", [0.001, 1.0, None])
+@pytest.mark.parametrize("load", [0.9, 1.0, 1.5])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_windows_that_begin_by_the_upstreams_clock_are_found(workers, load, delays_to_s):
+    world = World(
+        rules(Algorithm.FIXED, is_by_clock=True), tells=False, delays_to_s=delays_to_s, processes=workers,
+        are_neighbours=True, seed=2,
+    )  # fmt: skip
+    if workers > 1:
+        world.tell_uses()
+    result = world.run(rate=load * 8 * EACH, capacity=8 * EACH, seconds=100, warm_up_s=40)
+
+    hold_the_bars(result, load)
+
+
 @pytest.mark.parametrize("delays_to_s", [1.0, None])
 @pytest.mark.parametrize("algorithm", list(Algorithm))
 @pytest.mark.parametrize("load", [0.9, 1.0, 1.5])

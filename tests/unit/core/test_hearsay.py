@@ -1,7 +1,19 @@
 """What scopes whose limits may be the same know of it together."""
 
+from itertools import pairwise
+
 from gateway.core.evidence import Refused, Span
-from gateway.core.hearsay import FEW_SCOPES, FIRST_ASK, HEARD, MOST_HASTE, SELDOM, TRIAL_PERIODS, Hearsay, Window
+from gateway.core.hearsay import (
+    FEW_SCOPES,
+    FIRST_ASK,
+    HEARD,
+    MOST_GROWN,
+    MOST_HASTE,
+    SELDOM,
+    TRIAL_PERIODS,
+    Hearsay,
+    Window,
+)
 from gateway.core.windows import Windows
 
 
@@ -27,10 +39,12 @@ def test_one_window_for_all_who_believe_in_it():
 
     assert hearsay.window_of(Span(3.9, 4.2, 1.0, 10)) is window
     assert (window.low_s, window.high_s) == (3.9, 4.2)
-    assert hearsay.version == version
+    assert hearsay.version == version + 1  # whom it did not fit may look again
+    assert hearsay.window_of(Span(3.9, 4.2, 1.0, 10)) is window
+    assert hearsay.version == version + 1
     assert hearsay.window_of(Span(3.9, 4.2, 1.0, 9)) is not window
     assert hearsay.window_of(Span(8.0, 8.0, 1.0, 10)) is not window
-    assert hearsay.version == version + 2
+    assert hearsay.version == version + 3
 
 
 def test_one_scope_at_a_time_tries_a_shorter_period():
@@ -89,6 +103,21 @@ def test_a_slip_now_and_then_is_chance_and_lengthens_the_period_a_little():
     assert 4.0 < window.period_s <= 4.02
     assert window.slip(4.02)
     assert not window.slip(4.02)
+
+
+def test_a_period_that_is_too_short_grows_ever_faster_where_nobody_says_when_a_call_fits():
+    window = Window(Span(3.5, 3.6, 1.0, 10))
+    tried = []
+    for _ in range(8):
+        tried.append(window.period_s)
+        for _ in range(SELDOM):
+            window.count(is_tight=True)
+        assert window.slip(window.period_s + 0.01, is_vague=True)
+
+    steps = [later - one for one, later in pairwise(tried)]
+    assert all(later > one for one, later in pairwise(steps))
+    assert max(steps) <= MOST_GROWN * window.period_s + 0.01
+    assert tried[-1] > 4.0
 
 
 def test_a_period_that_turns_out_longer_than_it_can_be_is_no_chance():

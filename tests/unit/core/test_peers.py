@@ -141,6 +141,16 @@ def test_neighbours_take_at_once_while_there_is_room_for_one_of_each():
     assert turn.comes_at(4.0, 9.0) == pytest.approx(5.06)
 
 
+def test_no_neighbour_takes_the_last_calls_while_others_may_have_taken_theirs_just_now():
+    peers = peers_of("b", "a", "c", are_hungry=True, heard_s=HEARD_SOON_S)
+    peers.take(Instant(5.0), is_roomy=True)
+    turn = peers.turn(Instant(5.0), own=1, limit=10)
+    own_time = peers.turn(Instant(5.06), own=1, limit=10)
+
+    assert turn.comes_at(5.0, 9.0) >= 5.0 + HEARD_SOON_S
+    assert own_time.comes_at(4.0, 9.0) == pytest.approx(5.06)
+
+
 def test_who_just_took_leaves_as_much_to_each_neighbour_whose_callers_wait():
     peers = peers_of("b", "a", "c", are_hungry=True, heard_s=HEARD_SOON_S)
     for _ in range(2):
