@@ -16,19 +16,21 @@ from zlib import crc32
 
 import msgspec
 
+from gateway.core.charge import Factor
 from gateway.core.company import Company, News, Told
-from gateway.core.freeing import SLIDING
+from gateway.core.freeing import BUCKET, SLIDING
 from gateway.core.hearsay import Hearsay
 from gateway.core.hints import DIMENSIONS, Quota, RateLimits
 from gateway.core.ids import Instant
 from gateway.core.lately import Lately
-from gateway.core.level import BURST_S, Level
+from gateway.core.level import Level
 from gateway.core.outcome import Scope, ScopeKind
 from gateway.core.pace import Pace
 from gateway.core.pieces import Levels
+from gateway.core.places import Place, Places
 from gateway.core.restraint import Restraint
 from gateway.core.strangers import Strangers
-from gateway.core.uses import NO_MARK, Audience, Mark, Reading, Sent, Totals, Use
+from gateway.core.uses import Audience, Reading, Sent, Totals, Use
 
 ROOMY = 0.5
 """With more than half of every limit left…"""
@@ -50,9 +52,9 @@ class Headroom:
     """All that is known of a scope's limits, and what this process has sent on it. Unknown = everything fits."""
 
     __slots__ = (
-        "_answers", "_before", "_charged", "_foreign", "_freed", "_hearsay", "_lately", "_levels", "_mark", "_names",
-        "_news", "_order", "_pace", "_produced", "_refused", "_requests", "_restraint",
-        "_strangers", "_tokens", "company", "is_awaited", "learn_from", "scope", "token_limit", "used_at", "wanted_at",
+        "_answers", "_charged", "_factor", "_foreign", "_freed", "_hearsay", "_lately", "_levels", "_names", "_news",
+        "_order", "_pace", "_places", "_produced", "_refused", "_requests", "_restraint", "_strangers",
+        "_tokens", "company", "is_awaited", "learn_from", "scope", "token_limit", "used_at", "wanted_at",
     )  # fmt: skip
 
     def __init__(
@@ -66,6 +68,7 @@ class Headroom:
         self.move_to(scope)
         self._news: News[Headroom] = News() if news is None else news
         self._hearsay = hearsay
+        self._factor = Factor() if hearsay is None else hearsay.factor
         self.learn_from = Instant(float("-inf"))
         """Headers of an answer before this moment need not be read."""
         self.is_awaited = False
@@ -89,8 +92,7 @@ class Headroom:
         self._lately: Lately | None = None
         """None until something was refused that no header told of."""
         self._requests = self._tokens = self._order = 0
-        self._mark = self._before = NO_MARK
-        """Calls that were sent since `_before` may yet overtake each other."""
+        self._places = Places()
         self._foreign = Totals()
         """Of these, what other processes sent, and what was sent here and not admitted: no window holds it."""
         self._refused = 0
@@ -127,9 +129,8 @@ class Headroom:
     def take(self, tokens: int, now: Instant) -> Sent:
         """A call that will be charged `tokens` is sent now."""
         self.used_at = now
-        if now >= self._mark.until:
-            last, self._mark = self._mark, Mark(now + BURST_S, self._requests, self._tokens)
-            self._before = last if now - last.until < BURST_S else self._mark
+        if now >= self._places.until:
+            self._places.note(now, self._requests, self._tokens)
         self._requests += 1
         self._tokens += tokens
         for level, is_tokens in self._charged:
@@ -140,7 +141,7 @@ class Headroom:
                 self._lately.note(now, self._admitted)
         self._note_news()
         freed = tuple([level.freed for level, _ in self._levels]) if self._freed else ()
-        return Sent(now, self._requests, self._tokens, freed, self._produced, tokens, self._before)
+        return Sent(now, self._requests, self._tokens, freed, self._produced, tokens, self._places.before)
 
     def produce(self, tokens: int, now: Instant) -> None:
         """An answer of so many tokens has ended."""
@@ -156,9 +157,10 @@ class Headroom:
         self._note_news()
         if not is_success:
             self._foreign, self._refused = self._foreign.plus(Totals(1, sent.charged)), self._refused + 1
-            for level, _ in self._charged:
-                level.untake(sent.at)
+            for level, is_tokens in self._charged:
+                level.untake(sent.at, sent.charged if is_tokens else 0)
         if sent.requests <= self._order:
+            self._learn_late(limits, sent)
             return False
         self._order = sent.requests
         for name, quota in zip(DIMENSIONS, msgspec.structs.astuple(limits), strict=True):
@@ -179,6 +181,21 @@ class Headroom:
             self._news.add(self)
         return True
 
+    def _learn_late(self, limits: RateLimits, sent: Sent) -> None:
+        for index, (name, level) in enumerate(self._names.items()):
+            if name in _CHARGED_TOKENS and level.kind is not BUCKET:
+                freed = sent.freed[index] if index < len(sent.freed) else level.freed
+                level.learn_late(getattr(limits, name), self._place(name, sent), sent_at=sent.at, freed=freed)
+
+    def _place(self, name: str, sent: Sent) -> Place:
+        """In what that limit counts."""
+        if name in _CHARGED_TOKENS:
+            near = self._places.near(sent.at, self._tokens, self.company.heard_s if self.company.others else 0.0)
+            return Place(sent.tokens, sent.charged, sent.mark.tokens, near, self._tokens)
+        if name == OUTPUT:
+            return Place(sent.produced, 0, sent.produced, self._produced, self._produced)
+        return Place(sent.requests, 1, sent.mark.requests, self._requests, self._requests)
+
     def _note_verdict(self, sent: Sent, now: Instant, *, is_success: bool) -> None:
         if is_success:
             self._restraint.in_a_row = 0
@@ -195,25 +212,20 @@ class Headroom:
             if not quota.limit:
                 return
             self._pace = None  # what refusals told alone
-            level = self._names[name] = Level(quota.limit, sent.at, is_of_tokens=name.endswith("tokens"))
+            factor = self._factor if name in _CHARGED_TOKENS else None
+            level = self._names[name] = Level(quota.limit, sent.at, is_of_tokens=name.endswith("tokens"), factor=factor)
             self._levels = tuple([(level, name in _CHARGED_TOKENS) for name, level in self._names.items()])
             self._charged = tuple([pair for pair in self._levels if pair[0] is not self._names.get(OUTPUT)])
-        if name == OUTPUT:
-            since, beside = self._produced - sent.produced, 0
-        elif name in _CHARGED_TOKENS:
-            since, beside = self._tokens - sent.tokens, sent.tokens - sent.charged - sent.mark.tokens
-        else:
-            since, beside = self._requests - sent.requests, sent.requests - 1 - sent.mark.requests
         index = list(self._names).index(name) if sent.freed else 0
         freed = sent.freed[index] if index < len(sent.freed) else level.freed
-        level.learn(quota, sent_at=sent.at, since=since, beside=beside, freed=freed, is_success=is_success)
+        level.learn(quota, self._place(name, sent), sent_at=sent.at, freed=freed, is_success=is_success)
         if name in _CHARGED_TOKENS and not is_guess and level.limit != self.token_limit:
             self.token_limit = min(level.limit for level, is_tokens in self._levels if is_tokens)
 
     def _guessed(self, level: Level | None, name: str, quota: Quota, sent: Sent, *, is_success: bool) -> Quota:
         """Some vendors name no limit: it is the most that any answer showed, with what its own call was charged."""
         charged = 0 if not is_success or name == OUTPUT else sent.charged if name in _CHARGED_TOKENS else 1
-        known = 0 if level is None else int(level.limit)
+        known = 0 if level is None else int(level.told_limit)
         return msgspec.structs.replace(quota, limit=max(known, (quota.remaining or 0) + charged))
 
     def admit(self, now: Instant, sent: Sent) -> None:
@@ -276,7 +288,7 @@ class Headroom:
             needed = tokens if is_tokens else 1
             if sharers > 1 or level.shares is not None:
                 self._divide(level, sharers, now)
-            elif level.left >= needed:
+            elif level.left >= needed * level.margin:
                 continue  # the usual case: what was left at the last change is still there, and more
             wait_s = level.wait_s(needed, now)
             longest = max(longest, wait_s)
@@ -312,9 +324,10 @@ class Headroom:
         known = self.company.hear(process, use.sent, audience, now, own=own)
         more = known or Totals()
         self._requests += more.requests
-        self._tokens += more.tokens
+        grown = max(0, more.tokens)  # calls of others that were refused move nobody's place back
+        self._tokens += grown
         self._produced += more.produced
-        self._foreign = self._foreign.plus(more)
+        self._foreign = self._foreign.plus(Totals(more.requests, grown, more.produced))
         if known is None:
             self._news.add(self)
             if self._lately is not None:  # what it sent before nobody knows
@@ -334,7 +347,7 @@ class Headroom:
 
     def _hear_reading(self, reading: Reading, now: Instant, *, is_new: bool) -> None:
         level = self._names.get(reading.dimension)
-        if level is not None and level.limit == reading.limit:
+        if level is not None and level.told_limit == reading.limit:
             level.hear_reading(reading, now)
             if is_new:  # what it sent before nobody knows
                 level.cap(reading.remaining, now)

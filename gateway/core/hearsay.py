@@ -10,6 +10,7 @@ a window found ──▶ one `Window` for all who believe in it ──▶ what o
 from collections import deque
 from weakref import WeakSet
 
+from gateway.core.charge import Factor
 from gateway.core.evidence import SLACK, SLACK_S, Refused, Span, meet, rate_between
 from gateway.core.ids import Instant
 
@@ -128,9 +129,11 @@ class Window:
 class Hearsay:
     """Of one provider and model. Scopes are told apart by any object of theirs."""
 
-    __slots__ = ("__weakref__", "_refusals", "_scopes", "_scouts", "_steps", "told", "version", "windows")
+    __slots__ = ("__weakref__", "_refusals", "_scopes", "_scouts", "_steps", "factor", "told", "version", "windows")
 
     def __init__(self) -> None:
+        self.factor = Factor()
+        """Of the tokens that headers tell to those that we estimate."""
         self._refusals: deque[tuple[object, Refused]] = deque(maxlen=HEARD)
         self._steps: deque[tuple[object, tuple[float, float]]] = deque(maxlen=HEARD)
         self.told = 0

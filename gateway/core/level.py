@@ -9,15 +9,15 @@ Rules of this file:
 Mutable, as it changes with every call; time comes in as `now`.
 """
 
-from collections.abc import Iterable
-from heapq import merge
-
+from gateway.core.charge import Charge, Factor
 from gateway.core.freeing import BUCKET, FIXED, SLIDING
 from gateway.core.hints import Quota
 from gateway.core.ids import FOREVER, Instant
+from gateway.core.ledger import Ledger
 from gateway.core.oldest import Told
-from gateway.core.shares import HEARD_S, SOON, Fill, Shares, Window
-from gateway.core.takings import Taking, Takings, when_taken
+from gateway.core.places import BURST_S, Place
+from gateway.core.shares import HEARD_S, SOON, Fill, Fixed, Shares, Window
+from gateway.core.takings import SOONEST_S
 from gateway.core.uses import Reading
 from gateway.core.way import SHORTEST_RESET_S, Way
 
@@ -25,11 +25,6 @@ GUARD_S = 0.01
 """We know when a call was sent, not when it was admitted: what a window frees is used so much later."""
 LONGEST_GUARD, GUARD_CALLS = 0.02, 1024
 """At most so much of a window, once refusals have told; and so many answers bring it back."""
-SOONEST_S = 0.0005
-"""Shorter waits are none: a sleep is no more exact, and the time that is left is a rounding of floats. Who is let go so
-little before a window ends counts as of the next one: else any number would go in that moment."""
-BURST_S = 0.05
-"""Calls that are sent within this time are admitted in any order."""
 LATE_S = 0.1
 """What another process heard comes here so much later."""
 LONGEST_SPAN_S = 10.0
@@ -39,20 +34,26 @@ class Level:
     """Starts unknown: `limit` is that of the first answer."""
 
     __slots__ = (
-        "_at", "_began", "_guard_s", "_is_of_tokens", "_opened", "_own", "_period_s", "_reading", "_told_at", "_way",
-        "_window", "freed", "kind", "left", "limit", "rate", "shares",
+        "_at", "_began", "_charge", "_guard_s", "_is_of_tokens", "_ledger", "_opened", "_own", "_period_s",
+        "_reading", "_told_at", "_watched_at", "_way", "_window", "factor", "kind", "left", "limit", "margin",
+        "rate", "shares", "told_limit",
     )  # fmt: skip
 
-    def __init__(self, limit: float, now: Instant, *, is_of_tokens: bool = True) -> None:
-        self.limit = limit
+    def __init__(self, limit: float, now: Instant, *, is_of_tokens: bool = True, factor: Factor | None = None) -> None:
+        """`factor`: of what the upstream charges to what we estimate, where calls are charged so at admission."""
+        self._charge = None if factor is None else Charge(factor)
+        self.factor = 1.0 if factor is None else factor.value
+        """So many units the upstream charges for one of ours, as far as this level has heard."""
+        self.told_limit, self.limit = limit, limit / self.factor
+        """As headers have it, and as we estimate what calls cost."""
+        self.margin = 1.0
+        """So many times more than we estimate some calls cost."""
         self._is_of_tokens = is_of_tokens
-        self.left = limit
+        self.left = self.limit
         """At the last change."""
         self.kind = BUCKET
         self.shares: Shares | None = None
         """With other processes that use the limit; None: there are none."""
-        self.freed = 0.0
-        """All that a sliding window ever gave back: whoever learns counts what it did while the answer was coming."""
         self._at: float = now
         self._told_at: float = now
         """Of what was taken by then an answer told, and what nobody knows of is given back a period later."""
@@ -61,7 +62,10 @@ class Level:
         self._began = float("-inf")
         self._opened = 0.0
         """Sent since `_began`."""
-        self._own = Takings()
+        self._watched_at: float = now
+        """Since then it is of its kind."""
+        self._ledger = Ledger()
+        self._own = self._ledger.own
         """What this process sent, as long as a sliding window holds it."""
         self._reading: tuple[float, float, Instant, bool, float] | None = None
         """What the newest answer told: remaining, reset, when its call was sent, whether it was admitted."""
@@ -80,7 +84,7 @@ class Level:
         if self.kind is not BUCKET:
             period_s = self._period_s if self.kind is SLIDING else self._window.longest_s
             return self.limit / period_s if period_s else 0.0
-        return self._way.bucket_rate
+        return self._way.bucket_rate / self.factor
 
     def level(self, now: Instant) -> float:
         """What is left now."""
@@ -101,8 +105,12 @@ class Level:
         """What is left then, if nothing is taken until then."""
         if self.kind is not SLIDING:
             return self.level(at)
-        lasts_s = self._period_s + self._guard_s
-        return self.left + sum([amount for sent_at, amount in self._own.log if sent_at + lasts_s - at <= SOONEST_S])
+        return self.left + self._ledger.due_by(at, self._period_s + self._guard_s)
+
+    @property
+    def freed(self) -> float:
+        """All that a sliding window ever gave back."""
+        return self._ledger.freed
 
     @property
     def told_at(self) -> float:
@@ -111,7 +119,7 @@ class Level:
 
     def take(self, amount: float, now: Instant) -> None:
         """So much is sent now."""
-        left = self.level(now) - amount
+        left = self.level(now) - amount * self.margin
         if self.kind is FIXED and now >= self._window.at + self._guard_s - SOONEST_S:
             self._open(now)
             if self._window.is_tried:
@@ -130,47 +138,63 @@ class Level:
         """A fixed window begins."""
         self.left = self.limit
         self._began, self._opened = now, 0.0
+        self._forget_answers()
         if not is_heard:
             self._way.end_window(now)
         self._window.open(now, used_at=self._at, is_heard=is_heard)
         if self.shares is not None:
             self.shares.open_window()
 
-    def untake(self, sent_at: Instant) -> None:
+    def _forget_answers(self) -> None:
+        if self._charge is not None:
+            self._charge.answered.forget()
+
+    def untake(self, sent_at: Instant, amount: float = 0.0) -> None:
         """The call that was sent then was refused: a window will not give it back."""
+        if sent_at >= self._began:
+            self._opened = max(0.0, self._opened - amount)
         self._way.refuse(sent_at)
         self._own.take_back(sent_at)
 
-    def learn(  # the facts of one answer, by name
-        self, quota: Quota, *, sent_at: Instant, since: float, beside: float = 0.0, freed: float, is_success: bool
-    ) -> None:
-        """What the answer to a call that was sent then tells; `since`: what was sent after it.
+    def learn(self, quota: Quota, place: Place, *, sent_at: Instant, freed: float, is_success: bool) -> None:
+        """What the answer to a call that was sent then tells.
 
-        `beside`: what was sent so shortly before it that the answer may not know of it yet.
         `freed`: `self.freed` when it was sent. `is_success`: it was admitted, so it opened or filled a window.
         """
-        if quota.limit is not None and quota.limit != self.limit:
-            self.limit = quota.limit
+        if quota.limit is not None and quota.limit != self.told_limit:
+            self.told_limit = quota.limit
+            self.limit = quota.limit / self.factor
             self._forget_pace()
         if quota.remaining is None:
             return
+        raw_used, left = self.told_limit - quota.remaining, quota.remaining / self.factor
         reset_s = quota.reset_s or 0.0
         self._reading = (quota.remaining, reset_s, sent_at, is_success, quota.slack_s)
         self._guard(is_success=is_success)
         if sent_at < self._began:
             return
         is_too_soon = self.kind is FIXED and not is_success and self._window.refuse(sent_at)
-        if reset_s >= SHORTEST_RESET_S and quota.remaining < self.limit and not is_too_soon:
-            self._judge(self.limit - quota.remaining, reset_s, sent_at, is_success=is_success, off_s=quota.slack_s)
+        if reset_s >= SHORTEST_RESET_S and raw_used > 0 and not is_too_soon:
+            self._judge(self.limit - left, reset_s, sent_at, is_success=is_success, off_s=quota.slack_s)
         window = self._window
         window.longest_s = max(window.longest_s, reset_s)
         window.at = max(window.at, sent_at + min(reset_s, SHORTEST_RESET_S))
         self.rate = self._rate()
         given_back = self.freed - freed if self.kind is SLIDING else 0.0
         before = self.left + self.rate * (sent_at - self._at)
-        self.left = min(self.limit, max(quota.remaining - since + given_back, -self.limit))
-        self._cut(before, beside, sent_at)
+        if self._charge is not None:
+            self._charge.note(place, quota.remaining, is_success=is_success)
+            self.margin = self._charge.shared.margin
+        self.left = min(self.limit, max(left - place.since * self.margin + given_back, -self.limit))
+        self._cut(before, place.beside, sent_at)
         self._at = self._told_at = sent_at
+        if self._charge is not None:
+            self._hear_charge(self._charge, quota.remaining, freed, sent_at, place)
+
+    def learn_late(self, quota: Quota, place: Place, *, sent_at: Instant, freed: float) -> None:
+        """What the answer tells to a call that was overtaken by one that was answered before."""
+        if quota.remaining is not None and sent_at >= self._began and self._charge is not None:
+            self._hear_charge(self._charge, quota.remaining, freed, sent_at, place)
 
     def _cut(self, before: float, beside: float, sent_at: Instant) -> None:
         """What an answer tells is left is less by all that it cannot know. `before`: the level that was believed in."""
@@ -178,12 +202,43 @@ class Level:
             self.left = min(self.left, max(before, self.left - beside))  # calls overtake each other on their way
         elif self.kind is SLIDING:
             # What the upstream had freed already, and we within self._guard_s after, would count twice.
-            self.left = min(self.left, self._unused)
+            self.left = min(self.left, self.limit - self._held)
         elif self._window.is_found:
             self._began, self._opened = sent_at, self.limit - self.left
         elif self._began > float("-inf"):
-            others = 0.0 if self.shares is None else self.shares.opened
-            self.left = min(self.left, self.limit - self._opened - others)
+            self.left = min(self.left, self.limit - self._held)
+
+    @property
+    def _held(self) -> float:
+        """What a window holds, by all that is known of what was taken."""
+        if self.kind is SLIDING:
+            return self._ledger.held(self.shares)
+        return self._opened + (0.0 if self.shares is None else self.shares.opened)
+
+    def _hear_charge(self, charge: Charge, remaining: float, freed: float, sent_at: Instant, place: Place) -> None:
+        """`freed`: given back when the call was sent."""
+        if self.kind is BUCKET:
+            charge.lose(self.told_limit - remaining, self._way.bucket_rate, sent_at, self.told_limit, place)
+        else:
+            self._hear_window(charge, remaining / self.factor, freed, sent_at, place)
+        if self.factor != charge.shared.value:
+            self.factor, before = charge.shared.value, self.factor
+            scale = before / self.factor
+            self.limit, self.left, self.rate = self.limit * scale, self.left * scale, self.rate * scale
+            charge.answered.forget()
+
+    def _hear_window(self, charge: Charge, left: float, freed: float, sent_at: Instant, place: Place) -> None:
+        watched_at, vague, freed_by_now = self._began, 0.0, 0.0
+        if self.kind is SLIDING:
+            watched_at, vague = self._watched_at + self._period_s, self._ledger.vague_after(sent_at, self._guard_s)
+            freed, freed_by_now = freed + vague, self.freed
+        charge.answered.hear(place, left, freed if freed_by_now else 0.0, vague)
+        if sent_at >= watched_at > float("-inf"):
+            is_heard = self.shares is not None
+            charge.compare(self._held, freed_by_now, self.limit, self.factor, place, is_heard=is_heard)
+        # Of what others sent just now nobody has heard: where estimates are as good they are believed.
+        if self.shares is None or charge.shared.varies or self.factor == 1.0:
+            self.left = min(self.limit, max(self.left, charge.surely_left(freed_by_now, place)))
 
     def _guard(self, *, is_success: bool) -> None:
         if is_success:
@@ -194,6 +249,7 @@ class Level:
 
     def wait_s(self, needed: float, now: Instant) -> float:
         """Seconds until so much fits."""
+        needed *= self.margin
         if self.shares is not None:
             most = 1.0 if needed <= 1 else max(self.shares.part(self.limit), 1.0)
             return self._wait_for_part_s(min(needed, most), self.shares, now)
@@ -219,7 +275,7 @@ class Level:
         if self.kind is FIXED:
             return max(wait_s, self._window.at + self._guard_s - now)
         over = self._own.total + needed - self.shares.part(self.limit)
-        return max(wait_s, self._freed_in_s(self._own.log, over, now) if over > 0 else 0.0)
+        return max(wait_s, self._free_in_s(over, now) if over > 0 else 0.0)
 
     # -- with other processes ------------------------------------------------------------------------------------
 
@@ -276,23 +332,30 @@ class Level:
             return None
         remaining, reset_s, sent_at, is_success, slack_s = self._reading
         age_s = round(now - sent_at, 3)
-        return Reading(dimension, self.limit, remaining, round(reset_s, 3), age_s, is_success, slack_s)
+        return Reading(dimension, self.told_limit, remaining, round(reset_s, 3), age_s, is_success, slack_s)
 
     def hear_reading(self, reading: Reading, now: Instant) -> None:
         """What an answer told another process: how the limit frees is learned from it as from an own one."""
-        at = Instant(now - reading.age_s)
+        at, left = Instant(now - reading.age_s), reading.remaining / self.factor
         if self.kind is FIXED:
             if at >= self._window.at + self._guard_s:
                 self._open(at)
             if at >= self._began:
-                self.left = min(self.left, reading.remaining)
-        if reading.reset_s >= SHORTEST_RESET_S and reading.remaining < self.limit and at >= self._began:
-            used = self.limit - reading.remaining
-            self._judge(used, reading.reset_s, at, is_success=reading.is_success, late_s=LATE_S, off_s=reading.slack_s)
+                self.left = min(self.left, left)
+        if reading.reset_s >= SHORTEST_RESET_S and left < self.limit and at >= self._began:
+            self._judge(
+                self.limit - left,
+                reading.reset_s,
+                at,
+                is_success=reading.is_success,
+                late_s=LATE_S,
+                off_s=reading.slack_s,
+            )
             self._window.longest_s = max(self._window.longest_s, reading.reset_s)
             self.rate = self._rate()
 
-    def cap(self, left: float, now: Instant) -> None:
+    def cap(self, remaining: float, now: Instant) -> None:
+        left = remaining / self.factor
         if left < self.level(now) and (self.kind is not FIXED or now < self._window.at):
             self.left, self._at, self._told_at = left, max(self._at, now), now
 
@@ -313,70 +376,35 @@ class Level:
             return shares.wait_in_bucket_s(needed, self._fill(now), now)
         left = self.level(now) - needed + 1e-9
         if self.kind is FIXED:
-            return self._wait_for_part_of_fixed_s(needed, left, shares, now)
+            ends_at, longest_s = self._window.at + self._guard_s, self._window.longest_s
+            fixed = Fixed(self.limit, left, self._opened, self._began, ends_at, longest_s, self._is_of_tokens)
+            return shares.wait_in_fixed_s(needed, fixed, now)
         own = self._own.total + needed - 1e-9
         if left < 0:
             return self._slid(-left, now)
         window = Window(self.limit, left, min(1.0, shares.heard_s / self._period_s))
         if shares.fits_in_slide(own, window):
             return 0.0
-        of_part_s = self._freed_in_s(self._own.log, max(own - shares.part(self.limit), 1e-9), now)
+        of_part_s = self._free_in_s(max(own - shares.part(self.limit), 1e-9), now)
         soon_s = max(self.window_s * SOON, shares.heard_s / 2)
         left_over_at = shares.left_over_at(self._own.total, window, now) if self._is_of_tokens else FOREVER
         return max(0.0, min(of_part_s, soon_s, left_over_at - now))
-
-    def _wait_for_part_of_fixed_s(self, needed: float, left: float, shares: Shares, now: Instant) -> float:
-        ends_at = self._window.at + self._guard_s
-        over_s = max(0.0, ends_at - now)
-        is_over = over_s <= SOONEST_S
-        if is_over:
-            shares.open_window()
-        shares.expire(now - self._window.longest_s)
-        opened = 0.0 if is_over else self._opened
-        to_come = 1.0 if is_over or not self._window.longest_s else over_s / self._window.longest_s
-        if left < 0:
-            return over_s
-        if shares.fits_in_window(opened + needed - 1e-9, Window(self.limit, left, to_come)):
-            return 0.0
-        began, soon_s = ends_at if is_over else self._began, max(self.window_s * SOON, shares.heard_s / 2)
-        left_over_at = shares.left_over_in_fixed_at(opened, began) if self._is_of_tokens else FOREVER
-        return max(0.0, min(left_over_at - now, soon_s if is_over else min(over_s, soon_s)))
 
     def _fill(self, now: Instant) -> Fill:
         return Fill(self.level(now), self.limit, self.rate, self.span_s)
 
     def _slid(self, missing: float, now: Instant) -> float:
-        log = self._own.log
-        if self.shares is not None and self._is_of_tokens:
-            return self._freed_in_s(merge(log, self.shares.takings()), missing, now)
-        return self._freed_in_s(log, missing, now)
+        return self._free_in_s(missing, now, self.shares if self._is_of_tokens else None)
 
-    def _freed_in_s(self, takings: Iterable[Taking], missing: float, now: Instant) -> float:
-        at = when_taken(takings, missing)
-        if at is None:
-            return self._period_s / 8  # others took it, and will have it back some time
-        return max(0.0, at + self._period_s + self._guard_s - now)
+    def _free_in_s(self, missing: float, now: Instant, shares: Shares | None = None) -> float:
+        wait_s = self._ledger.free_in_s(missing, self._period_s + self._guard_s, now, shares)
+        return self._period_s / 8 if wait_s is None else wait_s  # others took it, and will have it back some time
 
     def _expire(self, now: Instant) -> None:
-        log, lasts_s = self._own.log, self._period_s + self._guard_s
-        while log and log[0][0] + lasts_s - now <= SOONEST_S:  # as `_slid` says it
-            sent_at, amount = self._own.drop_oldest()
-            self.left = min(self.limit, self.left + amount)
-            self.freed += amount
-            if self.shares is not None:
-                self.shares.free(amount, sent_at + lasts_s)
-        if self.shares is not None:
-            amount = self.shares.expire(now - lasts_s + SOONEST_S)
-            self.left = min(self.limit, self.left + amount)
-            self.freed += amount
-            if amount:
-                self.shares.free(amount, now)
+        lasts_s = self._period_s + self._guard_s
+        self.left = min(self.limit, self.left + self._ledger.expire(lasts_s, self.shares, now))
         if now >= self._told_at + lasts_s:
-            self.left = max(self.left, self._unused)
-
-    @property
-    def _unused(self) -> float:  # of a sliding window, by all that is known of what was taken
-        return self.limit - self._own.total - (0.0 if self.shares is None else self.shares.total)
+            self.left = max(self.left, self.limit - self._held)
 
     def _judge(  # what an answer told, by name
         self, used: float, reset_s: float, at: Instant, *, is_success: bool, late_s: float = 0.0, off_s: float = 0.0
@@ -384,5 +412,12 @@ class Level:
         """`off_s`: `reset_s` may be off by so much. `late_s`: another process heard it, so much sooner."""
         burst_s = BURST_S if self.shares is None else max(BURST_S, self.shares.heard_s)
         sharers = 1 if self.shares is None else self.shares.count
-        self._way.judge(Told(used, reset_s, at, is_success, self.limit, off_s, late_s, burst_s, sharers))
+        told = Told(
+            used, reset_s, at, is_success, self.limit, off_s, late_s, burst_s, sharers,
+            factor=self.factor, doubt=0.0 if self._charge is None else self._charge.shared.doubt,
+        )  # fmt: skip
+        self._way.judge(told)
+        if self.kind is not self._way.kind:
+            self._watched_at = at
+            self._forget_answers()
         self.kind, self._period_s = self._way.kind, self._way.period_s

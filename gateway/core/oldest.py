@@ -47,6 +47,10 @@ class Told(msgspec.Struct, frozen=True, gc=False):
     """Calls that were sent within this time are admitted in any order."""
     sharers: int = 1
     """Processes that use the limit."""
+    factor: float = 1.0
+    """Of `used` and `limit`, which are as we estimate, to what headers tell."""
+    doubt: float = 0.0
+    """So much of what is used may be a wrong estimate."""
 
 
 class Oldest:

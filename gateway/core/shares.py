@@ -16,7 +16,8 @@ from math import sqrt
 
 import msgspec
 
-from gateway.core.takings import SLOTS, Taking
+from gateway.core.ids import FOREVER
+from gateway.core.takings import SLOTS, SOONEST_S, Taking
 
 HEARD_S, HEARD_SOON_S = 0.15, 0.02
 """What another sent is known so much later, at most, while both are well: of replicas, and of neighbours."""
@@ -50,6 +51,20 @@ class Window(msgspec.Struct, frozen=True, gc=False):
     left: float
     to_come: float
     """The share of it that is still ahead; of a sliding one, in which others may take what nobody has heard of."""
+
+
+class Fixed(msgspec.Struct, frozen=True, gc=False):
+    """A fixed window now."""
+
+    limit: float
+    left: float
+    """Once the call in question was sent."""
+    opened: float
+    """What this process took of it."""
+    began: float
+    ends_at: float
+    longest_s: float
+    is_of_tokens: bool
 
 
 class Other:
@@ -216,6 +231,23 @@ class Shares:
                 kept += other.total
                 claimed += min(unused, other.total * window.to_come)
         return self._may_borrow(own, kept, claimed + self.silent * theirs / 2, window)
+
+    def wait_in_fixed_s(self, needed: float, fixed: Fixed, now: float) -> float:
+        """Seconds until so much fits into a fixed window: its own part, or what others leave of it."""
+        over_s = max(0.0, fixed.ends_at - now)
+        is_over = over_s <= SOONEST_S
+        if is_over:
+            self.open_window()
+        self.expire(now - fixed.longest_s)
+        opened = 0.0 if is_over else fixed.opened
+        to_come = 1.0 if is_over or not fixed.longest_s else over_s / fixed.longest_s
+        if fixed.left < 0:
+            return over_s
+        if self.fits_in_window(opened + needed - ROUNDING, Window(fixed.limit, fixed.left, to_come)):
+            return 0.0
+        began, soon_s = fixed.ends_at if is_over else fixed.began, max(fixed.longest_s * SOON, self.heard_s / 2)
+        left_over_at = self.left_over_in_fixed_at(opened, began) if fixed.is_of_tokens else FOREVER
+        return max(0.0, min(left_over_at - now, soon_s if is_over else min(over_s, soon_s)))
 
     def free(self, amount: float, at: float) -> None:
         """A sliding window gave so much back then."""

@@ -6,6 +6,9 @@ Mutable; one per level. Amounts are calls or tokens.
 from collections import deque
 from collections.abc import Iterable
 
+SOONEST_S = 0.0005
+"""Shorter waits are none: a sleep is no more exact, and the time that is left is a rounding of floats. Who is let go so
+little before a window ends counts as of the next one: else any number would go in that moment."""
 SLOTS = 256
 """A period is remembered in so many slots once it has half as many takings."""
 

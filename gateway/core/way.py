@@ -65,7 +65,7 @@ class Way:
 
     @property
     def bucket_rate(self) -> float:
-        """0.0 = unknown."""
+        """As headers tell; 0.0 = unknown."""
         return 0.0 if self._high == INFINITE else max(self._low, self._high / 2)
 
     def take(self, amount: float, at: float) -> None:
@@ -96,7 +96,7 @@ class Way:
         if is_end and not window.is_heard and at + reset_s > self._ended + tolerance_s + whole_s:
             is_known = is_oldest is not None if told.sharers == 1 else is_oldest
             is_end = not (is_known and self._is_left_over(told, tolerance_s))
-        is_rate = self._fits_rate(told.used, reset_s, 0.001 + reset_s * RESET_SLACK + whole_s)
+        is_rate = self._fits_rate(told.used * told.factor, reset_s, 0.001 + reset_s * RESET_SLACK + whole_s)
         is_full = self._fits_full(told, tolerance_s)
         window.tell(at, reset_s, is_same=is_same_end, is_heard=told.late_s > 0)
         self._believe((is_rate, is_full, is_end) if is_oldest is None else (is_rate, is_full, is_end, is_oldest), told)
@@ -137,7 +137,8 @@ class Way:
         Of what other processes took lately nobody knows yet.
         """
         unheard = told.limit / 2 if told.sharers > 1 else 0.0
-        return self._oldest.taken_between(self._ended - tolerance_s, told.at) < told.used - 1 - unheard
+        used = told.used * (1 - told.doubt) - 1 - unheard
+        return self._oldest.taken_between(self._ended - tolerance_s, told.at) < used
 
     def _believe(self, fits: tuple[bool, ...], told: Told) -> None:
         """In that which answers speak least against. The last of `fits` is left out where it is unknown."""

@@ -21,11 +21,11 @@ from gateway.core.cooldown import (
     told,
 )
 from gateway.core.ids import AccountId, CallId, Instant, ProviderId
-from gateway.core.level import SOONEST_S
 from gateway.core.outcome import Outcome, OutcomeKind, Scope, ScopeKind
 from gateway.core.parks import Park, is_of_another
 from gateway.core.selection import served_after
 from gateway.core.snapshot import Account, Snapshot
+from gateway.core.takings import SOONEST_S
 from gateway.providers.base import ProviderKind
 from gateway.relay.breakers import Breakers
 from gateway.relay.headrooms import note_refusal

@@ -38,9 +38,9 @@ def seen_scope(scope: Scope, headroom: Headroom, now: Instant) -> SeenScope:
         if level is not None:
             seen = SeenLimit(
                 dimension=dimension,
-                limit=level.limit,
-                left=level.level(now),
-                refill_per_s=level.rate,
+                limit=level.told_limit,
+                left=level.level(now) * level.factor,
+                refill_per_s=level.rate * level.factor,
                 told_at=level.told_at,
                 seen_at=now,
             )

@@ -13,7 +13,7 @@ from itertools import islice
 import msgspec
 
 from gateway.core.ids import FOREVER, AccountId, Instant
-from gateway.core.level import SOONEST_S
+from gateway.core.takings import SOONEST_S
 from gateway.relay.line import Line, Waiter
 from gateway.relay.member import Member
 from gateway.relay.waiting import Ticket, Waiting

@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.core.attempts import Plan
 from gateway.core.ids import FOREVER, AccountId, Instant
-from gateway.core.level import SOONEST_S
+from gateway.core.takings import SOONEST_S
 from gateway.relay.member import Member
 from gateway.relay.overtaking import SCANNED, Short
 from gateway.relay.pool import Pool, candidates_of

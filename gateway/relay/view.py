@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from gateway.core.attempts import Resting
 from gateway.core.ids import FOREVER, AccountId, Instant
-from gateway.core.level import SOONEST_S
 from gateway.core.outcome import OutcomeKind
+from gateway.core.takings import SOONEST_S
 from gateway.relay.member import Member
 
 INFINITE = float("inf")

@@ -57,6 +57,12 @@ class LimitRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     reset_to: ResetTo = ResetTo.FULL
     is_by_clock: bool = False
     """Fixed windows end at moments of each holder's own, a period apart, whoever calls; else a first call opens one."""
+    charge: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    """So many times the tokens that a call asks for are charged…"""
+    charge_varies: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
+    """…or more or less, by this share of it at most, as chance has it for that number…"""
+    charged_later: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    """…and this share of that when the answer is done, the rest before the call is admitted."""
     family: str | None = None
     """Name under which all models of this rule share one limit; None: each model has its own."""
     is_per_project: bool = False

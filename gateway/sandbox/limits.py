@@ -5,6 +5,7 @@ from zlib import crc32
 
 import msgspec
 
+from gateway.sandbox.charging import charge_at_once, charge_of
 from gateway.sandbox.config import KeyConfig, LimitRule, ResetTo, matches
 from gateway.sandbox.durations import write_duration
 from gateway.sandbox.limiter import Meter, make_meter
@@ -22,7 +23,7 @@ class Dimension(msgspec.Struct, frozen=True):
     """Model or family, as messages name it."""
     period_s: float
     meter: Meter
-    reset_to: ResetTo = ResetTo.FULL
+    rule: LimitRule
 
 
 class Refusal(msgspec.Struct, frozen=True, gc=False):
@@ -57,6 +58,8 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
 
     refusal: Refusal | None
     readings: tuple[Reading, ...]
+    owed: tuple[tuple[Meter, int], ...] = ()
+    """What is charged when its answer is done, and to which: `settle` does it."""
 
 
 class Charged(msgspec.Struct, frozen=True):
@@ -91,17 +94,22 @@ class Limits:
         dimensions = charged.dimensions
         if not dimensions:
             return _UNLIMITED
-        costs = [1 if dimension.what == "requests" else tokens for dimension in dimensions]
+        costs = [1 if one.what == "requests" else charge_at_once(one.rule, tokens) for one in dimensions]
         refused_by = _first_refuser(dimensions, costs, now)
         if refused_by is None:
             for dimension, cost in zip(dimensions, costs, strict=True):
                 dimension.meter.drain(cost, now)
-            return Verdict(None, _readings(charged, now))
+            return Verdict(None, _readings(charged, now), _owed(dimensions, tokens))
         for dimension in dimensions:
             if self._charges_refused and dimension.what == "requests":
                 dimension.meter.drain(1, now)
         refusal = _refusal(dimensions[refused_by], costs[refused_by], key.org, now)
         return Verdict(refusal, _readings(charged, now))
+
+    def settle(self, verdict: Verdict, now: float) -> None:
+        """The call's answer is done."""
+        for meter, amount in verdict.owed:
+            meter.drain(amount, now)
 
     def _dimensions(self, key: KeyConfig, model: str, now: float) -> list[Dimension]:
         found = []
@@ -123,11 +131,16 @@ class Limits:
             rule = self._rules[index]
             ends_at = rule.period_s * (crc32(holder.encode()) % 1000) / 1000 if rule.is_by_clock else None
             meter = make_meter(rule.algorithm, limit, rule.period_s, now, ends_at=ends_at)
-            dimension = self._meters[name] = Dimension(what, scope, rule.period_s, meter, rule.reset_to)
+            dimension = self._meters[name] = Dimension(what, scope, rule.period_s, meter, rule)
         return dimension
 
 
 _UNLIMITED = Verdict(None, ())
+
+
+def _owed(dimensions: list[Dimension], tokens: int) -> tuple[tuple[Meter, int], ...]:
+    late = [one for one in dimensions if one.what == "tokens" and one.rule.charged_later]
+    return tuple([(one.meter, charge_of(one.rule, tokens) - charge_at_once(one.rule, tokens)) for one in late])
 
 
 def _first_refuser(dimensions: list[Dimension], costs: list[int], now: float) -> int | None:
@@ -166,7 +179,7 @@ def _share(meter: Meter, now: float) -> float:
 def _reading(dimension: Dimension, now: float) -> Reading:
     meter = dimension.meter
     remaining = math.floor(meter.free(now) + 1e-9)
-    reset_s = meter.until_full(now) if dimension.reset_to is _FULL else meter.until_next(now)
+    reset_s = meter.until_full(now) if dimension.rule.reset_to is _FULL else meter.until_next(now)
     return Reading(dimension.what, int(meter.limit), remaining, reset_s)
 
 

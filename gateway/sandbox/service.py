@@ -51,6 +51,8 @@ class Service:
         self.script = Script()
         self.behaviours = dict(config.behaviours)
         self._limits = Limits(config.limits, charges_refused=config.charges_refused)
+        self._owed: dict[int, Verdict] = {}
+        """By request: calls of which something is charged when their answer is done."""
         self._objects = Objects()
         self._date = lru_cache(maxsize=1)(_http_date)
 
@@ -190,7 +192,10 @@ class Service:
         return problem or _Visit(endpoint, key, asked)
 
     def _charge(self, seen: Seen, key: KeyConfig, asked: Asked) -> Verdict:
-        return self._limits.admit(key, endpoints.base_model(seen.model), asked.charged_tokens, seen.at)
+        verdict = self._limits.admit(key, endpoints.base_model(seen.model), asked.charged_tokens, seen.at)
+        if verdict.owed:
+            self._owed[seen.number] = verdict
+        return verdict
 
     def _question(self, request: Request, seen: Seen, visit: _Visit, headers: list[tuple[str, str]]) -> Question:
         return Question(
@@ -234,13 +239,22 @@ class Service:
         if self.config.events_per_write > 1 and answer.length is None:
             answer.events = joined(answer.events, self.config.events_per_write)
         record = seen.events.append if self.config.records_answers else _forget
-        return perform(
+        steps = perform(
             answer,
             on_head=lambda status: self.journal.head_sent(seen, status, self.clock()),
             on_event=record,
             ending=performance.ending,
             is_whole=performance.is_whole,
         )
+        verdict = self._owed.pop(seen.number, None)
+        return steps if verdict is None else self._settling(steps, verdict)
+
+    def _settling(self, steps: Iterator[Step], verdict: Verdict) -> Iterator[Step]:
+        """The same steps; with the last of them what the call owes is charged."""
+        for step in steps:
+            if isinstance(step, Ending):
+                self._limits.settle(verdict, self.clock())
+            yield step
 
     def _limited(self, headers: list[tuple[str, str]], refusal: Refusal) -> Answer:
         kind = ErrorKind(429, "", refusal.what, "rate_limit_exceeded")

@@ -127,6 +127,8 @@ class World:
         else:
             answer = Answered(outcome, handed_over(readings), organization)
         at = Instant(now + after_s)
+        if verdict.owed:
+            self.later(at, self.limits.settle, verdict, at)
         self.later(at, process.answered, lease, answer, at)
 
     def _count(self, tokens: int) -> None:

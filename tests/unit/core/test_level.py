@@ -4,6 +4,7 @@ from gateway.core.freeing import Freeing
 from gateway.core.hints import Quota
 from gateway.core.ids import Instant
 from gateway.core.level import Level
+from gateway.core.places import Place
 from gateway.sandbox.config import Algorithm
 from gateway.sandbox.limiter import make_meter
 
@@ -17,7 +18,7 @@ def fixed():
         level.take(1000, Instant(at))
         meter.drain(1000, at)
         quota = Quota(LIMIT, int(meter.free(at)), meter.until_full(at))
-        level.learn(quota, sent_at=Instant(at), since=0, freed=0, is_success=True)
+        level.learn(quota, Place(), sent_at=Instant(at), freed=0, is_success=True)
     level.divide(2, 0, is_hungry=True)
     return level, START + meter.until_full(START)
 
@@ -39,6 +40,6 @@ def test_an_answer_that_was_overtaken_forgets_nothing_that_another_took():
     level.take(4000, Instant(START + 1))
 
     quota = Quota(LIMIT, int(before) - 4000, ends_at - START - 1)  # it was admitted before what the other had sent
-    level.learn(quota, sent_at=Instant(START + 1), since=0, freed=0, is_success=True)
+    level.learn(quota, Place(), sent_at=Instant(START + 1), freed=0, is_success=True)
 
     assert level.left == before - 4000 - 8000

@@ -6,6 +6,7 @@ from random import Random
 from gateway.core.hints import Quota
 from gateway.core.ids import Instant
 from gateway.core.level import Level
+from gateway.core.places import Place
 from gateway.core.strangers import FORGOTTEN_S, MOST, Strangers
 from gateway.sandbox.limiter import Bucket
 
@@ -38,7 +39,7 @@ class Play:
         remaining = math.floor(self.meter.free(self.now) + 1e-9)
         quota = Quota(LIMIT, remaining, round(self.meter.until_full(self.now), 3))
         self.level.take(1, now)
-        self.level.learn(quota, sent_at=now, since=0, freed=0.0, is_success=is_success)
+        self.level.learn(quota, Place(), sent_at=now, freed=0.0, is_success=is_success)
         self.strangers.note(self.level, remaining, now, is_success=is_success)
 
 
