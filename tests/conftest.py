@@ -22,7 +22,6 @@ gc.disable()  # what is made while tests are collected stays
 
 def pytest_collection_finish() -> None:
     """The collector looks no more at what eight thousand collected tests are made of: each full look took 0.5 s."""
-    gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
     gc.enable()

@@ -31,6 +31,7 @@ from gateway.relay.clock import SystemClock
 from gateway.settings import ServerSettings, Settings, WorkerContext, WorkerOrder
 from gateway.store.cipher import new_key
 from gateway.worker import WorkerServer, _config
+from tests.databases import quick_folder
 from tests.waits import PATIENCE_S
 
 POLL_S = 0.005
@@ -125,7 +126,7 @@ async def running_gateway(
     """Serves until the block ends, then drains as a worker does on SIGTERM. `lines`: it is one of a service's workers,
     at that place.
     """
-    with tempfile.TemporaryDirectory(prefix="gw-metrics-") as folder, _listener() as listener:
+    with tempfile.TemporaryDirectory(prefix="gw-metrics-", dir=quick_folder()) as folder, _listener() as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         context = _context(database_url, Path(folder), url, is_loopback=is_loopback)
         if lines:
