@@ -111,6 +111,11 @@ class Company:
         self._offset = offset
         self._number()
 
+    @property
+    def is_first(self) -> bool:
+        """Of all processes, by name: what one is to do, this one does."""
+        return all(self._own_name < name for name in self.others)
+
     def has(self, audience: Audience) -> bool:
         return audience in self._audiences
 

@@ -16,9 +16,11 @@ from zlib import crc32
 
 import msgspec
 
+from gateway.core import dimensions
 from gateway.core.charge import Factor
 from gateway.core.company import Company, News, Told
-from gateway.core.freeing import BUCKET, SLIDING
+from gateway.core.doubts import LEAST_S, Doubts, tight
+from gateway.core.freeing import BUCKET
 from gateway.core.hearsay import Hearsay
 from gateway.core.hints import DIMENSIONS, Quota, RateLimits
 from gateway.core.ids import Instant
@@ -30,31 +32,19 @@ from gateway.core.pieces import Levels
 from gateway.core.places import Place, Places
 from gateway.core.restraint import Restraint
 from gateway.core.strangers import Strangers
-from gateway.core.uses import Audience, Reading, Sent, Totals, Use
+from gateway.core.trust import Trust
+from gateway.core.uses import CHARGED_TOKENS, OUTPUT, Audience, Reading, Sent, Totals, Use
 
-ROOMY = 0.5
-"""With more than half of every limit left…"""
-ROOMY_S = 0.02
-"""…headers are read so often only: what is sent is counted anyway."""
-OUTPUT = "output_tokens"
-"""The dimension that is charged by answers, not at admission."""
-_CHARGED_TOKENS = frozenset({"tokens", "project_tokens"})
-SHARER_S = 3.0
-"""Another process that used the scope so lately shares its rate…"""
 NOWHERE = Scope(ScopeKind.HOLDER_MODEL, "")
-HUNGRY_S = 0.25
-"""Calls that waited so lately still wait, as far as others should know."""
-PERIODS, LONGEST_SHARER_S = 1.5, 100.0
-"""…within so many periods of a window, or times in which a bucket fills; never longer than 100 s."""
 
 
 class Headroom:
     """All that is known of a scope's limits, and what this process has sent on it. Unknown = everything fits."""
 
     __slots__ = (
-        "_answers", "_charged", "_factor", "_foreign", "_freed", "_hearsay", "_lately", "_levels", "_names", "_news",
-        "_order", "_pace", "_places", "_produced", "_refused", "_requests", "_restraint", "_strangers",
-        "_tokens", "company", "is_awaited", "learn_from", "scope", "token_limit", "used_at", "wanted_at",
+        "_answers", "_charged", "_doubts", "_factor", "_foreign", "_freed", "_hearsay", "_lately", "_levels", "_names",
+        "_news", "_order", "_pace", "_places", "_produced", "_refused", "_requests", "_restraint", "_strangers",
+        "_tokens", "_trust", "company", "is_awaited", "learn_from", "scope", "token_limit", "used_at", "wanted_at",
     )  # fmt: skip
 
     def __init__(
@@ -102,6 +92,8 @@ class Headroom:
         self._strangers: Strangers | None = None
         """None until something was refused."""
         self._restraint = Restraint()
+        self._trust = Trust() if hearsay is None else hearsay.trust
+        self._doubts = Doubts(self._trust)
 
     def move_to(self, scope: Scope) -> None:
         """It is that scope's from now on."""
@@ -133,6 +125,9 @@ class Headroom:
             self._places.note(now, self._requests, self._tokens)
         self._requests += 1
         self._tokens += tokens
+        self._trust.sent += 1
+        if self._doubts.tries:
+            self._doubts.take(self._names, tokens, self._requests, now)
         for level, is_tokens in self._charged:
             level.take(tokens if is_tokens else 1, now)
         if self._pace is not None:
@@ -155,81 +150,72 @@ class Headroom:
     def learn(self, limits: RateLimits, sent: Sent, now: Instant, *, is_success: bool) -> bool:
         """What the headers of an answer tell. False: it is older than what is known, and changes nothing."""
         self._note_news()
-        if not is_success:
+        if self._doubts.is_taught and self._doubts.last(now) and not self._levels:
+            return False
+        if not is_success and not self._doubts.is_taught:
             self._foreign, self._refused = self._foreign.plus(Totals(1, sent.charged)), self._refused + 1
             for level, is_tokens in self._charged:
                 level.untake(sent.at, sent.charged if is_tokens else 0)
+        if not is_success and self._doubts.is_trial(sent):
+            return False
         if sent.requests <= self._order:
             self._learn_late(limits, sent)
             return False
         self._order = sent.requests
         for name, quota in zip(DIMENSIONS, msgspec.structs.astuple(limits), strict=True):
-            if quota.remaining is not None:
-                self._learn(name, quota, sent, is_success=is_success)
+            self._learn(name, quota, sent, now, is_success=is_success)
         if limits.requests.remaining is not None and "requests" in self._names and (not is_success or self._strangers):
             if self._strangers is None:
                 self._strangers = Strangers()
             self._strangers.note(self._names["requests"], limits.requests.remaining, sent.at, is_success=is_success)
-        self._note_verdict(sent, now, is_success=is_success)
-        self._freed, is_roomy = False, self._pace is None
-        for level, _ in self._levels:
-            self._freed |= level.kind is SLIDING
-            is_roomy &= level.left > ROOMY * level.limit
-        if is_roomy:
-            self.learn_from = Instant(now + ROOMY_S)
+        self._restraint.note(self._levels, sent.at, now, is_success=is_success)
+        self._freed, is_roomy = dimensions.look_at(self._levels)
+        if is_roomy and self._pace is None:
+            self.learn_from = Instant(now + dimensions.ROOMY_S)
         else:
             self._news.add(self)
         return True
 
     def _learn_late(self, limits: RateLimits, sent: Sent) -> None:
         for index, (name, level) in enumerate(self._names.items()):
-            if name in _CHARGED_TOKENS and level.kind is not BUCKET:
+            if name in CHARGED_TOKENS and level.kind is not BUCKET:
                 freed = sent.freed[index] if index < len(sent.freed) else level.freed
                 level.learn_late(getattr(limits, name), self._place(name, sent), sent_at=sent.at, freed=freed)
 
     def _place(self, name: str, sent: Sent) -> Place:
         """In what that limit counts."""
-        if name in _CHARGED_TOKENS:
+        if name in CHARGED_TOKENS:
             near = self._places.near(sent.at, self._tokens, self.company.heard_s if self.company.others else 0.0)
             return Place(sent.tokens, sent.charged, sent.mark.tokens, near, self._tokens)
         if name == OUTPUT:
             return Place(sent.produced, 0, sent.produced, self._produced, self._produced)
         return Place(sent.requests, 1, sent.mark.requests, self._requests, self._requests)
 
-    def _note_verdict(self, sent: Sent, now: Instant, *, is_success: bool) -> None:
-        if is_success:
-            self._restraint.in_a_row = 0
-        else:
-            waits_s = [level.wait_s(1, now) for level, _ in self._levels]
-            self._restraint.refuse(sent.at, now, max(waits_s, default=0.0))
-
-    def _learn(self, name: str, quota: Quota, sent: Sent, *, is_success: bool) -> None:
+    def _learn(self, name: str, quota: Quota, sent: Sent, now: Instant, *, is_success: bool) -> None:
         level = self._names.get(name)
+        if quota.remaining is None or name in self._doubts.ignored:
+            return
         is_guess = quota.limit is None
         if is_guess:
-            quota = self._guessed(level, name, quota, sent, is_success=is_success)
+            quota = dimensions.guessed(level, name, quota, sent, is_success=is_success)
         if level is None:
             if not quota.limit:
                 return
-            self._pace = None  # what refusals told alone
-            factor = self._factor if name in _CHARGED_TOKENS else None
+            if not self._doubts.is_taught:
+                self._pace = None  # what refusals told alone
+            factor = self._factor if name in CHARGED_TOKENS else None
             level = self._names[name] = Level(quota.limit, sent.at, is_of_tokens=name.endswith("tokens"), factor=factor)
-            self._levels = tuple([(level, name in _CHARGED_TOKENS) for name, level in self._names.items()])
-            self._charged = tuple([pair for pair in self._levels if pair[0] is not self._names.get(OUTPUT)])
+            self._doubts.begin(now)
+            self._levels, self._charged = dimensions.levels_of(self._names)
         index = list(self._names).index(name) if sent.freed else 0
         freed = sent.freed[index] if index < len(sent.freed) else level.freed
         level.learn(quota, self._place(name, sent), sent_at=sent.at, freed=freed, is_success=is_success)
-        if name in _CHARGED_TOKENS and not is_guess and level.limit != self.token_limit:
+        if name in CHARGED_TOKENS and not is_guess and level.limit != self.token_limit:
             self.token_limit = min(level.limit for level, is_tokens in self._levels if is_tokens)
-
-    def _guessed(self, level: Level | None, name: str, quota: Quota, sent: Sent, *, is_success: bool) -> Quota:
-        """Some vendors name no limit: it is the most that any answer showed, with what its own call was charged."""
-        charged = 0 if not is_success or name == OUTPUT else sent.charged if name in _CHARGED_TOKENS else 1
-        known = 0 if level is None else int(level.told_limit)
-        return msgspec.structs.replace(quota, limit=max(known, (quota.remaining or 0) + charged))
 
     def admit(self, now: Instant, sent: Sent) -> None:
         """A call came through; where no headers come, that is all there is to learn from."""
+        self._doubts.admit(sent.requests, now)
         if self._pace is None:
             if self._levels:
                 return
@@ -243,16 +229,40 @@ class Headroom:
         Seconds to rest, by what was learned; None: too little was, or what the upstream said is exact.
         Where headers came before there is nothing to learn: the scope rests (`core/cooldown`), and they come again.
         """
-        if self._levels:
+        if self._levels and not self._doubts.is_taught:
             return None
         if self._pace is None:
             self._pace = Pace(sent.at, self._hearsay)
-        self._pace.refuse(now, sent.at, fits_in_s)
         self._foreign, self._refused = self._foreign.plus(Totals(1, sent.charged)), self._refused + 1
+        if now < self._doubts.learns_at:
+            return None
+        self._pace.refuse(now, sent.at, fits_in_s)
         if self._lately is None:
             self._lately = Lately(now, self._admitted)
         self._news.add(self)
         return self._pace.rest_s(fits_in_s, now)
+
+    def contradict(self, now: Instant, sent: Sent) -> bool:
+        """A call met a rate limit. Where headers told that it fits they may mislead. True: it was a trial of others."""
+        is_trial = self._doubts.is_trial(sent)
+        if self._levels and self._doubts.refuse(str(id(self)), self._names, sent, now):
+            self._disbelieve(tight(self._names), now)
+        return is_trial
+
+    def _disbelieve(self, names: frozenset[str], now: Instant) -> None:
+        """What headers tell of these is not believed from now on; refusals teach."""
+        self._restraint.in_a_row = 0
+        self._names = self._doubts.disbelieve(names, self._names, now)
+        self._levels, self._charged = dimensions.levels_of(self._names)
+        if self._pace is None:
+            self._pace = Pace(now, self._hearsay)
+        self.learn_from, self.token_limit = Instant(float("-inf")), float("inf")
+        self._news.add(self)
+
+    @property
+    def is_taught(self) -> bool:
+        """Headers tell nothing, or mislead: refusals teach its limits."""
+        return self._doubts.is_taught or not self._levels
 
     @property
     def _admitted(self) -> int:
@@ -275,6 +285,7 @@ class Headroom:
         """Nothing is known of its limits any more."""
         self._names, self._levels, self._charged, self._pace, self._freed = {}, (), (), None, False
         self._lately = None
+        self._doubts.forget()
         self._order, self._restraint.in_a_row = self._requests, 0
         self.learn_from, self.token_limit = Instant(float("-inf")), float("inf")
 
@@ -290,12 +301,25 @@ class Headroom:
                 self._divide(level, sharers, now)
             elif level.left >= needed * level.margin:
                 continue  # the usual case: what was left at the last change is still there, and more
-            wait_s = level.wait_s(needed, now)
-            longest = max(longest, wait_s)
+            longest = max(longest, level.wait_s(needed, now))
         if self._pace is not None:
             self._pace.divide(self.company.heard_s, self.company.offset)
             longest = max(longest, self._pace.wait_s(now, sharers))
+            if self._doubts.is_taught and not self._pace.rate:
+                longest = max(longest, self._doubts.first_wait_s(self.used_at, now))
         return longest
+
+    def wait_or_try_s(self, tokens: int, now: Instant) -> float:
+        """The same, or less where headers ask for it that mislead, or should show that they do not."""
+        wait_s = self.wait_s(tokens, now)
+        if wait_s <= LEAST_S or not self._levels:
+            return wait_s
+        if self._doubts.news:
+            self._disbelieve(self._doubts.news, now)
+            return 0.0
+        if self.company.is_first:
+            wait_s = self._doubts.wait_s(self._names, wait_s, tokens=tokens, last_at=self.used_at, now=now)
+        return wait_s
 
     def sure_wait_s(self, now: Instant) -> float:
         """Seconds until one call fits for sure, of a scope that other processes use; 0.0 where `wait_s` says that."""
@@ -305,12 +329,9 @@ class Headroom:
 
     def refill(self, tokens: int) -> float:
         """Calls of so many tokens that fit in a second, over a long time; 0.0 = unknown."""
-        if not self._levels:
-            return 0.0 if self._pace is None else self._pace.rate
-        rates = [level.own_rate / max(tokens, 1) if is_tokens else level.own_rate for level, is_tokens in self._charged]
-        if self._answers and OUTPUT in self._names:
-            rates.append(self._names[OUTPUT].rate * self._answers / max(self._produced, 1))
-        return min([rate for rate in rates if rate > 0], default=0.0)
+        if self._pace is not None:  # what headers tell, too, is roomy
+            return self._pace.rate
+        return dimensions.refill_of(self._names, tokens, self._produced / self._answers if self._answers else 0.0)
 
     # -- other processes -----------------------------------------------------------------------------------------
 
@@ -339,18 +360,13 @@ class Headroom:
             if level is self._names.get(OUTPUT):
                 amount = more.produced
             level.hear(process, amount, now, age_s=use.age_s, is_hungry=use.is_hungry)
-        if not self._levels and (self._pace is not None or use.calls is not None):
+        if use.doubted_s and not self._doubts.is_taught and self._trust.hear(use.doubted_s, now):
+            self._disbelieve(frozenset(use.ignored), now)
+        if self.is_taught and (self._pace is not None or use.calls is not None):
             self._pace = self._pace or Pace(now, self._hearsay)
             self._pace.hear(process, use, more.requests, now, own=own, audience=audience)
         for reading in use.readings:
-            self._hear_reading(reading, now, is_new=known is None)
-
-    def _hear_reading(self, reading: Reading, now: Instant, *, is_new: bool) -> None:
-        level = self._names.get(reading.dimension)
-        if level is not None and level.told_limit == reading.limit:
-            level.hear_reading(reading, now)
-            if is_new:  # what it sent before nobody knows
-                level.cap(reading.remaining, now)
+            dimensions.hear_reading(self._names, reading, now, is_new=known is None)
 
     def _note_news(self) -> None:
         """Something has changed that others should hear, if there are any."""
@@ -359,14 +375,14 @@ class Headroom:
 
     def is_hungry(self, now: Instant) -> bool:
         """Calls wait for room in it, or did a moment ago."""
-        return now - self.wanted_at < HUNGRY_S
+        return now - self.wanted_at < dimensions.HUNGRY_S
 
     def use(self, now: Instant, audience: Audience, *, is_news: bool = False) -> Use | None:
         """What an audience should hear of it. `is_news`: None where they have heard it already."""
         if is_news and self.company.rests(audience, now):
             return None
         sent = Totals(self._requests, self._tokens, self._produced).since(self._foreign)
-        pace = None if self._levels else self._pace
+        pace = self._pace if self.is_taught else None
         news = Told(sent, self._order, self.is_hungry(now))
         if pace is not None:
             news = msgspec.structs.replace(news, refusals=pace.refusals, window=pace.window)
@@ -379,6 +395,8 @@ class Headroom:
         self.company.tell(audience, news, now)
         age_s = round(max(0.0, now - self.used_at), 3) if sent.requests else 0.0
         use = Use(self.scope, sent, age_s, is_hungry=news.is_hungry, readings=readings)
+        if self._doubts.is_taught:
+            use = self._doubts.tell(use, now)
         return use if pace is None else pace.tell(use, now, audience)
 
     def _divide(self, level: Level, sharers: int, now: Instant) -> None:
@@ -387,27 +405,17 @@ class Headroom:
 
     def is_near(self, now: Instant) -> bool:
         """In use, and not roomy: who else uses the scope should know of it."""
-        if now - max(self.used_at, self.wanted_at) > self._remembered_s():
+        if now - max(self.used_at, self.wanted_at) > dimensions.remembered_s(self._levels):
             return False
         is_paced = self._pace is not None and self._pace.rate > 0
-        return is_paced or any(level.is_near(ROOMY) for level, _ in self._levels)
+        return is_paced or any(level.is_near(dimensions.ROOMY) for level, _ in self._levels)
 
     def sharers(self, now: Instant) -> int:
         """How many processes share the scope now, this one included."""
-        if self.company.has_silent(now, SHARER_S):
-            for name in self.company.part(now, self._remembered_s()):
+        if self.company.has_silent(now, dimensions.SHARER_S):
+            for name in self.company.part(now, dimensions.remembered_s(self._levels)):
                 for level, _ in self._levels:
                     level.leave(name)
                 if self._pace is not None:
                     self._pace.leave(name)
         return self.company.count
-
-    def _remembered_s(self) -> float:
-        """What was taken is missing until a window ends, or a bucket is full: so long whoever took it is reckoned with.
-
-        Else what a process says after a pause is the first that is heard of it, and what it just sent is not counted.
-        """
-        longest = SHARER_S
-        for level, _ in self._levels:
-            longest = max(longest, PERIODS * level.span_s)
-        return min(longest, LONGEST_SHARER_S)

@@ -13,6 +13,7 @@ from weakref import WeakSet
 from gateway.core.charge import Factor
 from gateway.core.evidence import SLACK, SLACK_S, Refused, Span, meet, rate_between
 from gateway.core.ids import Instant
+from gateway.core.trust import Trust
 
 HEARD = 16
 """Refusals of others that have a say."""
@@ -129,7 +130,9 @@ class Window:
 class Hearsay:
     """Of one provider and model. Scopes are told apart by any object of theirs."""
 
-    __slots__ = ("__weakref__", "_refusals", "_scopes", "_scouts", "_steps", "factor", "told", "version", "windows")
+    __slots__ = (
+        "__weakref__", "_refusals", "_scopes", "_scouts", "_steps", "factor", "told", "trust", "version", "windows",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.factor = Factor()
@@ -143,6 +146,8 @@ class Hearsay:
         self._scouts: deque[tuple[object, float]] = deque()
         """Those that go ahead of the others, and until when."""
         self.windows: deque[Window] = deque(maxlen=MAX_WINDOWS)
+        self.trust = Trust()
+        """In headers, where they come."""
         self.version = 0
         """Moves when a window was found that nobody had believed in."""
 

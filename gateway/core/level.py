@@ -25,6 +25,8 @@ GUARD_S = 0.01
 """We know when a call was sent, not when it was admitted: what a window frees is used so much later."""
 LONGEST_GUARD, GUARD_CALLS = 0.02, 1024
 """At most so much of a window, once refusals have told; and so many answers bring it back."""
+APART_S = 0.05
+"""So far apart calls go that should not fit while nobody knows when one will: what became of the last is known then."""
 LATE_S = 0.1
 """What another process heard comes here so much later."""
 LONGEST_SPAN_S = 10.0
@@ -156,6 +158,12 @@ class Level:
         self._way.refuse(sent_at)
         self._own.take_back(sent_at)
 
+    def retract(self, amount: float, sent_at: Instant) -> None:
+        """So much was taken then by a call that was not to fit, and did not. Of a bucket it cost what there was."""
+        if self.kind is not BUCKET and sent_at >= self._began:
+            self.left = min(self.limit, self.left + amount)
+            self._opened = max(0.0, self._opened - amount)
+
     def learn(self, quota: Quota, place: Place, *, sent_at: Instant, freed: float, is_success: bool) -> None:
         """What the answer to a call that was sent then tells.
 
@@ -262,7 +270,12 @@ class Level:
             return self._slid(missing, now)
         # A call is whole, and so is what is said to be left; of tokens nothing is over if it comes a little too soon.
         late_s = GUARD_S if needed > 1 else 0.0
-        return missing / self.rate + late_s if self.rate else 0.0
+        return missing / self.rate + late_s if self.rate else max(0.0, self._at + APART_S - now)
+
+    @property
+    def unsure_s(self) -> float:
+        """Who is to wait no longer may be let in though all that headers told is right. Infinite: nothing is sure."""
+        return self._window.unsure_s(self.span_s, is_fixed=self.kind is FIXED)
 
     def sure_wait_s(self, needed: float, now: Instant) -> float:
         """Seconds until so much fits for sure: into this process' part of a window, whatever others take of the rest.

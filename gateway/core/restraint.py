@@ -4,6 +4,7 @@ A refused call may cost as much as an admitted one: two who each try as soon as 
 """
 
 from gateway.core.ids import Instant
+from gateway.core.pieces import Levels
 
 LONGEST = 5
 """Each refusal in a row waits twice as long as the one before it, up to sixteen calls' time."""
@@ -26,6 +27,14 @@ class Restraint:
             self._refused_at = now
             self.in_a_row = min(self.in_a_row + 1, LONGEST)
             self._quiet_until = Instant(now + 2 ** (self.in_a_row - 1) * fits_in_s)
+
+    def note(self, levels: Levels, sent_at: Instant, now: Instant, *, is_success: bool) -> None:
+        """An answer told of these limits: whether its call was admitted."""
+        if is_success:
+            self.in_a_row = 0
+        else:
+            waits_s = [level.wait_s(1, now) for level, _ in levels]
+            self.refuse(sent_at, now, max(waits_s, default=0.0))
 
     def wait_s(self, now: Instant) -> float:
         """Seconds until a call should be tried."""

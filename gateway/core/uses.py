@@ -26,6 +26,9 @@ class Mark(msgspec.Struct, frozen=True, gc=False):
     tokens: int
 
 
+OUTPUT = "output_tokens"
+"""The dimension that is charged by answers, not at admission."""
+CHARGED_TOKENS = frozenset({"tokens", "project_tokens"})
 NO_MARK = Mark(float("-inf"), 0, 0)
 
 
@@ -115,3 +118,7 @@ class Use(msgspec.Struct, frozen=True):
     """Where no headers tell of the limit…"""
     belief: Belief | None = None
     """…and what is made of them."""
+    doubted_s: float = 0.0
+    """Headers are not believed for so long…"""
+    ignored: tuple[str, ...] = ()
+    """…in what they tell of these dimensions."""

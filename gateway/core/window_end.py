@@ -27,6 +27,9 @@ ALONE_S = 1.5
 """Nothing was sent for so long before a window was opened: it is ours."""
 SURE = 3
 """Windows that were over when they were thought to be: the next one is believed to be. Twice as many once refused."""
+LEAST_UNSURE_S, LEAST_UNSURE, UNSURE_WHOLE_S, MOST_UNSURE = 0.1, 0.05, 1.5, 0.4
+"""By so many seconds, and so much of a window, what is known is off at most, where resets are no whole seconds; by so
+many and so much where they are."""
 JITTER_S = 0.03
 """We know when a call was sent, not when it was admitted."""
 
@@ -88,6 +91,13 @@ class WindowEnd:
         most_s = self._least_s + self._late_s
         whole_s = math.floor(most_s + JITTER_S)
         return whole_s if whole_s >= self._most_s - WHOLE_S + self._late_s - JITTER_S else most_s
+
+    def unsure_s(self, span_s: float, *, is_fixed: bool) -> float:
+        """By how much the end may be off though all that was told is right. Infinite: it is a guess."""
+        if is_fixed and (self.is_tried or self.is_guess):
+            return INFINITE
+        whole_s = min(UNSURE_WHOLE_S, MOST_UNSURE * span_s) if self.is_rounded else 0.0
+        return max(LEAST_UNSURE_S, LEAST_UNSURE * span_s, whole_s)
 
     def slack_s(self, reset_s: float, off_s: float) -> float:
         """How far off such a reset may be. `off_s`: what its reader knows of it."""

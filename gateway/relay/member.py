@@ -101,6 +101,13 @@ class Member:
         """Calls of so many tokens that fit in a second, over a long time; 0.0 = unknown."""
         return min([headroom.refill(tokens) for headroom in self.headrooms])
 
+    def wait_or_try_s(self, tokens: int, now: Instant) -> float:
+        """The same, or less where headers ask for a wait that is to be tried: for who sends the call then."""
+        longest = 0.0
+        for headroom in self.headrooms:
+            longest = max(longest, headroom.wait_or_try_s(tokens, now))
+        return longest
+
     def sure_wait_s(self, now: Instant) -> float:
         """Seconds until a call fits for sure, whatever other processes take; 0.0 where `wait_s` says that."""
         return max([headroom.sure_wait_s(now) for headroom in self.headrooms], default=0.0)

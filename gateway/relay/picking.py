@@ -54,14 +54,14 @@ def pick(
     too_small: Member | None = None
     while found := candidates_of(view, excluded):
         member = found[choose(found)]
-        wait_s = member.wait_s(tokens, now)
+        wait_s = member.wait_or_try_s(tokens, now)
         if wait_s <= SOONEST_S:
             if tokens <= member.headrooms[0].token_limit:
                 return Pick(member)
             too_small = too_small or member
             excluded = {*excluded, member.account_id}
             continue
-        for_any_s = wait_s if member.token_limit == FOREVER else member.wait_s(1, now)
+        for_any_s = wait_s if member.token_limit == FOREVER else member.wait_or_try_s(1, now)
         if for_any_s > SOONEST_S:
             view.set_aside(member, Instant(now + for_any_s))
         else:

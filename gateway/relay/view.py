@@ -117,7 +117,7 @@ class View:
         if rest is not None:
             self.resting[member.account_id] = rest
             self._soonest = None
-        elif (wait_s := member.wait_s(1, now)) > SOONEST_S:
+        elif (wait_s := member.wait_or_try_s(1, now)) > SOONEST_S:
             self._put_aside(member, Instant(now + wait_s))
         else:
             self._admit(member)

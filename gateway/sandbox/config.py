@@ -28,6 +28,10 @@ class ResetTo(StrEnum):
     """All of the limit is free, as OpenAI's."""
     NEXT = "next"
     """Something is free again: of a sliding window the oldest call, of a bucket one unit."""
+    PERIOD = "period"
+    """Nothing: it is the whole period, always."""
+    NONE = "none"
+    """Nothing: there is no such header."""
 
 
 class KeyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

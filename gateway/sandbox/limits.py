@@ -50,7 +50,8 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     what: str
     limit: int
     remaining: int
-    reset_s: float
+    reset_s: float | None
+    """None: it is not told."""
 
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):
@@ -179,8 +180,19 @@ def _share(meter: Meter, now: float) -> float:
 def _reading(dimension: Dimension, now: float) -> Reading:
     meter = dimension.meter
     remaining = math.floor(meter.free(now) + 1e-9)
-    reset_s = meter.until_full(now) if dimension.rule.reset_to is _FULL else meter.until_next(now)
-    return Reading(dimension.what, int(meter.limit), remaining, reset_s)
+    return Reading(dimension.what, int(meter.limit), remaining, _reset(dimension, now))
+
+
+def _reset(dimension: Dimension, now: float) -> float | None:
+    if dimension.rule.reset_to is _FULL:
+        return dimension.meter.until_full(now)
+    match dimension.rule.reset_to:
+        case ResetTo.NEXT:
+            return dimension.meter.until_next(now)
+        case ResetTo.PERIOD:
+            return dimension.rule.period_s
+        case _:
+            return None
 
 
 def rate_headers(readings: tuple[Reading, ...]) -> list[tuple[str, str]]:
@@ -188,11 +200,9 @@ def rate_headers(readings: tuple[Reading, ...]) -> list[tuple[str, str]]:
     headers: list[tuple[str, str]] = []
     for reading in readings:
         limit, remaining, reset = _NAMES[reading.what]
-        headers += (
-            (limit, str(reading.limit)),
-            (remaining, str(reading.remaining)),
-            (reset, write_duration(reading.reset_s)),
-        )
+        headers += ((limit, str(reading.limit)), (remaining, str(reading.remaining)))
+        if reading.reset_s is not None:
+            headers.append((reset, write_duration(reading.reset_s)))
     return headers
 
 

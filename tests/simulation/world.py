@@ -64,11 +64,12 @@ class World:
         seed: int = 1, late_share: float = 0.0, names_organizations: bool = False, one_name: str | None = None,
         favoured: int = 1, transit_s: float = 0.004, whole: Callable[[float], float] | None = None,
         are_neighbours: bool = False, writes: bool = False,
+        misleads: Callable[[Reading, float], Reading] | None = None,
     ) -> None:  # fmt: skip
         """`one_name`: answers name this organisation, whichever it is. `favoured`: so many times as many calls come to
         the first process as to each other. `transit_s`: what a call takes to the upstream at most. `whole`: how resets
         are rounded to whole seconds. `are_neighbours`: the processes are workers of one service.
-        `writes`: headers are written as text, and read.
+        `writes`: headers are written as text, and read. `misleads`: what headers tell instead, at that moment.
 
         `late_share`: of all calls, which are up to 30 ms longer on their way. `delays_to_s`: refusals name their delay,
         rounded up to this; None: they name none.
@@ -78,7 +79,7 @@ class World:
         self.tells, self.writes = tells, writes
         self.latency_s, self.delays_to_s = latency_s, delays_to_s
         self.names_organizations, self.one_name = names_organizations or one_name is not None, one_name
-        self.transit_s, self.whole = transit_s, whole
+        self.transit_s, self.whole, self.misleads = transit_s, whole, misleads
         orgs = orgs or accounts
         self.keys = {f"a{i}": KeyConfig(org=f"org-{i % orgs}") for i in range(accounts)}
         self.limits = Limits(rules, charges_refused=True)
@@ -121,6 +122,8 @@ class World:
         readings = ()
         if self.tells:
             readings = verdict.readings if self.whole is None else in_wholes(verdict.readings, self.whole)
+            if self.misleads is not None:
+                readings = tuple([self.misleads(one, now) for one in readings])
         organization = (self.one_name or key.org).encode() if self.names_organizations else None
         if self.writes:
             answer = Answered(outcome, headers=written(readings, organization))
@@ -207,7 +210,11 @@ class World:
 
 
 def in_wholes(readings: tuple[Reading, ...], whole: Callable[[float], float]) -> tuple[Reading, ...]:
-    return tuple([msgspec.structs.replace(one, reset_s=whole(round(one.reset_s, 6))) for one in readings])
+    return tuple([one if one.reset_s is None else _in_wholes(one, one.reset_s, whole) for one in readings])
+
+
+def _in_wholes(reading: Reading, reset_s: float, whole: Callable[[float], float]) -> Reading:
+    return msgspec.structs.replace(reading, reset_s=whole(round(reset_s, 6)))
 
 
 def written(readings: tuple[Reading, ...], organization: bytes | None) -> Headers:
@@ -223,9 +230,13 @@ def handed_over(readings: tuple[Reading, ...]) -> RateLimits | None:
         return None
     requests = tokens = UNKNOWN
     for one in readings:
-        quota = Quota(one.limit, one.remaining, math.ceil(round(one.reset_s * 1000, 6)) / 1000)
+        quota = Quota(one.limit, one.remaining, _in_ms(one.reset_s))
         if one.what == "requests":
             requests = quota
         else:
             tokens = quota
     return RateLimits(requests, tokens)
+
+
+def _in_ms(reset_s: float | None) -> float | None:
+    return None if reset_s is None else math.ceil(round(reset_s * 1000, 6)) / 1000

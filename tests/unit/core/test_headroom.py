@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.core.dimensions import LONGEST_SHARER_S
 from gateway.core.freeing import Freeing
-from gateway.core.headroom import LONGEST_SHARER_S, Headroom
+from gateway.core.headroom import Headroom
 from gateway.core.hints import Quota, RateLimits
 from gateway.core.ids import Instant
 from gateway.core.level import SOONEST_S

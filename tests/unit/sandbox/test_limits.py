@@ -171,3 +171,13 @@ def test_reset_may_count_down_to_the_oldest_call_of_a_window() -> None:
     readings = limits.admit(KEY, "gpt-4o", 1, 20.0).readings
 
     assert [reading.reset_s for reading in readings] == [40.0]
+
+
+@pytest.mark.parametrize(("reset_to", "reset_s"), [(ResetTo.PERIOD, 60.0), (ResetTo.NONE, None)])
+def test_reset_may_tell_nothing(reset_to: ResetTo, reset_s: float | None) -> None:
+    limits = limits_of(LimitRule(requests=3, period_s=60, reset_to=reset_to))
+
+    readings = limits.admit(KEY, "gpt-4o", 1, 0.0).readings
+
+    assert [reading.reset_s for reading in readings] == [reset_s]
+    assert ("x-ratelimit-reset-requests" in dict(rate_headers(readings))) == (reset_s is not None)
