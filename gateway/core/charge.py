@@ -18,8 +18,9 @@ from gateway.core.places import Place
 
 LEAST, MOST = 0.2, 4.0
 """No factor beyond these is believed."""
-EXACT, SAME = 0.02, 0.005
-"""A factor that differs from 1 by less is 1, and from what it was, is that."""
+EXACT, EXACT_HEARD, SAME = 0.04, 0.1, 0.005
+"""A factor that differs from 1 by less is 1; by less than the second where other processes use the limits, of whose
+calls we hear late. One that differs from what it was by less than the third is that."""
 MORE, LESS, MOST_MORE = 0.05, 1 / 256, 0.5
 """So much more a call may be charged than the factor says after each refusal, such a part of that less after each
 answer; and at most."""
@@ -27,9 +28,9 @@ FEW, KEPT = 3, 15
 """So many comparisons are enough; the median of the last so many counts: odd calls, other users of the same key."""
 AT_FIRST, LATER = 0.4, 0.2
 """Before and after that a factor may be off by so much."""
-VARIES, VARIES_HEARD = 0.003, 0.01
-"""Where comparisons differ by less every call is charged alike, and refusals have other reasons: other processes. What
-these sent is part of the second kind of comparison, which is less exact."""
+VARIES = 0.01
+"""Where comparisons differ by less every call is charged alike, and refusals have other reasons: other processes, calls
+that are long on their way."""
 NEAR = 2.0
 """A call is refused for its tokens when less than so many times its own were left."""
 ENOUGH = 1 / 8
@@ -60,17 +61,15 @@ class Factor:
         return AT_FIRST if len(self._ratios) < FEW else LATER
 
     def learn(self, ratio: float, *, is_heard: bool = False) -> None:
-        """One account was charged so much for one of our tokens. `is_heard`: of some we heard from other processes."""
+        """One account was charged so much for one of our tokens. `is_heard`: for some of other processes too."""
         self._ratios.append(min(max(ratio, LEAST), MOST))
         if len(self._ratios) < FEW:
             return
         learned = median(self._ratios)
-        self.varies = (
-            median([abs(one - learned) for one in self._ratios]) > (VARIES_HEARD if is_heard else VARIES) * learned
-        )
+        self.varies = not is_heard and median([abs(one - learned) for one in self._ratios]) > VARIES * learned
         if not self.varies:
             self.margin = 1.0
-        value = 1.0 if abs(learned - 1.0) <= EXACT else learned
+        value = 1.0 if abs(learned - 1.0) <= (EXACT_HEARD if is_heard else EXACT) else learned
         if abs(value / self.value - 1) > SAME:
             self.value = value
 
@@ -130,7 +129,9 @@ class Charge:
         """What the window has left when all that was sent has reached it, whatever that is charged."""
         return self.answered.left(freed) - self.answered.unanswered(place.sent) * self.shared.margin
 
-    def lose(self, raw_used: float, raw_rate: float, at: float, raw_limit: float, place: Place) -> None:
+    def lose(
+        self, raw_used: float, raw_rate: float, at: float, raw_limit: float, place: Place, *, is_heard: bool = False
+    ) -> None:
         """A bucket has lost so much by then, and fills so fast."""
         refilled = raw_rate * (at - self._used_at)
         if not raw_rate or raw_used <= ENOUGH * raw_limit or self._raw_used <= refilled:
@@ -141,4 +142,4 @@ class Charge:
             return
         lost = raw_used - self._raw_used + refilled
         self._raw_used, self._used_at, self._since = raw_used, at, place.at
-        self.shared.learn(lost / asked)
+        self.shared.learn(lost / asked, is_heard=is_heard)

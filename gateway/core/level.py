@@ -16,7 +16,7 @@ from gateway.core.ids import FOREVER, Instant
 from gateway.core.ledger import Ledger
 from gateway.core.oldest import Told
 from gateway.core.places import BURST_S, Place
-from gateway.core.shares import HEARD_S, SOON, Fill, Fixed, Shares, Window
+from gateway.core.shares import HEARD_S, HEARD_SOON_S, SOON, Fill, Fixed, Shares, Window
 from gateway.core.takings import SOONEST_S
 from gateway.core.uses import Reading
 from gateway.core.way import SHORTEST_RESET_S, Way
@@ -143,7 +143,7 @@ class Level:
         self._forget_answers()
         if not is_heard:
             self._way.end_window(now)
-        self._window.open(now, used_at=self._at, is_heard=is_heard)
+        self._window.open(now, used_at=self._at)
         if self.shares is not None:
             self.shares.open_window()
 
@@ -153,7 +153,7 @@ class Level:
 
     def untake(self, sent_at: Instant, amount: float = 0.0) -> None:
         """The call that was sent then was refused: a window will not give it back."""
-        if sent_at >= self._began:
+        if sent_at >= self._began and self.shares is None:
             self._opened = max(0.0, self._opened - amount)
         self._way.refuse(sent_at)
         self._own.take_back(sent_at)
@@ -226,7 +226,9 @@ class Level:
     def _hear_charge(self, charge: Charge, remaining: float, freed: float, sent_at: Instant, place: Place) -> None:
         """`freed`: given back when the call was sent."""
         if self.kind is BUCKET:
-            charge.lose(self.told_limit - remaining, self._way.bucket_rate, sent_at, self.told_limit, place)
+            raw_used, is_heard = self.told_limit - remaining, self.shares is not None
+            if self.shares is None or self.shares.heard_s <= HEARD_SOON_S:  # of replicas' calls too little is known
+                charge.lose(raw_used, self._way.bucket_rate, sent_at, self.told_limit, place, is_heard=is_heard)
         else:
             self._hear_window(charge, remaining / self.factor, freed, sent_at, place)
         if self.factor != charge.shared.value:
@@ -242,10 +244,10 @@ class Level:
             freed, freed_by_now = freed + vague, self.freed
         charge.answered.hear(place, left, freed if freed_by_now else 0.0, vague)
         if sent_at >= watched_at > float("-inf"):
-            is_heard = self.shares is not None
-            charge.compare(self._held, freed_by_now, self.limit, self.factor, place, is_heard=is_heard)
-        # Of what others sent just now nobody has heard: where estimates are as good they are believed.
-        if self.shares is None or charge.shared.varies or self.factor == 1.0:
+            charge.compare(self._held, freed_by_now, self.limit, self.factor, place, is_heard=self.shares is not None)
+        # Where estimates are right they are as good, and hold where calls take long. Of what other processes
+        # sent just now nobody has heard.
+        if self.shares is None and (charge.shared.varies or self.factor != 1.0):
             self.left = min(self.limit, max(self.left, charge.surely_left(freed_by_now, place)))
 
     def _guard(self, *, is_success: bool) -> None:
