@@ -27,7 +27,7 @@ from gateway.core.ids import Instant
 from gateway.core.lately import Lately
 from gateway.core.level import Level
 from gateway.core.outcome import Scope, ScopeKind
-from gateway.core.pace import Pace
+from gateway.core.pace import Pace, expected_pace
 from gateway.core.pieces import Levels
 from gateway.core.places import Place, Places
 from gateway.core.restraint import Restraint
@@ -43,8 +43,9 @@ class Headroom:
 
     __slots__ = (
         "_answers", "_charged", "_doubts", "_factor", "_foreign", "_freed", "_hearsay", "_lately", "_levels", "_names",
-        "_news", "_order", "_pace", "_places", "_produced", "_refused", "_requests", "_restraint", "_strangers",
-        "_tokens", "_trust", "company", "is_awaited", "learn_from", "scope", "token_limit", "used_at", "wanted_at",
+        "_newcomer", "_news", "_order", "_pace", "_places", "_produced", "_refused", "_requests", "_restraint",
+        "_strangers", "_tokens", "_trust", "company", "is_awaited", "learn_from", "scope", "token_limit", "used_at",
+        "wanted_at",
     )  # fmt: skip
 
     def __init__(
@@ -89,6 +90,8 @@ class Headroom:
         """Calls that were sent here and not admitted."""
         self.wanted_at = Instant(float("-inf"))
         """When calls last waited for room in it."""
+        self._newcomer = hearsay
+        """None: an answer has told of its limits, or a refusal."""
         self._strangers: Strangers | None = None
         """None until something was refused."""
         self._restraint = Restraint()
@@ -130,6 +133,8 @@ class Headroom:
             self._doubts.take(self._names, tokens, self._requests, now)
         for level, is_tokens in self._charged:
             level.take(tokens if is_tokens else 1, now)
+        if self._newcomer is not None and self._pace is None:
+            self._pace = expected_pace(self._newcomer, now)
         if self._pace is not None:
             self._pace.take(now)
             if self._lately is not None:
@@ -161,7 +166,7 @@ class Headroom:
         if sent.requests <= self._order:
             self._learn_late(limits, sent)
             return False
-        self._order = sent.requests
+        self._order, self._newcomer = sent.requests, None
         for name, quota in zip(DIMENSIONS, msgspec.structs.astuple(limits), strict=True):
             self._learn(name, quota, sent, now, is_success=is_success)
         if limits.requests.remaining is not None and "requests" in self._names and (not is_success or self._strangers):
@@ -207,14 +212,21 @@ class Headroom:
             level = self._names[name] = Level(quota.limit, sent.at, is_of_tokens=name.endswith("tokens"), factor=factor)
             self._doubts.begin(now)
             self._levels, self._charged = dimensions.levels_of(self._names)
+            self._expect()
         index = list(self._names).index(name) if sent.freed else 0
         freed = sent.freed[index] if index < len(sent.freed) else level.freed
         level.learn(quota, self._place(name, sent), sent_at=sent.at, freed=freed, is_success=is_success)
         if name in CHARGED_TOKENS and not is_guess and level.limit != self.token_limit:
             self.token_limit = min(level.limit for level, is_tokens in self._levels if is_tokens)
 
+    def _expect(self) -> None:
+        """Others may expect the same limit."""
+        if self._hearsay is not None and "requests" in self._names:
+            self._hearsay.expect_most(int(self._names["requests"].limit), self.company.count)
+
     def admit(self, now: Instant, sent: Sent) -> None:
         """A call came through; where no headers come, that is all there is to learn from."""
+        self._newcomer = None
         self._doubts.admit(sent.requests, now)
         if self._pace is None:
             if self._levels:
@@ -229,6 +241,7 @@ class Headroom:
         Seconds to rest, by what was learned; None: too little was, or what the upstream said is exact.
         Where headers came before there is nothing to learn: the scope rests (`core/cooldown`), and they come again.
         """
+        self._newcomer = None
         if self._levels and not self._doubts.is_taught:
             return None
         if self._pace is None:
@@ -292,6 +305,8 @@ class Headroom:
     def wait_s(self, tokens: int, now: Instant) -> float:
         """Seconds until a call of so many tokens fits; the slowest dimension counts. 0.0 where nothing is known."""
         longest = self._restraint.wait_s(now) if self._restraint.in_a_row else 0.0
+        if self._newcomer is not None:
+            longest = self._newcomer.first_wait_s(self._requests)
         sharers = self.sharers(now) if self.company.others else 1
         if self._strangers is not None:
             sharers = max(sharers, 1 + self._strangers.counted(now))
@@ -350,6 +365,7 @@ class Headroom:
         self._produced += more.produced
         self._foreign = self._foreign.plus(Totals(more.requests, grown, more.produced))
         if known is None:
+            self._expect()
             self._news.add(self)
             if self._lately is not None:  # what it sent before nobody knows
                 self._lately = Lately(now, self._admitted)

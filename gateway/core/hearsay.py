@@ -14,6 +14,7 @@ from gateway.core.charge import Factor
 from gateway.core.evidence import SLACK, SLACK_S, Refused, Span, meet, rate_between
 from gateway.core.ids import Instant
 from gateway.core.trust import Trust
+from gateway.core.uses import Belief
 
 HEARD = 16
 """Refusals of others that have a say."""
@@ -31,6 +32,8 @@ LARGE, MOST_ASKED = 20, 6
 as many each time that they are."""
 FEW_SCOPES, MOST_HASTE = 12, 8
 """One scope in so many is a scout, where there are more; it goes ahead so many times faster at the most."""
+FIRST_ANSWER_S = 0.05
+"""Who waits for his first answer looks again so often."""
 SELDOM, MOST_SLIPS = 50, 2.5
 """One call in so many may be refused though it should have fitted: it was faster on its way than an earlier one."""
 GROWN, MOST_GROWN = 0.005, 0.02
@@ -131,7 +134,8 @@ class Hearsay:
     """Of one provider and model. Scopes are told apart by any object of theirs."""
 
     __slots__ = (
-        "__weakref__", "_refusals", "_scopes", "_scouts", "_steps", "factor", "told", "trust", "version", "windows",
+        "__weakref__", "_refusals", "_scopes", "_scouts", "_steps", "expected", "factor", "most", "told", "trust",
+        "version", "windows",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -150,6 +154,10 @@ class Hearsay:
         """In headers, where they come."""
         self.version = 0
         """Moves when a window was found that nobody had believed in."""
+        self.expected: Belief | None = None
+        """What was believed in last: whoever comes anew begins with it."""
+        self.most = 0
+        """So many calls he sends before his first answer, which may speak of another limit; 0: any number."""
 
     def tell(self, scope: object, told: Refused) -> None:
         self._refusals.append((scope, told))
@@ -164,7 +172,22 @@ class Hearsay:
         for told in (self._refusals, self._steps, self.windows, self._scouts):
             told.clear()
         self._scopes.clear()
+        self.expected, self.most = None, 0
         self.version += 1
+
+    def expect(self, belief: Belief, sharers: int) -> None:
+        """A scope believes in that. `sharers`: processes that use it."""
+        self.expected = belief
+        if belief.limit:
+            self.expect_most(belief.limit, sharers)
+
+    def expect_most(self, limit: int, sharers: int) -> None:
+        """So many calls fit into a scope that nobody has used lately, if it is as this one."""
+        self.most = max(1, limit // sharers)
+
+    def first_wait_s(self, sent: int) -> float:
+        """Seconds until who has had no answer may send one more call than so many; then he looks again."""
+        return FIRST_ANSWER_S if 0 < self.most <= sent else 0.0
 
     def take_back(self, scope: object) -> None:
         """What that scope told is not so."""

@@ -58,13 +58,14 @@ class Pace:
     """Starts unknown."""
 
     __slots__ = (
-        "_admitted", "_asks", "_asks_after", "_at", "_began", "_born", "_burst_s", "_high", "_is_asking", "_is_guess",
-        "_left", "_low", "_quiet_until", "_rate", "_refused_at", "_refused_in_a_row", "_since", "_taken_at", "_tight",
-        "logs", "peers", "refusals", "windows",
+        "_admitted", "_asks", "_asks_after", "_at", "_began", "_born", "_burst_s", "_hearsay", "_high", "_is_asking",
+        "_is_guess", "_left", "_low", "_quiet_until", "_rate", "_refused_at", "_refused_in_a_row", "_since",
+        "_taken_at", "_tight", "logs", "peers", "refusals", "windows",
     )  # fmt: skip
 
     def __init__(self, now: Instant, hearsay: Hearsay | None = None) -> None:
         """`hearsay`: what is told by scopes whose limits may be the same."""
+        self._hearsay = hearsay
         self.windows = Windows(hearsay)
         self._rate = 0.0
         """Calls a second of the even steps; 0.0 = unknown."""
@@ -147,6 +148,11 @@ class Pace:
         if self._is_bucket:
             return max(1.0, rate * self._burst_s)
         return 2.0 if self._is_guess else 1.0
+
+    def expect(self) -> None:
+        """Begins with what others believe whose limits may be the same."""
+        if self._hearsay is not None:
+            self._lead(self._hearsay.expected)
 
     def take(self, now: Instant) -> None:
         """A call is sent now."""
@@ -233,12 +239,18 @@ class Pace:
             self._rate, self._low, self._high, self._is_guess = rate * LESS, rate * LESS**2, rate, False
         else:
             self._lower(now, fits_in_s)
+        self._note_belief()
         self._admitted = self._since = self._tight = 0
         self._refused_at = self._began = self._at = now
         self._left = 0.0
         if fits_in_s is not None and not self._is_bucket:
             rate = self.rate
             self._left = max(1 - rate * fits_in_s, -self._most(rate))
+
+    def _note_belief(self) -> None:
+        belief = self.belief
+        if self._hearsay is not None and belief is not None and self._is_believed:
+            self._hearsay.expect(belief, 1 if self.peers is None else self.peers.count)
 
     def _rest(self, now: Instant, fits_in_s: float | None) -> None:
         """A refused call may cost as much as an admitted one: several who share a limit, and do not know it, keep it
@@ -289,6 +301,8 @@ class Pace:
         self.peers.own_name = own
         if not self.peers.knows(process) and self.windows.is_young:
             self._begin_anew()
+            if not self.refusals:
+                self.expect()
         peer = self.peers.of(process)
         peer.is_hungry, peer.belief = use.is_hungry, use.belief
         self._follow(self.peers)
@@ -369,3 +383,12 @@ class Pace:
         own = 0 if peers.are_neighbours else windows.sent_here(now)  # whose turns are their own
         turn = peers.turn(now, own, windows.size)
         return one_at if turn is AT_ONCE else turn.comes_at(one_at, windows.room_at(turn.calls, now))
+
+
+def expected_pace(hearsay: Hearsay, now: Instant) -> Pace | None:
+    """Of a scope of which nothing is known: what others believe. None: they know of no limit."""
+    if hearsay.expected is None:
+        return None
+    pace = Pace(now, hearsay)
+    pace.expect()
+    return pace

@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 from gateway.core.evidence import Refused, Span
+from gateway.core.headroom import Headroom
 from gateway.core.hearsay import (
     FEW_SCOPES,
     FIRST_ASK,
@@ -14,6 +15,10 @@ from gateway.core.hearsay import (
     Hearsay,
     Window,
 )
+from gateway.core.hints import Quota, RateLimits
+from gateway.core.ids import Instant
+from gateway.core.pace import expected_pace
+from gateway.core.uses import Belief
 from gateway.core.windows import Windows
 
 
@@ -198,3 +203,37 @@ def test_what_was_told_is_forgotten_when_scopes_become_others():
     hearsay.forget()
 
     assert hearsay.refusals(scopes[0]) == hearsay.steps(scopes[1]) == list(hearsay.windows) == []
+
+
+def test_who_comes_anew_sends_no_more_than_fits_its_neighbours_before_its_first_answer():
+    hearsay = Hearsay()
+    known, newcomer = Headroom(hearsay=hearsay), Headroom(hearsay=hearsay)
+    limits = RateLimits(requests=Quota(3, 2, 1.0))
+    assert newcomer.wait_s(1, Instant(0.0)) == 0.0
+
+    known.learn(limits, known.take(1, Instant(1.0)), Instant(1.1), is_success=True)
+    first, *_ = [newcomer.take(1, Instant(2.0)) for _ in range(3)]
+    assert newcomer.wait_s(1, Instant(2.0)) > 0.0
+    newcomer.learn(RateLimits(requests=Quota(9, 8, 1.0)), first, Instant(2.1), is_success=True)
+    assert newcomer.wait_s(1, Instant(2.1)) == 0.0
+
+
+def test_of_a_limit_that_several_processes_share_each_expects_its_part():
+    hearsay = Hearsay()
+    hearsay.expect(Belief(2.5, 10, 4.0, is_bucket=False), 4)
+
+    assert hearsay.first_wait_s(1) == 0.0
+    assert hearsay.first_wait_s(2) > 0.0
+    hearsay.forget()
+    assert hearsay.first_wait_s(2) == 0.0
+
+
+def test_without_headers_a_pace_begins_with_what_others_believe():
+    hearsay = Hearsay()
+    assert expected_pace(hearsay, Instant(0.0)) is None
+
+    hearsay.expect(Belief(2.5, 10, 4.0, is_bucket=False), 1)
+    pace = expected_pace(hearsay, Instant(0.0))
+    assert pace is not None
+    assert pace.window == (10, 4.0)
+    assert pace.rate == 2.5
