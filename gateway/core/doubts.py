@@ -149,14 +149,17 @@ class Doubts:
         return max(0.0, last_at + APART_S - now)
 
     def refuse(self, scope: str, levels: Mapping[str, Level], sent: Sent, now: Instant) -> bool:
-        """That call of the scope was refused. Whether headers should not be believed from now on."""
+        """That call of the scope was refused. Whether headers should not be believed from now on.
+
+        Where they tell of tokens alone they always are: what refusals teach counts calls.
+        """
         self.trust.refused += 1
         if self._trial and sent.requests == self._trial:
             self._trial = 0
             self.trust.end_trial(self._tried, now, is_admitted=False)
             for name, level in levels.items():
                 level.retract(0 if name == OUTPUT else sent.charged if name in CHARGED_TOKENS else 1, sent.at)
-        elif sent.at > self._refused_at and not self.is_taught:
+        elif sent.at > self._refused_at and not self.is_taught and not CHARGED_TOKENS.issuperset(levels):
             self._refused_at = now
             self.trust.refuse(scope, now)
             return self.trust.is_doubted(now)

@@ -94,7 +94,7 @@ class WindowEnd:
 
     def unsure_s(self, span_s: float, *, is_fixed: bool) -> float:
         """By how much the end may be off though all that was told is right. Infinite: it is a guess."""
-        if is_fixed and (self.is_tried or self.is_guess):
+        if is_fixed and (self.is_tried or self.is_guess or self.is_rounded):
             return INFINITE
         whole_s = min(UNSURE_WHOLE_S, MOST_UNSURE * span_s) if self.is_rounded else 0.0
         return max(LEAST_UNSURE_S, LEAST_UNSURE * span_s, whole_s)
