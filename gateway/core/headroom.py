@@ -220,9 +220,10 @@ class Headroom:
             self.token_limit = min(level.limit for level, is_tokens in self._levels if is_tokens)
 
     def _expect(self) -> None:
-        """Others may expect the same limit."""
-        if self._hearsay is not None and "requests" in self._names:
-            self._hearsay.expect_most(int(self._names["requests"].limit), self.company.count)
+        """Others may expect the same limit; headers that tell of one call at a time mislead more often than not."""
+        limit = int(self._names["requests"].limit) if "requests" in self._names else 0
+        if limit > 1 and self._hearsay is not None:
+            self._hearsay.expect_most(limit, self.company.count)
 
     def admit(self, now: Instant, sent: Sent) -> None:
         """A call came through; where no headers come, that is all there is to learn from."""

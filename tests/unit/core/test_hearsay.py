@@ -218,6 +218,15 @@ def test_who_comes_anew_sends_no_more_than_fits_its_neighbours_before_its_first_
     assert newcomer.wait_s(1, Instant(2.1)) == 0.0
 
 
+def test_headers_that_tell_of_one_call_hold_no_newcomer_back():
+    hearsay = Hearsay()
+    known, newcomer = Headroom(hearsay=hearsay), Headroom(hearsay=hearsay)
+    known.learn(RateLimits(requests=Quota(1, 0, 60.0)), known.take(1, Instant(1.0)), Instant(1.1), is_success=True)
+
+    newcomer.take(1, Instant(2.0))
+    assert newcomer.wait_s(1, Instant(2.0)) == 0.0
+
+
 def test_of_a_limit_that_several_processes_share_each_expects_its_part():
     hearsay = Hearsay()
     hearsay.expect(Belief(2.5, 10, 4.0, is_bucket=False), 4)
