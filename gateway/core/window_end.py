@@ -30,6 +30,8 @@ SURE = 3
 LEAST_UNSURE_S, LEAST_UNSURE, UNSURE_WHOLE_S, MOST_UNSURE = 0.1, 0.05, 1.5, 0.4
 """By so many seconds, and so much of a window, what is known is off at most, where resets are no whole seconds; by so
 many and so much where they are."""
+LONG_S = 20.0
+"""Who comes so long before a rounded end disturbs nobody who is to find it."""
 JITTER_S = 0.03
 """We know when a call was sent, not when it was admitted."""
 
@@ -94,8 +96,10 @@ class WindowEnd:
 
     def unsure_s(self, span_s: float, *, is_fixed: bool) -> float:
         """By how much the end may be off though all that was told is right. Infinite: it is a guess."""
-        if is_fixed and (self.is_tried or self.is_guess or self.is_rounded):
+        if is_fixed and (self.is_tried or self.is_guess):
             return INFINITE
+        if is_fixed and self.is_rounded:
+            return LONG_S
         whole_s = min(UNSURE_WHOLE_S, MOST_UNSURE * span_s) if self.is_rounded else 0.0
         return max(LEAST_UNSURE_S, LEAST_UNSURE * span_s, whole_s)
 

@@ -28,7 +28,7 @@ def play(rules, *, load=1.5, processes=1, **fields):
     world = World(rules, processes=processes, are_neighbours=True, **fields)
     if processes > 1:
         world.tell_uses()
-    return world.run(rate=load * 8 * EACH, capacity=8 * EACH, seconds=80, warm_up_s=70)
+    return world.run(rate=load * 8 * EACH, capacity=8 * EACH, seconds=80, warm_up_s=140)
 
 
 def hold_the_bars(result):
@@ -53,8 +53,14 @@ def test_a_bucket_may_tell_when_its_next_call_comes_back():
     hold_the_bars(play(rules(reset_to=ResetTo.NEXT)))
 
 
-@pytest.mark.parametrize("misleads", [day, half, stuck])
-@pytest.mark.parametrize("algorithm", list(Algorithm))
+@pytest.mark.parametrize(
+    ("algorithm", "misleads"),
+    [
+        *((algorithm, misleads) for algorithm in Algorithm for misleads in (day, half)),
+        (Algorithm.BUCKET, stuck),
+        (Algorithm.FIXED, stuck),
+    ],
+)
 def test_headers_that_mislead_do_no_worse_than_none(algorithm, misleads):
     hold_the_bars(play(rules(algorithm), misleads=misleads))
 
