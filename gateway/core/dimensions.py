@@ -4,12 +4,14 @@ from collections.abc import Mapping
 
 import msgspec
 
+from gateway.core.charge import Factor
+from gateway.core.charged_level import ChargedLevel
 from gateway.core.freeing import SLIDING
 from gateway.core.hints import Quota
 from gateway.core.ids import Instant
 from gateway.core.level import Level
 from gateway.core.pieces import Levels
-from gateway.core.uses import CHARGED_TOKENS, OUTPUT, Reading, Sent
+from gateway.core.uses import CHARGED_TOKENS, OUTPUT, Reading, Sent, Totals
 
 ROOMY = 0.5
 """With more than half of every limit left…"""
@@ -21,6 +23,13 @@ SHARER_S = 3.0
 """Another process that used the scope so lately shares its rate…"""
 PERIODS, LONGEST_SHARER_S = 1.5, 100.0
 """…within so many periods of a window, or times in which a bucket fills; never longer than 100 s."""
+
+
+def new_level(name: str, limit: float, now: Instant, factor: Factor) -> Level:
+    """`factor`: of what calls are charged at admission."""
+    if name in CHARGED_TOKENS:
+        return ChargedLevel(limit, now, factor)
+    return Level(limit, now, is_of_tokens=name == OUTPUT)
 
 
 def levels_of(names: Mapping[str, Level]) -> tuple[Levels, Levels]:
@@ -54,6 +63,19 @@ def refill_of(names: Mapping[str, Level], tokens: int, produced: float) -> float
         else:
             rates.append(level.own_rate / max(tokens, 1) if name in CHARGED_TOKENS else level.own_rate)
     return min([rate for rate in rates if rate > 0], default=0.0)
+
+
+def amount_of(name: str, totals: Totals) -> int:
+    """What of it that limit counts."""
+    if name == OUTPUT:
+        return totals.produced
+    return totals.tokens if name in CHARGED_TOKENS else totals.requests
+
+
+def readings(names: Mapping[str, Level], now: Instant) -> tuple[Reading, ...]:
+    """What answers told of them last."""
+    some = [level.reading(name, now) for name, level in names.items()]
+    return tuple([reading for reading in some if reading is not None])
 
 
 def hear_reading(names: Mapping[str, Level], reading: Reading, now: Instant, *, is_new: bool) -> None:

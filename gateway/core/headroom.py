@@ -20,7 +20,6 @@ from gateway.core import dimensions
 from gateway.core.charge import Factor
 from gateway.core.company import Company, News, Told
 from gateway.core.doubts import LEAST_S, Doubts, tight
-from gateway.core.freeing import BUCKET
 from gateway.core.hearsay import Hearsay
 from gateway.core.hints import DIMENSIONS, Quota, RateLimits
 from gateway.core.ids import Instant
@@ -29,23 +28,23 @@ from gateway.core.level import Level
 from gateway.core.outcome import Scope, ScopeKind
 from gateway.core.pace import Pace, expected_pace
 from gateway.core.pieces import Levels
-from gateway.core.places import Place, Places
 from gateway.core.restraint import Restraint
 from gateway.core.strangers import Strangers
+from gateway.core.tally import Tally
 from gateway.core.trust import Trust
-from gateway.core.uses import CHARGED_TOKENS, OUTPUT, Audience, Reading, Sent, Totals, Use
+from gateway.core.uses import CHARGED_TOKENS, OUTPUT, Audience, Sent, Totals, Use
 
 NOWHERE = Scope(ScopeKind.HOLDER_MODEL, "")
+NEVER = Instant(float("-inf"))
 
 
 class Headroom:
     """All that is known of a scope's limits, and what this process has sent on it. Unknown = everything fits."""
 
     __slots__ = (
-        "_answers", "_charged", "_doubts", "_factor", "_foreign", "_freed", "_hearsay", "_lately", "_levels", "_names",
-        "_newcomer", "_news", "_order", "_pace", "_places", "_produced", "_refused", "_requests", "_restraint",
-        "_strangers", "_tokens", "_trust", "company", "is_awaited", "learn_from", "scope", "token_limit", "used_at",
-        "wanted_at",
+        "_charged", "_doubts", "_factor", "_freed", "_hearsay", "_lately", "_names", "_newcomer", "_news", "_order",
+        "_pace", "_restraint", "_strangers", "_tally", "_trust", "company", "is_awaited", "learn_from", "levels",
+        "scope", "token_limit", "used_at", "wanted_at",
     )  # fmt: skip
 
     def __init__(
@@ -60,35 +59,28 @@ class Headroom:
         self._news: News[Headroom] = News() if news is None else news
         self._hearsay = hearsay
         self._factor = Factor() if hearsay is None else hearsay.factor
-        self.learn_from = Instant(float("-inf"))
+        self.learn_from = NEVER
         """Headers of an answer before this moment need not be read."""
         self.is_awaited = False
         """Somebody was set aside until it has room again."""
-        self.used_at = Instant(float("-inf"))
+        self.used_at = NEVER
         """When the last call was sent."""
         self.token_limit = float("inf")
         """A call that is charged more never fits, as far as is known."""
         self._names: dict[str, Level] = {}
-        self._levels: Levels = ()
+        self.levels: Levels = ()
         """With whether it counts tokens that a call is charged at admission."""
         self._charged: Levels = ()
         """Those that are charged at admission: all but the output's."""
-        self._produced = 0
-        """Tokens of answers that have ended…"""
-        self._answers = 0
-        """…which were so many."""
         self._freed = False
         """One of them is a sliding window."""
         self._pace: Pace | None = None
         self._lately: Lately | None = None
         """None until something was refused that no header told of."""
-        self._requests = self._tokens = self._order = 0
-        self._places = Places()
-        self._foreign = Totals()
-        """Of these, what other processes sent, and what was sent here and not admitted: no window holds it."""
-        self._refused = 0
-        """Calls that were sent here and not admitted."""
-        self.wanted_at = Instant(float("-inf"))
+        self._tally = Tally()
+        self._order = 0
+        """The place of the call whose answer told last."""
+        self.wanted_at = NEVER
         """When calls last waited for room in it."""
         self._newcomer = hearsay
         """None: an answer has told of its limits, or a refusal."""
@@ -106,16 +98,12 @@ class Headroom:
     @property
     def is_known(self) -> bool:
         """Something may not fit."""
-        return bool(self._levels) or (self._pace is not None and self._pace.rate > 0)
+        return bool(self.levels) or (self._pace is not None and self._pace.rate > 0)
 
     @property
     def is_told(self) -> bool:
         """Headers told of its limits."""
-        return bool(self._levels)
-
-    @property
-    def levels(self) -> Levels:
-        return self._levels
+        return bool(self.levels)
 
     def level_of(self, dimension: str) -> Level | None:
         """Of `requests`, `tokens`, `project_requests`, `project_tokens` or `output_tokens`."""
@@ -124,13 +112,10 @@ class Headroom:
     def take(self, tokens: int, now: Instant) -> Sent:
         """A call that will be charged `tokens` is sent now."""
         self.used_at = now
-        if now >= self._places.until:
-            self._places.note(now, self._requests, self._tokens)
-        self._requests += 1
-        self._tokens += tokens
+        self._tally.take(tokens, now)
         self._trust.sent += 1
         if self._doubts.tries:
-            self._doubts.take(self._names, tokens, self._requests, now)
+            self._doubts.take(self._names, tokens, self._tally.requests, now)
         for level, is_tokens in self._charged:
             level.take(tokens if is_tokens else 1, now)
         if self._newcomer is not None and self._pace is None:
@@ -138,15 +123,14 @@ class Headroom:
         if self._pace is not None:
             self._pace.take(now)
             if self._lately is not None:
-                self._lately.note(now, self._admitted)
+                self._lately.note(now, self._tally.admitted)
         self._note_news()
-        freed = tuple([level.freed for level, _ in self._levels]) if self._freed else ()
-        return Sent(now, self._requests, self._tokens, freed, self._produced, tokens, self._places.before)
+        freed = tuple([level.freed for level, _ in self.levels]) if self._freed else ()
+        return self._tally.sent(tokens, now, freed)
 
     def produce(self, tokens: int, now: Instant) -> None:
         """An answer of so many tokens has ended."""
-        self._produced += tokens
-        self._answers += 1
+        self._tally.produce(tokens)
         self._note_news()
         level = self._names.get(OUTPUT)
         if level is not None:
@@ -155,10 +139,10 @@ class Headroom:
     def learn(self, limits: RateLimits, sent: Sent, now: Instant, *, is_success: bool) -> bool:
         """What the headers of an answer tell. False: it is older than what is known, and changes nothing."""
         self._note_news()
-        if self._doubts.is_taught and self._doubts.last(now) and not self._levels:
+        if self._doubts.is_taught and self._doubts.last(now) and not self.levels:
             return False
         if not is_success and not self._doubts.is_taught:
-            self._foreign, self._refused = self._foreign.plus(Totals(1, sent.charged)), self._refused + 1
+            self._tally.refuse(sent.charged)
             for level, is_tokens in self._charged:
                 level.untake(sent.at, sent.charged if is_tokens else 0)
         if not is_success and self._doubts.is_trial(sent):
@@ -170,11 +154,10 @@ class Headroom:
         for name, quota in zip(DIMENSIONS, msgspec.structs.astuple(limits), strict=True):
             self._learn(name, quota, sent, now, is_success=is_success)
         if limits.requests.remaining is not None and "requests" in self._names and (not is_success or self._strangers):
-            if self._strangers is None:
-                self._strangers = Strangers()
+            self._strangers = self._strangers or Strangers()
             self._strangers.note(self._names["requests"], limits.requests.remaining, sent.at, is_success=is_success)
-        self._restraint.note(self._levels, sent.at, now, is_success=is_success)
-        self._freed, is_roomy = dimensions.look_at(self._levels)
+        self._restraint.note(self.levels, sent.at, now, is_success=is_success)
+        self._freed, is_roomy = dimensions.look_at(self.levels)
         if is_roomy and self._pace is None:
             self.learn_from = Instant(now + dimensions.ROOMY_S)
         else:
@@ -183,18 +166,10 @@ class Headroom:
 
     def _learn_late(self, limits: RateLimits, sent: Sent) -> None:
         for index, (name, level) in enumerate(self._names.items()):
-            if name in CHARGED_TOKENS and level.kind is not BUCKET:
+            if name in CHARGED_TOKENS:
                 freed = sent.freed[index] if index < len(sent.freed) else level.freed
-                level.learn_late(getattr(limits, name), self._place(name, sent), sent_at=sent.at, freed=freed)
-
-    def _place(self, name: str, sent: Sent) -> Place:
-        """In what that limit counts."""
-        if name in CHARGED_TOKENS:
-            near = self._places.near(sent.at, self._tokens, self.company.heard_s if self.company.others else 0.0)
-            return Place(sent.tokens, sent.charged, sent.mark.tokens, near, self._tokens)
-        if name == OUTPUT:
-            return Place(sent.produced, 0, sent.produced, self._produced, self._produced)
-        return Place(sent.requests, 1, sent.mark.requests, self._requests, self._requests)
+                place = self._tally.place(name, sent, self._heard_s)
+                level.learn_late(getattr(limits, name), place, sent_at=sent.at, freed=freed)
 
     def _learn(self, name: str, quota: Quota, sent: Sent, now: Instant, *, is_success: bool) -> None:
         level = self._names.get(name)
@@ -208,16 +183,16 @@ class Headroom:
                 return
             if not self._doubts.is_taught:
                 self._pace = None  # what refusals told alone
-            factor = self._factor if name in CHARGED_TOKENS else None
-            level = self._names[name] = Level(quota.limit, sent.at, is_of_tokens=name.endswith("tokens"), factor=factor)
+            level = self._names[name] = dimensions.new_level(name, quota.limit, sent.at, self._factor)
             self._doubts.begin(now)
-            self._levels, self._charged = dimensions.levels_of(self._names)
+            self.levels, self._charged = dimensions.levels_of(self._names)
             self._expect()
         index = list(self._names).index(name) if sent.freed else 0
         freed = sent.freed[index] if index < len(sent.freed) else level.freed
-        level.learn(quota, self._place(name, sent), sent_at=sent.at, freed=freed, is_success=is_success)
+        place = self._tally.place(name, sent, self._heard_s)
+        level.learn(quota, place, sent_at=sent.at, freed=freed, is_success=is_success)
         if name in CHARGED_TOKENS and not is_guess and level.limit != self.token_limit:
-            self.token_limit = min(level.limit for level, is_tokens in self._levels if is_tokens)
+            self.token_limit = min(level.limit for level, is_tokens in self.levels if is_tokens)
 
     def _expect(self) -> None:
         """Others may expect the same limit; headers that tell of one call at a time mislead more often than not."""
@@ -230,7 +205,7 @@ class Headroom:
         self._newcomer = None
         self._doubts.admit(sent.requests, now)
         if self._pace is None:
-            if self._levels:
+            if self.levels:
                 return
             self._pace = Pace(now, self._hearsay)
         self._pace.admit(sent.at)
@@ -243,23 +218,21 @@ class Headroom:
         Where headers came before there is nothing to learn: the scope rests (`core/cooldown`), and they come again.
         """
         self._newcomer = None
-        if self._levels and not self._doubts.is_taught:
+        if self.levels and not self._doubts.is_taught:
             return None
-        if self._pace is None:
-            self._pace = Pace(sent.at, self._hearsay)
-        self._foreign, self._refused = self._foreign.plus(Totals(1, sent.charged)), self._refused + 1
+        self._pace = self._pace or Pace(sent.at, self._hearsay)
+        self._tally.refuse(sent.charged)
         if now < self._doubts.learns_at:
             return None
         self._pace.refuse(now, sent.at, fits_in_s)
-        if self._lately is None:
-            self._lately = Lately(now, self._admitted)
+        self._lately = self._lately or Lately(now, self._tally.admitted)
         self._news.add(self)
         return self._pace.rest_s(fits_in_s, now)
 
     def contradict(self, now: Instant, sent: Sent) -> bool:
         """A call met a rate limit. Where headers told that it fits they may mislead. True: it was a trial of others."""
         is_trial = self._doubts.is_trial(sent)
-        if self._levels and self._doubts.refuse(str(id(self)), self._names, sent, now):
+        if self.levels and self._doubts.refuse(self.scope.holder, self._names, sent, now):
             self._disbelieve(tight(self._names), now)
         return is_trial
 
@@ -267,25 +240,19 @@ class Headroom:
         """What headers tell of these is not believed from now on; refusals teach."""
         self._restraint.in_a_row = 0
         self._names = self._doubts.disbelieve(names, self._names, now)
-        self._levels, self._charged = dimensions.levels_of(self._names)
-        if self._pace is None:
-            self._pace = Pace(now, self._hearsay)
-        self.learn_from, self.token_limit = Instant(float("-inf")), float("inf")
+        self.levels, self._charged = dimensions.levels_of(self._names)
+        self._pace = self._pace or Pace(now, self._hearsay)
+        self.learn_from, self.token_limit = NEVER, float("inf")
         self._news.add(self)
 
     @property
     def is_taught(self) -> bool:
         """Headers tell nothing, or mislead: refusals teach its limits."""
-        return self._doubts.is_taught or not self._levels
-
-    @property
-    def _admitted(self) -> int:
-        """Calls, by all processes that are known here."""
-        return self._requests - self._refused
+        return self._doubts.is_taught or not self.levels
 
     def sent_lately(self, now: Instant) -> int | None:
         """Calls of the last minute that were not refused; None: nobody knows."""
-        return None if self._lately is None else self._lately.count(now, self._admitted)
+        return None if self._lately is None else self._lately.count(now, self._tally.admitted)
 
     def forget_strangers(self) -> None:
         """Whoever seemed to use the scope as well: they are known now. What refusals told of one of them alone, whose
@@ -297,21 +264,21 @@ class Headroom:
 
     def forget(self) -> None:
         """Nothing is known of its limits any more."""
-        self._names, self._levels, self._charged, self._pace, self._freed = {}, (), (), None, False
+        self._names, self.levels, self._charged, self._pace, self._freed = {}, (), (), None, False
         self._lately = None
         self._doubts.forget()
-        self._order, self._restraint.in_a_row = self._requests, 0
-        self.learn_from, self.token_limit = Instant(float("-inf")), float("inf")
+        self._order, self._restraint.in_a_row = self._tally.requests, 0
+        self.learn_from, self.token_limit = NEVER, float("inf")
 
     def wait_s(self, tokens: int, now: Instant) -> float:
         """Seconds until a call of so many tokens fits; the slowest dimension counts. 0.0 where nothing is known."""
         longest = self._restraint.wait_s(now) if self._restraint.in_a_row else 0.0
         if self._newcomer is not None:
-            longest = self._newcomer.first_wait_s(self._requests)
+            longest = self._newcomer.first_wait_s(self._tally.requests)
         sharers = self.sharers(now) if self.company.others else 1
         if self._strangers is not None:
             sharers = max(sharers, 1 + self._strangers.counted(now))
-        for level, is_tokens in self._levels:
+        for level, is_tokens in self.levels:
             needed = tokens if is_tokens else 1
             if sharers > 1 or level.shares is not None:
                 self._divide(level, sharers, now)
@@ -328,7 +295,7 @@ class Headroom:
     def wait_or_try_s(self, tokens: int, now: Instant) -> float:
         """The same, or less where headers ask for it that mislead, or should show that they do not."""
         wait_s = self.wait_s(tokens, now)
-        if wait_s <= LEAST_S or not self._levels:
+        if wait_s <= LEAST_S or not self.levels:
             return wait_s
         if self._doubts.news:
             self._disbelieve(self._doubts.news, now)
@@ -341,15 +308,20 @@ class Headroom:
         """Seconds until one call fits for sure, of a scope that other processes use; 0.0 where `wait_s` says that."""
         if not self.company.others:
             return 0.0
-        return max([level.sure_wait_s(1, now) for level, _ in self._levels], default=0.0)
+        return max([level.sure_wait_s(1, now) for level, _ in self.levels], default=0.0)
 
     def refill(self, tokens: int) -> float:
         """Calls of so many tokens that fit in a second, over a long time; 0.0 = unknown."""
         if self._pace is not None:  # what headers tell, too, is roomy
             return self._pace.rate
-        return dimensions.refill_of(self._names, tokens, self._produced / self._answers if self._answers else 0.0)
+        return dimensions.refill_of(self._names, tokens, self._tally.average_answer)
 
     # -- other processes -----------------------------------------------------------------------------------------
+
+    @property
+    def _heard_s(self) -> float:
+        """Of what others sent we heard so late."""
+        return self.company.heard_s if self.company.others else 0.0
 
     def heard(
         self, process: str, use: Use, now: Instant, *, own: str = "", audience: Audience = Audience.REPLICAS
@@ -360,22 +332,16 @@ class Headroom:
         """
         known = self.company.hear(process, use.sent, audience, now, own=own)
         more = known or Totals()
-        self._requests += more.requests
-        grown = max(0, more.tokens)  # calls of others that were refused move nobody's place back
-        self._tokens += grown
-        self._produced += more.produced
-        self._foreign = self._foreign.plus(Totals(more.requests, grown, more.produced))
+        self._tally.hear(more)
         if known is None:
             self._expect()
             self._news.add(self)
             if self._lately is not None:  # what it sent before nobody knows
-                self._lately = Lately(now, self._admitted)
+                self._lately = Lately(now, self._tally.admitted)
         sharers = self.sharers(now)
-        for level, is_tokens in self._levels:
+        for name, level in self._names.items():
             self._divide(level, sharers, now)
-            amount = more.tokens if is_tokens else more.requests
-            if level is self._names.get(OUTPUT):
-                amount = more.produced
+            amount = dimensions.amount_of(name, more)
             level.hear(process, amount, now, age_s=use.age_s, is_hungry=use.is_hungry)
         if use.doubted_s and not self._doubts.is_taught and self._trust.hear(use.doubted_s, now):
             self._disbelieve(frozenset(use.ignored), now)
@@ -398,17 +364,15 @@ class Headroom:
         """What an audience should hear of it. `is_news`: None where they have heard it already."""
         if is_news and self.company.rests(audience, now):
             return None
-        sent = Totals(self._requests, self._tokens, self._produced).since(self._foreign)
+        sent = self._tally.own
         pace = self._pace if self.is_taught else None
         news = Told(sent, self._order, self.is_hungry(now))
         if pace is not None:
             news = msgspec.structs.replace(news, refusals=pace.refusals, window=pace.window)
         if is_news and not self.company.is_news(audience, news):
             return None
-        readings: tuple[Reading, ...] = ()
-        if self._order != self.company.last_told(audience).order:
-            some = [level.reading(name, now) for name, level in self._names.items()]
-            readings = tuple([reading for reading in some if reading is not None])
+        is_told = self._order == self.company.last_told(audience).order
+        readings = () if is_told else dimensions.readings(self._names, now)
         self.company.tell(audience, news, now)
         age_s = round(max(0.0, now - self.used_at), 3) if sent.requests else 0.0
         use = Use(self.scope, sent, age_s, is_hungry=news.is_hungry, readings=readings)
@@ -422,16 +386,16 @@ class Headroom:
 
     def is_near(self, now: Instant) -> bool:
         """In use, and not roomy: who else uses the scope should know of it."""
-        if now - max(self.used_at, self.wanted_at) > dimensions.remembered_s(self._levels):
+        if now - max(self.used_at, self.wanted_at) > dimensions.remembered_s(self.levels):
             return False
         is_paced = self._pace is not None and self._pace.rate > 0
-        return is_paced or any(level.is_near(dimensions.ROOMY) for level, _ in self._levels)
+        return is_paced or any(level.is_near(dimensions.ROOMY) for level, _ in self.levels)
 
     def sharers(self, now: Instant) -> int:
         """How many processes share the scope now, this one included."""
         if self.company.has_silent(now, dimensions.SHARER_S):
-            for name in self.company.part(now, dimensions.remembered_s(self._levels)):
-                for level, _ in self._levels:
+            for name in self.company.part(now, dimensions.remembered_s(self.levels)):
+                for level, _ in self.levels:
                     level.leave(name)
                 if self._pace is not None:
                     self._pace.leave(name)

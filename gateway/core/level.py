@@ -9,14 +9,13 @@ Rules of this file:
 Mutable, as it changes with every call; time comes in as `now`.
 """
 
-from gateway.core.charge import Charge, Factor
 from gateway.core.freeing import BUCKET, FIXED, SLIDING
 from gateway.core.hints import Quota
 from gateway.core.ids import FOREVER, Instant
 from gateway.core.ledger import Ledger
 from gateway.core.oldest import Told
 from gateway.core.places import BURST_S, Place
-from gateway.core.shares import HEARD_S, HEARD_SOON_S, SOON, Fill, Fixed, Shares, Window
+from gateway.core.shares import HEARD_S, SOON, Fill, Fixed, Shares, Window
 from gateway.core.takings import SOONEST_S
 from gateway.core.uses import Reading
 from gateway.core.way import SHORTEST_RESET_S, Way
@@ -36,15 +35,13 @@ class Level:
     """Starts unknown: `limit` is that of the first answer."""
 
     __slots__ = (
-        "_at", "_began", "_charge", "_guard_s", "_is_of_tokens", "_ledger", "_opened", "_own", "_period_s",
-        "_reading", "_told_at", "_watched_at", "_way", "_window", "factor", "kind", "left", "limit", "margin",
-        "rate", "shares", "told_limit",
+        "_at", "_began", "_guard_s", "_is_of_tokens", "_ledger", "_opened", "_own", "_period_s", "_reading",
+        "_watched_at", "_way", "_window", "factor", "kind", "left", "limit", "margin", "rate", "shares",
+        "told_at", "told_limit",
     )  # fmt: skip
 
-    def __init__(self, limit: float, now: Instant, *, is_of_tokens: bool = True, factor: Factor | None = None) -> None:
-        """`factor`: of what the upstream charges to what we estimate, where calls are charged so at admission."""
-        self._charge = None if factor is None else Charge(factor)
-        self.factor = 1.0 if factor is None else factor.value
+    def __init__(self, limit: float, now: Instant, *, is_of_tokens: bool = True, factor: float = 1.0) -> None:
+        self.factor = factor
         """So many units the upstream charges for one of ours, as far as this level has heard."""
         self.told_limit, self.limit = limit, limit / self.factor
         """As headers have it, and as we estimate what calls cost."""
@@ -57,8 +54,8 @@ class Level:
         self.shares: Shares | None = None
         """With other processes that use the limit; None: there are none."""
         self._at: float = now
-        self._told_at: float = now
-        """Of what was taken by then an answer told, and what nobody knows of is given back a period later."""
+        self.told_at: float = now
+        """When the call was sent whose answer told of it last; what nobody knows of is given back a period later."""
         self._guard_s = GUARD_S
         """Longer where calls are now more, now less time on their way."""
         self._began = float("-inf")
@@ -114,11 +111,6 @@ class Level:
         """All that a sliding window ever gave back."""
         return self._ledger.freed
 
-    @property
-    def told_at(self) -> float:
-        """When the call was sent whose answer told of it last."""
-        return self._told_at
-
     def take(self, amount: float, now: Instant) -> None:
         """So much is sent now."""
         left = self.level(now) - amount * self.margin
@@ -146,10 +138,6 @@ class Level:
         self._window.open(now, used_at=self._at)
         if self.shares is not None:
             self.shares.open_window()
-
-    def _forget_answers(self) -> None:
-        if self._charge is not None:
-            self._charge.answered.forget()
 
     def untake(self, sent_at: Instant, amount: float = 0.0) -> None:
         """The call that was sent then was refused: a window will not give it back."""
@@ -190,19 +178,30 @@ class Level:
         self.rate = self._rate()
         given_back = self.freed - freed if self.kind is SLIDING else 0.0
         before = self.left + self.rate * (sent_at - self._at)
-        if self._charge is not None:
-            self._charge.note(place, quota.remaining, is_success=is_success)
-            self.margin = self._charge.shared.margin
+        self._note_verdict(quota.remaining, place, is_success=is_success)
         self.left = min(self.limit, max(left - place.since * self.margin + given_back, -self.limit))
         self._cut(before, place.beside, sent_at)
-        self._at = self._told_at = sent_at
-        if self._charge is not None:
-            self._hear_charge(self._charge, quota.remaining, freed, sent_at, place)
+        self._at = self.told_at = sent_at
+        self._hear_charge(quota.remaining, place, freed, sent_at)
+
+    # What these do a level does that learns what its calls are charged (`core/charged_level`).
 
     def learn_late(self, quota: Quota, place: Place, *, sent_at: Instant, freed: float) -> None:
         """What the answer tells to a call that was overtaken by one that was answered before."""
-        if quota.remaining is not None and sent_at >= self._began and self._charge is not None:
-            self._hear_charge(self._charge, quota.remaining, freed, sent_at, place)
+
+    def _note_verdict(self, remaining: float, place: Place, *, is_success: bool) -> None:
+        """A call came through, or did not, and so much was left."""
+
+    def _hear_charge(self, remaining: float, place: Place, freed: float, sent_at: Instant) -> None:
+        """An answer was learned from. `freed`: given back when the call was sent."""
+
+    def _forget_answers(self) -> None:
+        """What single answers told of a window holds no more."""
+
+    @property
+    def _doubt(self) -> float:
+        """So much of what is used may be a wrong estimate."""
+        return 0.0
 
     def _cut(self, before: float, beside: float, sent_at: Instant) -> None:
         """What an answer tells is left is less by all that it cannot know. `before`: the level that was believed in."""
@@ -222,33 +221,6 @@ class Level:
         if self.kind is SLIDING:
             return self._ledger.held(self.shares)
         return self._opened + (0.0 if self.shares is None else self.shares.opened)
-
-    def _hear_charge(self, charge: Charge, remaining: float, freed: float, sent_at: Instant, place: Place) -> None:
-        """`freed`: given back when the call was sent."""
-        if self.kind is BUCKET:
-            raw_used, is_heard = self.told_limit - remaining, self.shares is not None
-            if self.shares is None or self.shares.heard_s <= HEARD_SOON_S:  # of replicas' calls too little is known
-                charge.lose(raw_used, self._way.bucket_rate, sent_at, self.told_limit, place, is_heard=is_heard)
-        else:
-            self._hear_window(charge, remaining / self.factor, freed, sent_at, place)
-        if self.factor != charge.shared.value:
-            self.factor, before = charge.shared.value, self.factor
-            scale = before / self.factor
-            self.limit, self.left, self.rate = self.limit * scale, self.left * scale, self.rate * scale
-            charge.answered.forget()
-
-    def _hear_window(self, charge: Charge, left: float, freed: float, sent_at: Instant, place: Place) -> None:
-        watched_at, vague, freed_by_now = self._began, 0.0, 0.0
-        if self.kind is SLIDING:
-            watched_at, vague = self._watched_at + self._period_s, self._ledger.vague_after(sent_at, self._guard_s)
-            freed, freed_by_now = freed + vague, self.freed
-        charge.answered.hear(place, left, freed if freed_by_now else 0.0, vague)
-        if sent_at >= watched_at > float("-inf"):
-            charge.compare(self._held, freed_by_now, self.limit, self.factor, place, is_heard=self.shares is not None)
-        # Where estimates are right they are as good, and hold where calls take long. Of what other processes
-        # sent just now nobody has heard.
-        if self.shares is None and (charge.shared.varies or self.factor != 1.0):
-            self.left = min(self.limit, max(self.left, charge.surely_left(freed_by_now, place)))
 
     def _guard(self, *, is_success: bool) -> None:
         if is_success:
@@ -358,21 +330,15 @@ class Level:
             if at >= self._began:
                 self.left = min(self.left, left)
         if reading.reset_s >= SHORTEST_RESET_S and left < self.limit and at >= self._began:
-            self._judge(
-                self.limit - left,
-                reading.reset_s,
-                at,
-                is_success=reading.is_success,
-                late_s=LATE_S,
-                off_s=reading.slack_s,
-            )
+            used = self.limit - left
+            self._judge(used, reading.reset_s, at, is_success=reading.is_success, late_s=LATE_S, off_s=reading.slack_s)
             self._window.longest_s = max(self._window.longest_s, reading.reset_s)
             self.rate = self._rate()
 
     def cap(self, remaining: float, now: Instant) -> None:
         left = remaining / self.factor
         if left < self.level(now) and (self.kind is not FIXED or now < self._window.at):
-            self.left, self._at, self._told_at = left, max(self._at, now), now
+            self.left, self._at, self.told_at = left, max(self._at, now), now
 
     def leave(self, process: str) -> None:
         if self.shares is not None:
@@ -381,9 +347,9 @@ class Level:
     @property
     def span_s(self) -> float:
         """How long what is taken from it is missing, or so."""
-        if self.kind is BUCKET:
-            return min(max(self.limit / self.rate, 1.0), LONGEST_SPAN_S) if self.rate else LONGEST_SPAN_S
-        return self.window_s
+        if self.kind is not BUCKET:
+            return self.window_s
+        return min(max(self.limit / self.rate, 1.0), LONGEST_SPAN_S) if self.rate else LONGEST_SPAN_S
 
     def _wait_for_part_s(self, needed: float, shares: Shares, now: Instant) -> float:
         """Its own part is each process' own; of what others leave it takes what they will hardly take themselves."""
@@ -418,7 +384,7 @@ class Level:
     def _expire(self, now: Instant) -> None:
         lasts_s = self._period_s + self._guard_s
         self.left = min(self.limit, self.left + self._ledger.expire(lasts_s, self.shares, now))
-        if now >= self._told_at + lasts_s:
+        if now >= self.told_at + lasts_s:
             self.left = max(self.left, self.limit - self._held)
 
     def _judge(  # what an answer told, by name
@@ -429,7 +395,7 @@ class Level:
         sharers = 1 if self.shares is None else self.shares.count
         told = Told(
             used, reset_s, at, is_success, self.limit, off_s, late_s, burst_s, sharers,
-            factor=self.factor, doubt=0.0 if self._charge is None else self._charge.shared.doubt,
+            factor=self.factor, doubt=self._doubt,
         )  # fmt: skip
         self._way.judge(told)
         if self.kind is not self._way.kind:
