@@ -141,3 +141,11 @@ def test_a_bucket_that_may_have_been_full_tells_nothing():
         sent += 3000
 
     assert factor.value == 1.0
+
+
+def test_small_calls_that_are_charged_less_do_not_make_large_ones_cheap():
+    factor = Factor()
+    for ratio in (0.92, 0.96, 0.97, 0.95, 0.98) * 4:  # of windows with more, or fewer, large calls in them
+        factor.learn(ratio)
+
+    assert factor.value == 1.0
