@@ -25,14 +25,10 @@ MORE, LESS, MOST_MORE = 0.05, 1 / 256, 0.5
 """So much more a call may be charged than the factor says after each refusal, such a part of that less after each
 answer; and at most."""
 FEW, KEPT = 3, 15
-"""So many comparisons are enough, and the last so many count…"""
-HIGH = 0.8
-"""…so that the factor is no less than such a part of them: large calls may be charged nearer to what is estimated than
-small ones, and it is they that are refused where too much is believed to be left. Some are odd: other users of the same
-key. What is heard of other processes' calls is too vague for that: there it is the median."""
+"""So many comparisons are enough; the median of the last so many counts: odd calls, other users of the same key."""
 AT_FIRST, LATER = 0.4, 0.2
 """Before and after that a factor may be off by so much."""
-VARIES = 0.01
+VARIES = 0.004
 """Where comparisons differ by less every call is charged alike, and refusals have other reasons: other processes, calls
 that are long on their way."""
 NEAR = 2.0
@@ -69,9 +65,8 @@ class Factor:
         self._ratios.append(min(max(ratio, LEAST), MOST))
         if len(self._ratios) < FEW:
             return
-        middle = median(self._ratios)
-        learned = middle if is_heard else sorted(self._ratios)[int(HIGH * len(self._ratios))]
-        self.varies = not is_heard and median([abs(one - middle) for one in self._ratios]) > VARIES * middle
+        learned = median(self._ratios)
+        self.varies = not is_heard and median([abs(one - learned) for one in self._ratios]) > VARIES * learned
         if not self.varies:
             self.margin = 1.0
         value = 1.0 if abs(learned - 1.0) <= (EXACT_HEARD if is_heard else EXACT) else learned
@@ -126,7 +121,7 @@ class Charge:
         held, used = held - (place.sent - by), limit - answered.left(freed)
         doubt = answered.unanswered(by) + answered.vague
         is_new = place.at >= self._compared + NEWS * limit
-        if is_new and used >= ENOUGH * limit and 0 <= doubt <= DOUBT * held:
+        if is_new and used >= ENOUGH * limit and held > 0 and 0 <= doubt <= DOUBT * held:
             self._compared = place.at
             self.shared.learn(factor * used / held, is_heard=is_heard)
 

@@ -241,7 +241,8 @@ class Headroom:
         self._restraint.in_a_row = 0
         self._names = self._doubts.disbelieve(names, self._names, now)
         self.levels, self._charged = dimensions.levels_of(self._names)
-        self._pace = self._pace or Pace(now, self._hearsay)
+        expected = None if self._hearsay is None else expected_pace(self._hearsay, now)
+        self._pace = self._pace or expected or Pace(now, self._hearsay)
         self.learn_from, self.token_limit = NEVER, float("inf")
         self._news.add(self)
 

@@ -143,9 +143,12 @@ def test_a_bucket_that_may_have_been_full_tells_nothing():
     assert factor.value == 1.0
 
 
-def test_small_calls_that_are_charged_less_do_not_make_large_ones_cheap():
+def test_where_small_calls_are_charged_less_than_large_ones_refusals_leave_room():
     factor = Factor()
-    for ratio in (0.92, 0.96, 0.97, 0.95, 0.98) * 4:  # of windows with more, or fewer, large calls in them
+    charge = Charge(factor)
+    for ratio in (0.95, 0.96, 0.97, 0.955, 0.965) * 3:  # of windows with more, or fewer, large calls in them
         factor.learn(ratio)
 
-    assert factor.value == 1.0
+    charge.note(Place(1000, 100, 0, 1000, 1000), 10, is_success=False)
+
+    assert factor.margin > 1.0
