@@ -7,8 +7,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from gateway.core.cooldown import NEVER, Phase
-from gateway.core.ids import AccountId, Instant, ProviderId
+from gateway.core.cooldown import Phase
+from gateway.core.ids import NEVER, AccountId, Instant, ProviderId
 from gateway.core.outcome import OutcomeKind
 from gateway.core.snapshot import Snapshot
 from gateway.core.uses import Audience, Use

@@ -12,8 +12,7 @@ from enum import StrEnum
 
 import msgspec
 
-from gateway.core.cooldown import NEVER
-from gateway.core.ids import AccountId, Instant, ProviderId
+from gateway.core.ids import NEVER, AccountId, Instant, ProviderId
 from gateway.core.outcome import FaultKind, Outcome, OutcomeKind
 
 WINDOW_S = 10

@@ -46,7 +46,8 @@ class ChargedLevel(Level):
     def _hear_window(self, left: float, place: Place, freed: float, sent_at: Instant) -> None:
         charge, watched_at, vague, freed_by_now = self._charge, self._began, 0.0, 0.0
         if self.kind is SLIDING:
-            watched_at, vague = self._watched_at + self._period_s, self._ledger.vague_after(sent_at, self._guard_s)
+            watched_at = self._watched_at + self._period_s
+            vague = self._ledger.vague_after(sent_at, self._guard.seconds)
             freed, freed_by_now = freed + vague, self.freed
         charge.answered.hear(place, left, freed if freed_by_now else 0.0, vague)
         if sent_at >= watched_at > float("-inf"):

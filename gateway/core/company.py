@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from gateway.core.ids import Instant
+from gateway.core.ids import NEVER, Instant
 from gateway.core.shares import HEARD_S, HEARD_SOON_S
 from gateway.core.uses import Audience, Totals
 
@@ -90,7 +90,7 @@ class Company:
         """To be asked by every call whether there are any."""
         self._audiences: frozenset[Audience] = frozenset()
         """Those that some of them belong to."""
-        self._all_heard_at = Instant(float("-inf"))
+        self._all_heard_at = NEVER
         """Each was heard then, or later."""
         self.count = 1
         """Processes that share the scope, this one included."""
@@ -99,7 +99,7 @@ class Company:
         self.heard_s = HEARD_SOON_S
         """What any of them sent is known so much later, at most, while all are well."""
         self._told = [Told() for _ in Audience]
-        self._told_at = [Instant(float("-inf")) for _ in Audience]
+        self._told_at = [NEVER for _ in Audience]
 
     @property
     def offset(self) -> int:
@@ -110,6 +110,11 @@ class Company:
     def offset(self, offset: int) -> None:
         self._offset = offset
         self._number()
+
+    @property
+    def late_s(self) -> float:
+        """What others sent is known so much later; 0.0 where there are none."""
+        return self.heard_s if self.others else 0.0
 
     @property
     def is_first(self) -> bool:

@@ -15,10 +15,8 @@ from enum import StrEnum
 
 import msgspec
 
-from gateway.core.ids import FOREVER, CallId, Instant
+from gateway.core.ids import FOREVER, NEVER, CallId, Instant
 from gateway.core.outcome import LimitSpan, Outcome, OutcomeKind, Scope, ScopeKind
-
-NEVER = Instant(float("-inf"))
 
 
 class Phase(StrEnum):

@@ -22,7 +22,7 @@ from gateway.core.company import Company, News, Told
 from gateway.core.doubts import LEAST_S, Doubts, tight
 from gateway.core.hearsay import Hearsay
 from gateway.core.hints import DIMENSIONS, Quota, RateLimits
-from gateway.core.ids import Instant
+from gateway.core.ids import NEVER, Instant
 from gateway.core.lately import Lately
 from gateway.core.level import Level
 from gateway.core.outcome import Scope, ScopeKind
@@ -35,7 +35,6 @@ from gateway.core.trust import Trust
 from gateway.core.uses import CHARGED_TOKENS, OUTPUT, Audience, Sent, Totals, Use
 
 NOWHERE = Scope(ScopeKind.HOLDER_MODEL, "")
-NEVER = Instant(float("-inf"))
 
 
 class Headroom:
@@ -168,7 +167,7 @@ class Headroom:
         for index, (name, level) in enumerate(self._names.items()):
             if name in CHARGED_TOKENS:
                 freed = sent.freed[index] if index < len(sent.freed) else level.freed
-                place = self._tally.place(name, sent, self._heard_s)
+                place = self._tally.place(name, sent, self.company.late_s)
                 level.learn_late(getattr(limits, name), place, sent_at=sent.at, freed=freed)
 
     def _learn(self, name: str, quota: Quota, sent: Sent, now: Instant, *, is_success: bool) -> None:
@@ -189,7 +188,7 @@ class Headroom:
             self._expect()
         index = list(self._names).index(name) if sent.freed else 0
         freed = sent.freed[index] if index < len(sent.freed) else level.freed
-        place = self._tally.place(name, sent, self._heard_s)
+        place = self._tally.place(name, sent, self.company.late_s)
         level.learn(quota, place, sent_at=sent.at, freed=freed, is_success=is_success)
         if name in CHARGED_TOKENS and not is_guess and level.limit != self.token_limit:
             self.token_limit = min(level.limit for level, is_tokens in self.levels if is_tokens)
@@ -318,11 +317,6 @@ class Headroom:
         return dimensions.refill_of(self._names, tokens, self._tally.average_answer)
 
     # -- other processes -----------------------------------------------------------------------------------------
-
-    @property
-    def _heard_s(self) -> float:
-        """Of what others sent we heard so late."""
-        return self.company.heard_s if self.company.others else 0.0
 
     def heard(
         self, process: str, use: Use, now: Instant, *, own: str = "", audience: Audience = Audience.REPLICAS

@@ -15,6 +15,8 @@ Instant = NewType("Instant", float)
 """Monotonic seconds of this process. Never stored, never sent: what crosses a process is an aware `datetime`."""
 
 FOREVER = Instant(float("inf"))
+NEVER = Instant(float("-inf"))
+"""Before anything that is compared with it."""
 
 
 class Secret:

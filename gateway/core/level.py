@@ -10,6 +10,7 @@ Mutable, as it changes with every call; time comes in as `now`.
 """
 
 from gateway.core.freeing import BUCKET, FIXED, SLIDING
+from gateway.core.guard import GUARD_S, Guard
 from gateway.core.hints import Quota
 from gateway.core.ids import FOREVER, Instant
 from gateway.core.ledger import Ledger
@@ -20,10 +21,6 @@ from gateway.core.takings import SOONEST_S
 from gateway.core.uses import Reading
 from gateway.core.way import SHORTEST_RESET_S, Way
 
-GUARD_S = 0.01
-"""We know when a call was sent, not when it was admitted: what a window frees is used so much later."""
-LONGEST_GUARD, GUARD_CALLS = 0.02, 1024
-"""At most so much of a window, once refusals have told; and so many answers bring it back."""
 APART_S = 0.05
 """So far apart calls go that should not fit while nobody knows when one will: what became of the last is known then."""
 LATE_S = 0.1
@@ -35,7 +32,7 @@ class Level:
     """Starts unknown: `limit` is that of the first answer."""
 
     __slots__ = (
-        "_at", "_began", "_guard_s", "_is_of_tokens", "_ledger", "_opened", "_own", "_period_s", "_reading",
+        "_at", "_began", "_guard", "_is_of_tokens", "_ledger", "_opened", "_own", "_period_s", "_reading",
         "_watched_at", "_way", "_window", "factor", "kind", "left", "limit", "margin", "rate", "shares",
         "told_at", "told_limit",
     )  # fmt: skip
@@ -56,8 +53,7 @@ class Level:
         self._at: float = now
         self.told_at: float = now
         """When the call was sent whose answer told of it last; what nobody knows of is given back a period later."""
-        self._guard_s = GUARD_S
-        """Longer where calls are now more, now less time on their way."""
+        self._guard = Guard()
         self._began = float("-inf")
         self._opened = 0.0
         """Sent since `_began`."""
@@ -98,13 +94,13 @@ class Level:
         if self.kind is SLIDING:
             self._expire(now)
             return self.left
-        return self.limit if now >= self._window.at + self._guard_s - SOONEST_S else self.left
+        return self.limit if now >= self._window.at + self._guard.seconds - SOONEST_S else self.left
 
     def left_by(self, at: Instant) -> float:
         """What is left then, if nothing is taken until then."""
         if self.kind is not SLIDING:
             return self.level(at)
-        return self.left + self._ledger.due_by(at, self._period_s + self._guard_s)
+        return self.left + self._ledger.due_by(at, self._period_s + self._guard.seconds)
 
     @property
     def freed(self) -> float:
@@ -114,7 +110,7 @@ class Level:
     def take(self, amount: float, now: Instant) -> None:
         """So much is sent now."""
         left = self.level(now) - amount * self.margin
-        if self.kind is FIXED and now >= self._window.at + self._guard_s - SOONEST_S:
+        if self.kind is FIXED and now >= self._window.at + self._guard.seconds - SOONEST_S:
             self._open(now)
             if self._window.is_tried:
                 left = 0.0
@@ -166,7 +162,10 @@ class Level:
         raw_used, left = self.told_limit - quota.remaining, quota.remaining / self.factor
         reset_s = quota.reset_s or 0.0
         self._reading = (quota.remaining, reset_s, sent_at, is_success, quota.slack_s)
-        self._guard(is_success=is_success)
+        if is_success:
+            self._guard.admit()
+        elif self.kind is not BUCKET:
+            self._guard.refuse(self.window_s, is_shared=self.shares is not None)
         if sent_at < self._began:
             return
         is_too_soon = self.kind is FIXED and not is_success and self._window.refuse(sent_at)
@@ -208,7 +207,7 @@ class Level:
         if self.kind is BUCKET:
             self.left = min(self.left, max(before, self.left - beside))  # calls overtake each other on their way
         elif self.kind is SLIDING:
-            # What the upstream had freed already, and we within self._guard_s after, would count twice.
+            # What the upstream had freed already, and we within self._guard.seconds after, would count twice.
             self.left = min(self.left, self.limit - self._held)
         elif self._window.is_found:
             self._began, self._opened = sent_at, self.limit - self.left
@@ -222,13 +221,6 @@ class Level:
             return self._ledger.held(self.shares)
         return self._opened + (0.0 if self.shares is None else self.shares.opened)
 
-    def _guard(self, *, is_success: bool) -> None:
-        if is_success:
-            self._guard_s -= (self._guard_s - GUARD_S) / GUARD_CALLS
-        elif self.kind is not BUCKET:
-            more_s = GUARD_S if self.shares is None else GUARD_S / 4  # others' calls are met as well
-            self._guard_s = max(GUARD_S, min(self._guard_s + more_s, self.window_s * LONGEST_GUARD))
-
     def wait_s(self, needed: float, now: Instant) -> float:
         """Seconds until so much fits."""
         needed *= self.margin
@@ -239,7 +231,7 @@ class Level:
         if missing <= 0:
             return 0.0
         if self.kind is FIXED:
-            return max(0.0, self._window.at + self._guard_s - now)
+            return max(0.0, self._window.at + self._guard.seconds - now)
         if self.kind is SLIDING:
             return self._slid(missing, now)
         # A call is whole, and so is what is said to be left; of tokens nothing is over if it comes a little too soon.
@@ -260,7 +252,7 @@ class Level:
         if self.shares is None or self.kind is BUCKET or wait_s <= SOONEST_S:
             return wait_s
         if self.kind is FIXED:
-            return max(wait_s, self._window.at + self._guard_s - now)
+            return max(wait_s, self._window.at + self._guard.seconds - now)
         over = self._own.total + needed - self.shares.part(self.limit)
         return max(wait_s, self._free_in_s(over, now) if over > 0 else 0.0)
 
@@ -325,7 +317,7 @@ class Level:
         """What an answer told another process: how the limit frees is learned from it as from an own one."""
         at, left = Instant(now - reading.age_s), reading.remaining / self.factor
         if self.kind is FIXED:
-            if at >= self._window.at + self._guard_s:
+            if at >= self._window.at + self._guard.seconds:
                 self._open(at)
             if at >= self._began:
                 self.left = min(self.left, left)
@@ -357,7 +349,7 @@ class Level:
             return shares.wait_in_bucket_s(needed, self._fill(now), now)
         left = self.level(now) - needed + 1e-9
         if self.kind is FIXED:
-            ends_at, longest_s = self._window.at + self._guard_s, self._window.longest_s
+            ends_at, longest_s = self._window.at + self._guard.seconds, self._window.longest_s
             fixed = Fixed(self.limit, left, self._opened, self._began, ends_at, longest_s, self._is_of_tokens)
             return shares.wait_in_fixed_s(needed, fixed, now)
         own = self._own.total + needed - 1e-9
@@ -378,11 +370,11 @@ class Level:
         return self._free_in_s(missing, now, self.shares if self._is_of_tokens else None)
 
     def _free_in_s(self, missing: float, now: Instant, shares: Shares | None = None) -> float:
-        wait_s = self._ledger.free_in_s(missing, self._period_s + self._guard_s, now, shares)
+        wait_s = self._ledger.free_in_s(missing, self._period_s + self._guard.seconds, now, shares)
         return self._period_s / 8 if wait_s is None else wait_s  # others took it, and will have it back some time
 
     def _expire(self, now: Instant) -> None:
-        lasts_s = self._period_s + self._guard_s
+        lasts_s = self._period_s + self._guard.seconds
         self.left = min(self.limit, self.left + self._ledger.expire(lasts_s, self.shares, now))
         if now >= self.told_at + lasts_s:
             self.left = max(self.left, self.limit - self._held)

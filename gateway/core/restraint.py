@@ -3,7 +3,7 @@
 A refused call may cost as much as an admitted one: two who each try as soon as one fits keep a bucket empty for ever.
 """
 
-from gateway.core.ids import Instant
+from gateway.core.ids import NEVER, Instant
 from gateway.core.pieces import Levels
 
 LONGEST = 5
@@ -18,8 +18,8 @@ class Restraint:
     def __init__(self) -> None:
         self.in_a_row = 0
         """Refusals, each of a call sent after the last one was known."""
-        self._refused_at = Instant(float("-inf"))
-        self._quiet_until = Instant(float("-inf"))
+        self._refused_at = NEVER
+        self._quiet_until = NEVER
 
     def refuse(self, sent_at: Instant, now: Instant, fits_in_s: float) -> None:
         """The call that was sent then was refused. `fits_in_s`: when one fits, by what is known."""

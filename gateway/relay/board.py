@@ -11,7 +11,6 @@ import msgspec
 
 from gateway.core.cooldown import (
     BLANK,
-    NEVER,
     Health,
     Phase,
     Witness,
@@ -20,7 +19,7 @@ from gateway.core.cooldown import (
     scope_hit,
     told,
 )
-from gateway.core.ids import AccountId, CallId, Instant, ProviderId
+from gateway.core.ids import NEVER, AccountId, CallId, Instant, ProviderId
 from gateway.core.outcome import Outcome, OutcomeKind, Scope, ScopeKind
 from gateway.core.parks import Park, is_of_another
 from gateway.core.selection import served_after

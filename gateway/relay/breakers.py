@@ -18,8 +18,7 @@ from gateway.core.breaker import (
     is_failure,
     opened,
 )
-from gateway.core.cooldown import NEVER
-from gateway.core.ids import Instant, ProviderId
+from gateway.core.ids import NEVER, Instant, ProviderId
 from gateway.core.outcome import Outcome, OutcomeKind
 from gateway.core.snapshot import Snapshot
 from gateway.providers.base import Origin

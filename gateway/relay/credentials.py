@@ -18,7 +18,7 @@ from secrets import token_hex
 
 from msgspec import structs
 
-from gateway.core.ids import AccountId, Instant, Secret
+from gateway.core.ids import NEVER, AccountId, Instant, Secret
 from gateway.core.outcome import Fault, Outcome, OutcomeKind
 from gateway.core.snapshot import Account, Grant, Provider, Snapshot
 from gateway.providers.base import Destination, ProviderKind
@@ -43,7 +43,6 @@ RENEW_S = 10.0
 SHARE_AGAIN_S = 5.0
 """Until a token that could not be put into the table is offered to it again."""
 FETCHES_AT_ONCE = 8
-NEVER = Instant(float("-inf"))
 LATE = Outcome(OutcomeKind.NO_TOKEN, message="no access token could be fetched in time", is_definite_refusal=True)
 
 
@@ -51,21 +50,8 @@ class Entry:
     """What this process knows of one account's token."""
 
     __slots__ = (
-        "account",
-        "destination",
-        "failed",
-        "failures",
-        "fetch",
-        "fetched",
-        "kind",
-        "provider",
-        "refresh_at",
-        "refused",
-        "rests_until",
-        "share_at",
-        "token",
-        "unshared",
-        "until",
+        "account", "destination", "failed", "failures", "fetch", "fetched", "kind", "provider", "refresh_at", "refused",
+        "rests_until", "share_at", "token", "unshared", "until",
     )  # fmt: skip
 
     def __init__(self, kind: ProviderKind, provider: Provider, account: Account) -> None:

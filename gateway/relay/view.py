@@ -12,7 +12,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator, Sequence
 
 from gateway.core.attempts import Resting
-from gateway.core.ids import FOREVER, AccountId, Instant
+from gateway.core.ids import FOREVER, NEVER, AccountId, Instant
 from gateway.core.outcome import OutcomeKind
 from gateway.core.takings import SOONEST_S
 from gateway.relay.member import Member
@@ -92,7 +92,7 @@ class View:
         self.turns = Agenda()
         """Whom time alone changes, and when: they are to be placed anew."""
         self.dimmed: set[AccountId] = set()
-        self.pieces_until = Instant(float("-inf"))
+        self.pieces_until = NEVER
         """Some had room of late, but too little: what is left of windows is to be used up piece by piece."""
         self.is_bounded = any(member.account.max_concurrency is not None for member in members)
         """Some member has `max_concurrency`: it must be told of loads."""

@@ -62,6 +62,7 @@ class Service:
         self.script.clear()
         self.behaviours = dict(self.config.behaviours)
         self._limits = Limits(self.config.limits, charges_refused=self.config.charges_refused)
+        self._owed.clear()
         self._objects.clear()
 
     def respond(self, request: Request) -> tuple[Seen, Iterator[Step]]:
@@ -97,6 +98,7 @@ class Service:
             answer = _scripted(seen, line.fault, self._headers(seen, key))
         else:
             answer = self._answer(request, seen, key, asked)
+            self._settle(seen)
         self.journal.head_sent(seen, answer.status, self.clock())
         self.journal.close(seen, self.clock())
         return answer
@@ -224,6 +226,7 @@ class Service:
         headers = self._headers(seen, key)
         if key is not None and isinstance(asked, Asked) and asked.model:
             headers += self._rate_headers(self._charge(seen, key, asked).readings)
+            self._settle(seen)
         match fault.kind:
             case FaultKind.RESET_BEFORE_HEADERS:
                 return iter((Ending.RESET,))
@@ -246,15 +249,22 @@ class Service:
             ending=performance.ending,
             is_whole=performance.is_whole,
         )
-        verdict = self._owed.pop(seen.number, None)
-        return steps if verdict is None else self._settling(steps, verdict)
+        return self._settling(steps, seen) if seen.number in self._owed else steps
 
-    def _settling(self, steps: Iterator[Step], verdict: Verdict) -> Iterator[Step]:
-        """The same steps; with the last of them what the call owes is charged."""
-        for step in steps:
-            if isinstance(step, Ending):
-                self._limits.settle(verdict, self.clock())
-            yield step
+    def _settling(self, steps: Iterator[Step], seen: Seen) -> Iterator[Step]:
+        """The same steps; when they are over, or the caller is gone, what the call owes is charged."""
+        try:
+            for step in steps:
+                if isinstance(step, Ending):
+                    self._settle(seen)
+                yield step
+        finally:
+            self._settle(seen)
+
+    def _settle(self, seen: Seen) -> None:
+        verdict = self._owed.pop(seen.number, None)
+        if verdict is not None:
+            self._limits.settle(verdict, self.clock())
 
     def _limited(self, headers: list[tuple[str, str]], refusal: Refusal) -> Answer:
         kind = ErrorKind(429, "", refusal.what, "rate_limit_exceeded")

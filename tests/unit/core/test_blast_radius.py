@@ -13,8 +13,8 @@ from gateway.core.blast_radius import (
     kept,
     refusal_of,
 )
-from gateway.core.cooldown import NEVER, ScopeNames
-from gateway.core.ids import CallId, Instant
+from gateway.core.cooldown import ScopeNames
+from gateway.core.ids import NEVER, CallId, Instant
 from gateway.core.outcome import Outcome, OutcomeKind
 
 NOW = Instant(1000.0)
