@@ -228,12 +228,10 @@ class Headroom:
         self._news.add(self)
         return self._pace.rest_s(fits_in_s, now)
 
-    def contradict(self, now: Instant, sent: Sent) -> bool:
-        """A call met a rate limit. Where headers told that it fits they may mislead. True: it was a trial of others."""
-        is_trial = self._doubts.is_trial(sent)
+    def contradict(self, now: Instant, sent: Sent) -> None:
+        """A call met a rate limit. Where headers told that it fits they may mislead."""
         if self.levels and self._doubts.refuse(self.scope.holder, self._names, sent, now):
             self._disbelieve(tight(self._names), now)
-        return is_trial
 
     def _disbelieve(self, names: frozenset[str], now: Instant) -> None:
         """What headers tell of these is not believed from now on; refusals teach."""

@@ -31,8 +31,6 @@ NEWS_S = 0.05
 """How often the others hear what has changed in scopes that they use too…"""
 FRESH_NEWS_S = 0.005
 """…and so long after a call neighbours do…"""
-NO_NEWS = 0.91
-"""What a 429 names is lengthened by a tenth as a rule. Not where nothing else was expected: then it would cost room."""
 MAX_NEWS = 100
 """…and of how many at a time: two messages of 8,000 bytes."""
 
@@ -219,8 +217,7 @@ def note_refusal(lease: Lease, outcome: Outcome, now: Instant) -> Outcome:
         if not lease.is_told and outcome.span is LimitSpan.MINUTE:
             watch.refused(outcome.limit, lease.member.headrooms[0].sent_lately(now))
     for headroom, sent in zip(lease.member.headrooms, lease.sent, strict=True):
-        if headroom.contradict(now, sent) and outcome.retry_after_s:
-            outcome = msgspec.structs.replace(outcome, retry_after_s=outcome.retry_after_s * NO_NEWS)
+        headroom.contradict(now, sent)
         if headroom.is_taught and lease.is_told:
             outcome = msgspec.structs.replace(outcome, estimated_rest_s=None)  # by headers that mislead
     rests_s = [
