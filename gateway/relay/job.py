@@ -14,7 +14,8 @@ from gateway.relay.metering import Progress
 from gateway.relay.pool import Pool
 from gateway.relay.ports import Upstream
 from gateway.relay.spooled import SpooledBody
-from gateway.wire.envelope import Envelope, form_envelope, prompt_tokens, read_envelope, replace_model
+from gateway.wire.envelope import Envelope, form_envelope, read_envelope, replace_model
+from gateway.wire.estimate import prompt_tokens
 from gateway.wire.multipart import model_edits
 from gateway.wire.places import Names, form_edits, renamed_at
 from gateway.wire.validation import check, check_form

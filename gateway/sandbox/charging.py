@@ -7,10 +7,11 @@ from gateway.sandbox.config import LimitRule
 
 def charge_of(rule: LimitRule, tokens: int) -> int:
     """All of it: the same each time, as prompts have the tokens that they have."""
-    if not rule.charge_varies:
-        return round(tokens * rule.charge)
-    chance = crc32(str(tokens).encode()) / 2**31 - 1
-    return round(tokens * rule.charge * (1 + rule.charge_varies * chance))
+    charge = tokens * rule.charge
+    if rule.charge_varies:
+        chance = crc32(str(tokens).encode()) / 2**31 - 1
+        charge *= 1 + rule.charge_varies * chance
+    return max(1, round(charge) + rule.charge_each) if rule.charge_each else round(charge)
 
 
 def charge_at_once(rule: LimitRule, tokens: int) -> int:

@@ -63,6 +63,8 @@ class LimitRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Fixed windows end at moments of each holder's own, a period apart, whoever calls; else a first call opens one."""
     charge: Annotated[float, msgspec.Meta(gt=0)] = 1.0
     """So many times the tokens that a call asks for are charged…"""
+    charge_each: int = 0
+    """…and so many more for each call: templates of chats. Below 0: so many less, but one at least…"""
     charge_varies: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
     """…or more or less, by this share of it at most, as chance has it for that number…"""
     charged_later: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0

@@ -16,6 +16,7 @@ from gateway.core.call import Endpoint, ModelUse, StreamKind
 from gateway.core.errors import InvalidCall
 from gateway.core.ids import ModelName
 from gateway.wire.acting import acts
+from gateway.wire.estimate import charged_tokens
 from gateway.wire.lenient import decode_leniently
 from gateway.wire.members import only_model, read_members
 from gateway.wire.multipart import Form
@@ -30,10 +31,6 @@ _ESCAPED_LETTER: Final = re.compile(rb"\\u00")
 _PROMPT_MEMBER: Final = re.compile(rb'"(?:messages|prompt|input|instructions)"[ \t\n\r]*+:')
 _PREFIX_BYTES: Final = 1024
 """Of a prompt: about the 256 tokens by whose hash OpenAI itself routes to its caches."""
-_SMALL_BYTES: Final = 32_768
-"""No image worth looking for is in a body up to this size."""
-_ESTIMATE_CEILING: Final = 1_000_000_000
-"""Tokens. Only keeps a nonsense `max_tokens` from becoming a nonsense number in our own books."""
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +78,7 @@ def read_envelope(body: bytes, endpoint: Endpoint) -> Envelope:
         is_acting=endpoint.stream is _RESPONSES and acts(fields),
         asks_usage=isinstance(options, dict) and options.get("include_usage") is True,
         affinity=_text(fields.get("prompt_cache_key")) or _text(fields.get("user")),
-        estimated_tokens=_estimate(body, fields),
+        estimated_tokens=charged_tokens(body, fields),
     )
 
 
@@ -254,40 +251,3 @@ def _read_model(model: object, *, is_known: bool) -> ModelName | None:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def _estimate(body: bytes, fields: dict[str, Any]) -> int:
-    """What OpenAI charges at admission: max(characters / 4, max_tokens × n).
-
-    Characters are taken for the bytes of the whole body without its inline files, so a little too many: measuring the
-    texts in it would cost more than this estimate decides.
-    """
-    most = _count(fields.get("max_completion_tokens")) or _count(fields.get("max_tokens"))
-    most = most or _count(fields.get("max_output_tokens"))
-    characters = len(body) - (_inline_bytes(body) if len(body) > _SMALL_BYTES else 0)
-    return min(max(characters // 4, most * (_count(fields.get("n")) or 1)), _ESTIMATE_CEILING)
-
-
-def prompt_tokens(body: bytes) -> int:
-    """What Anthropic charges at admission: the prompt, characters / 4, without what its cache has.
-
-    1 where parts of it may be in the cache, which nobody can know before: the answer's headers tell.
-    """
-    if b'"cache_control"' in body:
-        return 1
-    characters = len(body) - (_inline_bytes(body) if len(body) > _SMALL_BYTES else 0)
-    return max(characters // 4, 1)
-
-
-def _inline_bytes(body: bytes) -> int:
-    """Bytes of the images and files that stand in the body as data URLs: they are not charged by their length."""
-    total, at = 0, 0
-    while (start := body.find(b";base64,", at)) >= 0:
-        at = body.find(b'"', start)
-        total += at - start
-    return total
-
-
-def _count(value: object) -> int:
-    """`value` where it is a number of things; 0 for anything else, which the checks refuse or the upstream judges."""
-    return value if type(value) is int and value > 0 else 0

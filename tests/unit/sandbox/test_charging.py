@@ -15,6 +15,11 @@ def test_a_call_may_be_charged_another_share_of_its_estimate():
     assert charge_of(LimitRule(tokens=1000, charge=0.7), 100) == 70
 
 
+@pytest.mark.parametrize(("each", "charge"), [(16, 86), (-16, 54), (-100, 1)])
+def test_each_call_may_be_charged_more_or_less(each, charge):
+    assert charge_of(LimitRule(tokens=1000, charge=0.7, charge_each=each), 100) == charge
+
+
 def test_charges_vary_and_are_the_same_for_the_same_call():
     rule = LimitRule(tokens=1000, charge=2.0, charge_varies=0.3)
     charges = [charge_of(rule, tokens) / tokens for tokens in range(100, 2000)]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from gateway.core.errors import InvalidCall
 from gateway.core.ids import ModelName
 from gateway.wire.endpoints import find
-from gateway.wire.envelope import ask_for_usage, form_envelope, prompt_tokens, read_envelope, replace_model
+from gateway.wire.envelope import ask_for_usage, form_envelope, read_envelope, replace_model
 from gateway.wire.multipart import FormReader
 from tests.unit.wire.strategies import KEYS, VALUES, decoded, rendered
 
@@ -87,28 +87,6 @@ def test_stream_is_read_from_a_boolean(body, is_stream):
 
 def test_an_endpoint_without_events_is_never_read_as_a_stream():
     assert not read_envelope(b'{"stream":true}', EMBEDDINGS).is_stream
-
-
-@pytest.mark.parametrize(
-    ("body", "estimate"),
-    [
-        pytest.param(b'{"x":"' + b"a" * 392 + b'"}', 100, id="a-quarter-of-the-characters"),
-        pytest.param(b'{"max_completion_tokens":300,"max_tokens":9000}', 300, id="the-newer-name-first"),
-        pytest.param(b'{"max_tokens":"many","n":true}', 7, id="wrong-types-do-not-count"),
-        pytest.param(b'{"max_tokens":-5}', 4, id="negative-does-not-count"),
-        pytest.param(b'{"max_tokens":1e300}', 5, id="a-float-does-not-count"),
-        pytest.param(b'{"max_tokens":99999999999999999999999}', 1_000_000_000, id="nonsense-is-cut"),
-    ],
-)
-def test_tokens_are_estimated_as_they_are_charged_at_admission(body, estimate):
-    assert read_envelope(body, CHAT).estimated_tokens == estimate
-
-
-def test_an_inline_image_is_not_charged_by_its_length():
-    image = b"data:image/png;base64," + b"A" * 400_000
-    body = b'{"messages":[{"role":"user","content":[{"image_url":{"url":"' + image + b'"}},{"url":"' + image + b'"}]}]}'
-
-    assert read_envelope(body, CHAT).estimated_tokens < 100
 
 
 @pytest.mark.parametrize(
@@ -296,15 +274,6 @@ def test_any_body_asks_for_usage_and_says_the_rest_as_before(case):
         assert options == before
 
 
-def test_a_prompt_is_charged_by_its_characters_without_its_files_and_its_cache():
-    image = b'{"url":"data:image/png;base64,' + b"A" * 100_000 + b'"}'
-
-    assert prompt_tokens(b'{"messages":"' + b"x" * 400 + b'","max_tokens":9999}') == 108
-    assert prompt_tokens(image) < 20
-    assert prompt_tokens(b'{"cache_control":{}' + b" " * 4000 + b"}") == 1
-    assert prompt_tokens(b"{}") == 1
-
-
 @pytest.mark.parametrize(
     ("fields", "is_acting"),
     [
@@ -323,12 +292,6 @@ def test_a_response_that_does_more_than_answer_is_known(fields, is_acting):
 
     assert read_envelope(body, find("POST", "/responses")).is_acting is is_acting
     assert not read_envelope(body, find("POST", "/images/generations")).is_acting
-
-
-def test_a_response_is_charged_by_its_longest_output():
-    body = b'{"model":"gpt-4","input":"hi","max_output_tokens":900}'
-
-    assert read_envelope(body, find("POST", "/responses")).estimated_tokens == 900
 
 
 # -- forms, and bodies that may be missing -----------------------------------------------------------------------
