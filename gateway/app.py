@@ -23,18 +23,15 @@ from gateway.hearing import Hearing
 from gateway.ingress.admin.access import let_in, page_guard
 from gateway.ingress.admin.deps import AdminDeps
 from gateway.ingress.admin.problems import PROBLEM_HANDLERS
-from gateway.ingress.admin.router import admin_router
 from gateway.ingress.asgi import HangUpWatch
 from gateway.ingress.caller import Callers
 from gateway.ingress.cors import Cors
 from gateway.ingress.front import Front
 from gateway.ingress.handshake import SocketPlane
-from gateway.ingress.home import home_page
 from gateway.ingress.keep_alive import KeepAlives
 from gateway.ingress.openai import data_plane
 from gateway.ingress.ops import OpsDeps, ops_handlers
 from gateway.ingress.plane import DataPlane
-from gateway.ingress.schema import schema_config
 from gateway.ingress.upgrade import socket_plane
 from gateway.memory import Memory
 from gateway.notify.announcer import PgAnnouncer
@@ -79,6 +76,9 @@ from gateway.upkeep import CatalogUpkeep, Gauges, IdUpkeep, ParkUpkeep, Provider
 from gateway.upstream.engines import Engines
 from gateway.upstream.websocket import WebSocketEngine
 from gateway.views import Views
+
+TIDY_AFTER_S = 60.0
+"""After a start, old rows are deleted: many replicas start at once, and each connection to Postgres costs."""
 
 
 class Service:
@@ -232,9 +232,10 @@ class Service:
             checks = ProviderChecks(board=self.board, checks=self.checks, metrics=self.metrics, clock=clock)
             background.start("providers.idle", lambda: every(60.0, checks.check_idle, clock))
             background.start("accounts.rejected", lambda: every(60.0, checks.check_rejected, clock))
-            background.start("parks.expired", lambda: every(600.0, self.parks.delete_expired, clock))
+            expired = self.parks.delete_expired
+            background.start("parks.expired", lambda: every(600.0, expired, clock, first_after_s=TIDY_AFTER_S))
             ids = IdUpkeep(ids=self.ids, others=(self.owed, self.upload_table), clock=clock)
-            background.start("ids.passed", lambda: every(60.0, ids.delete_passed, clock))
+            background.start("ids.passed", lambda: every(60.0, ids.delete_passed, clock, first_after_s=TIDY_AFTER_S))
 
     async def _refresh_tokens(self) -> None:
         await self.credentials.refresh_due(self.board.snapshot)
@@ -360,18 +361,21 @@ def build_app(settings: Settings, context: WorkerContext) -> Front:
     """The worker's ASGI application. `app.state.drain` ends its calls before the server ends."""
     service = Service(settings, context)
     views = service.views()
-    pages = Litestar(
-        route_handlers=[
-            admin_router(service.admin_deps(views)),
-            *ops_handlers(service.ops_deps(views)),
-            home_page(__version__, settings.admin_token, is_loopback=context.is_loopback),
-        ],
-        openapi_config=schema_config(__version__, settings.admin_token, is_loopback=context.is_loopback),
+    ops = service.ops_deps(views)
+    probes = Litestar(
+        route_handlers=ops_handlers(ops),
+        openapi_config=None,
         exception_handlers=PROBLEM_HANDLERS,
         lifespan=[service.running],
         logging_config=None,
     )
-    pages.state.drain = service.drain
+    probes.state.drain = service.drain
+
+    def pages() -> Litestar:
+        from gateway.ingress.pages import pages_app  # noqa: PLC0415  # few workers are ever asked for a page
+
+        return pages_app(service.admin_deps(views), ops)
+
     plane = service.data_plane()
     sockets = SocketPlane(plane=plane, ways=service.ways, idle_s=settings.realtime.idle_s)
-    return Front(data_plane=data_plane(plane), sockets=socket_plane(sockets), pages=pages)
+    return Front(data_plane=data_plane(plane), sockets=socket_plane(sockets), probes=probes, pages=pages)

@@ -30,8 +30,10 @@ async def kept_running(name: str, job: Job, clock: Clock) -> None:
         rest_s = min(rest_s * 2, LONGEST_REST_S)
 
 
-async def every(seconds: float, job: Job, clock: Clock) -> None:
-    """Does `job`, rests, and so on, until cancelled."""
+async def every(seconds: float, job: Job, clock: Clock, *, first_after_s: float = 0.0) -> None:
+    """Does `job`, rests, and so on, until cancelled; `first_after_s`: for what need not burden the start."""
+    if first_after_s:
+        await clock.sleep(first_after_s)
     while True:
         await job()
         await clock.sleep(seconds)

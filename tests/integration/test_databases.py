@@ -3,7 +3,7 @@
 import asyncpg
 import pytest
 
-from tests.emptied import STRUCTURE, TABLES, Databases, drop_database
+from tests.emptied import OTHERS_END, STRUCTURE, TABLES, Databases, drop_database
 
 PROVIDER = "INSERT INTO providers (id, name, base_url) VALUES ('p', 'p', 'http://127.0.0.1')"
 ACCOUNT = "INSERT INTO accounts (provider_id, label, auth_data) VALUES ('p', 'a', '{}')"
@@ -132,3 +132,14 @@ async def test_a_database_that_was_lost_is_replaced(of_one, postgres_server_url)
     await of_one.give_back(url)
 
     (await used(await of_one.take())).terminate()
+
+
+async def test_a_test_may_end_every_connection(of_one):
+    url = await of_one.take()
+    connection = await used(url, PROVIDER)
+    await connection.execute(OTHERS_END)
+    connection.terminate()
+
+    await of_one.give_back(url)
+
+    assert await of_one.take() == url

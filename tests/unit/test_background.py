@@ -101,6 +101,21 @@ async def test_repeated_job_rests_between_its_runs():
     assert at == [1000.0, 1010.0, 1020.0, 1030.0]
 
 
+async def test_what_need_not_burden_the_start_rests_first():
+    clock = FakeClock()
+    at = []
+
+    async def job():
+        at.append(clock.now())
+
+    task = asyncio.ensure_future(every(10.0, job, clock, first_after_s=60.0))
+    await clock.advance(75.0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert at == [1060.0, 1070.0]
+
+
 async def test_stop_ends_every_task_and_waits_for_it():
     clock = FakeClock()
     background, ended = Background(clock), []
