@@ -57,6 +57,8 @@ class Wait(msgspec.Struct, frozen=True):
     until: Instant
     is_backoff: bool = False
     """Wait the whole time: it gives a broken upstream room, and no event shortens it."""
+    is_for_retry: bool = False
+    """Wait for the retry budget."""
 
 
 class Stop(msgspec.Struct, frozen=True):
@@ -174,8 +176,10 @@ def next_step(
     `wait_until`: how long the call may wait. `may_retry`: the retry budget allows one more after an upstream fault.
     """
     is_upstream_fault = plan.last is not None and plan.last.kind in UPSTREAM_FAULTS
-    if plan.is_over or (is_upstream_fault and not may_retry):
+    if plan.is_over:
         return Stop()
+    if is_upstream_fault and not may_retry:
+        return Wait(wait_until, is_for_retry=True) if now < wait_until else Stop()
     if has_candidate:
         return Try()
     if plan.failed:

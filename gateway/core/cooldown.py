@@ -3,7 +3,8 @@
 Rules of this file:
 - one burst of failures is one strike: what was already in flight when a rest began adds none;
 - the later deadline wins; an attempt older than the last rest neither heals nor, once that is over, harms;
-- after a rest one probe goes first (`may_probe`); if it passes the scope is ready; a success ends its strikes.
+- after a rest one probe goes first (`may_probe`); if it passes the scope is ready; a success ends its strikes;
+- faults of the upstream park nobody, but who meets them in a row while others serve is asked last for a while.
 
     ready ──park──▶ cooling ──until──▶ due ──probe passes──▶ ready
       ▲                ▲                │
@@ -44,6 +45,10 @@ class Health(msgspec.Struct, frozen=True):
     dimmed_until: Instant = NEVER
     """Until then its weight counts half."""
     reason: OutcomeKind | None = None
+    faults: int = 0
+    """Faults of the upstream in a row."""
+    avoided_until: Instant = NEVER
+    """Until then it is asked last, after those of every tier."""
 
     def may_probe(self, now: Instant) -> bool:
         """Rests, but its time has come: one call may try."""
@@ -104,6 +109,8 @@ SCOPES: Mapping[OutcomeKind, ScopeKind] = {  # SPEC §4, column "Parks"
     OutcomeKind.FORBIDDEN: ScopeKind.ACCOUNT,
     OutcomeKind.OVERLOADED: ScopeKind.ACCOUNT_MODEL,
     OutcomeKind.TIMED_OUT: ScopeKind.ACCOUNT_MODEL,
+    OutcomeKind.UPSTREAM_ERROR: ScopeKind.ACCOUNT_MODEL,
+    OutcomeKind.UNREACHABLE: ScopeKind.ACCOUNT_MODEL,
 }
 
 OF_ONE_PROJECT = frozenset({"project_spend_limit_exceeded"})
@@ -112,6 +119,10 @@ account that has not costs one more try."""
 
 DIMS = frozenset({OutcomeKind.OVERLOADED, OutcomeKind.TIMED_OUT})
 DIM_S = 10.0
+AVOIDED_FOR = frozenset({OutcomeKind.UPSTREAM_ERROR, OutcomeKind.UNREACHABLE, OutcomeKind.TIMED_OUT})
+AVOIDED_AFTER = 3
+"""Faults in a row. Who fails at once has nothing in flight: the least loaded of all, it would be every call's first."""
+AVOID_S = 10.0
 
 LONGEST_DAY_LIMIT_S = DAY
 DAY_LIMIT_PROBE_S = HOUR
@@ -169,6 +180,8 @@ def after(
         rest = NEVER_SERVED_REST
     if outcome.kind in DIMS:
         health = msgspec.structs.replace(health, dimmed_until=Instant(max(health.dimmed_until, now + DIM_S)))
+    if outcome.kind in AVOIDED_FOR:
+        health = _one_fault_more(health, now)
     if rest is None or health.phase is Phase.REJECTED:
         return health
     if health.phase is Phase.READY and started < health.since:
@@ -177,6 +190,12 @@ def after(
     if health.suspicions < rest.suspicions and health.phase is Phase.READY and not is_sure:
         return msgspec.structs.replace(health, suspicions=health.suspicions + 1)
     return _parked(health, outcome, rest, started=started, now=now, jitter=jitter)
+
+
+def _one_fault_more(health: Health, now: Instant) -> Health:
+    faults = health.faults + 1
+    avoided_until = Instant(now + AVOID_S) if faults >= AVOIDED_AFTER else health.avoided_until
+    return msgspec.structs.replace(health, faults=faults, avoided_until=avoided_until)
 
 
 def _parked(health: Health, outcome: Outcome, rest: Rest, *, started: Instant, now: Instant, jitter: float) -> Health:
@@ -207,7 +226,7 @@ def rest_s(outcome: Outcome, rest: Rest, strikes: int, jitter: float) -> float:
 
 def healed(health: Health) -> Health:
     """After a success: nothing is held against it but the halved weight, and the moment before which nothing counts."""
-    if health.phase is Phase.READY and not health.strikes and not health.suspicions:
+    if health.phase is Phase.READY and not health.strikes and not health.suspicions and not health.faults:
         return health
     return Health(since=health.since, dimmed_until=health.dimmed_until)
 
@@ -224,14 +243,18 @@ def told(health: Health, heard: Health) -> Health:
     if health.phase is Phase.REJECTED or heard.until <= health.until:
         return health
     return msgspec.structs.replace(
-        heard, strikes=max(heard.strikes, health.strikes), dimmed_until=max(heard.dimmed_until, health.dimmed_until)
+        heard,
+        strikes=max(heard.strikes, health.strikes),
+        dimmed_until=max(heard.dimmed_until, health.dimmed_until),
+        faults=health.faults,
+        avoided_until=health.avoided_until,
     )
 
 
 def is_stale(health: Health, now: Instant) -> bool:
     """Says nothing any more: ready with nothing against it for longer than an attempt lives, or rested out long ago."""
     if health.phase is Phase.READY and not health.strikes and not health.suspicions:
-        return now > max(health.since, health.dimmed_until) + STALE_WITNESS_S
+        return now > max(health.since, health.dimmed_until, health.avoided_until) + STALE_WITNESS_S
     last = max(health.until, health.since, health.dimmed_until)
     if last == NEVER:
         return False  # a suspicion has no time: it ends with the next success

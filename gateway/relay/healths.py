@@ -94,6 +94,11 @@ class Healths:
         healths = self.by_scope
         return Instant(max((healths[scope].dimmed_until for scope in member.scopes if scope in healths), default=0.0))
 
+    def avoided_until(self, member: Member) -> Instant:
+        """Until then the member is asked last; long ago: it is not."""
+        healths = self.by_scope
+        return Instant(max((healths[scope].avoided_until for scope in member.scopes if scope in healths), default=0.0))
+
     def of_holders(self, holders: Iterable[str]) -> list[tuple[Scope, Health]]:
         """All that is known of these accounts, groups and organisations."""
         wanted = frozenset(holders)

@@ -23,7 +23,6 @@ from gateway.core.errors import (
 )
 from gateway.core.ids import FOREVER, Instant
 from gateway.core.outcome import Outcome, OutcomeKind
-from gateway.core.retry_budget import may_retry
 from gateway.core.selection import choose
 from gateway.core.snapshot import SelectionStrategy
 from gateway.relay.answer import Answer
@@ -36,6 +35,7 @@ from gateway.relay.overtaking import let_pass, tightest
 from gateway.relay.picking import pick, refill_of, too_large
 from gateway.relay.pool import Pool, no_headroom, no_room, resting_of
 from gateway.relay.ports import Clock
+from gateway.relay.retries import Retries
 from gateway.relay.spooled import held_bytes
 from gateway.relay.view import View
 from gateway.relay.waiting import Ticket, Waiting
@@ -49,7 +49,9 @@ WAITABLE = (AllRateLimited, AllOverloaded)
 class _Run:
     """Where one call stands in the loop."""
 
-    __slots__ = ("deadline", "failed", "is_at_fault", "is_owed", "plan", "refusals", "ticket", "wait_until")
+    __slots__ = (
+        "deadline", "failed", "has_retry", "is_at_fault", "is_owed", "plan", "refusals", "ticket", "wait_until",
+    )  # fmt: skip
 
     def __init__(self, plan: Plan, deadline: Instant, wait_until: Instant) -> None:
         self.deadline = deadline
@@ -61,6 +63,8 @@ class _Run:
         """So many accounts refused the call alike that it is not they who are to blame."""
         self.is_owed = False
         """Its last attempt met a fault of the upstream, and no further one has begun."""
+        self.has_retry = False
+        """It holds a turn of the retry budget."""
         self.ticket: Ticket | None = None
 
 
@@ -74,8 +78,7 @@ class Relay:
         self._clock = clock
         self._rng = rng
         self.blast = BlastRadius(board)
-        self._retries = 0
-        """Attempts after a fault of the upstream that are under way: what the retry budget bounds."""
+        self._retries = Retries(clock, lambda: board.in_flight_calls + self._owed)
         self._owed = 0
         """Calls whose last attempt met such a fault: in flight as well, though no account serves them now."""
 
@@ -97,6 +100,8 @@ class Relay:
                         answer = await self._try(member, job, run) if member is not None else None
                         if answer is not None:
                             return answer
+                    case Wait(until, is_for_retry=True):
+                        await self._wait_for_retry(job, run, until)
                     case Wait(until, is_backoff):
                         await self._wait(job, run, until, is_backoff=is_backoff)
                     case Stop(error):
@@ -104,9 +109,7 @@ class Relay:
                             raise error
                         return _as_it_came(run, is_creating=job.call.endpoint.is_creating)
         finally:
-            if run.ticket is not None:
-                self._leave_line(run)
-            self._owed -= run.is_owed
+            self._leave(run)
 
     def _look(self, run: _Run, view: View, job: Job, now: Instant) -> tuple[Member | None, list[Resting]]:
         """Who takes the call now; if nobody does, why, and until when."""
@@ -157,8 +160,10 @@ class Relay:
             resting=resting,
             now=now,
             wait_until=wait_until,
-            may_retry=plan.last is None or may_retry(self._retries, self._board.in_flight_calls + self._owed),
+            may_retry=plan.last is None or run.has_retry or self._retries.has_room,
         )
+        if isinstance(step, Wait) and step.is_for_retry and job.pool.fallbacks:
+            return Stop()  # the next model may serve at once
         if isinstance(step, Stop) and isinstance(step.error, WAITABLE) and wait_until < run.wait_until:
             return Stop(ShuttingDown(DRAINING, retry_after_s=1.0))
         return step
@@ -180,14 +185,16 @@ class Relay:
 
     async def _try(self, member: Member, job: Job, run: _Run) -> Answer | None:
         """One attempt. None: it failed, and `run` knows how."""
-        is_retry = run.plan.last is not None and run.plan.last.kind in UPSTREAM_FAULTS
-        self._retries += is_retry
+        if run.plan.last is not None and run.plan.last.kind in UPSTREAM_FAULTS and not run.has_retry:
+            self._retries.take()
+            run.has_retry = True
         self._owed -= run.is_owed
         run.is_owed = False
         try:
             result = await self._attempts.attempt(member, job, run.deadline)
         finally:
-            self._retries -= is_retry
+            if run.has_retry:
+                self._end_retry(run)
         if isinstance(result, Answer):
             return result
         run.failed = result
@@ -227,6 +234,8 @@ class Relay:
 
     async def _wait(self, job: Job, run: _Run, until: Instant, *, is_backoff: bool) -> None:
         began = self._clock.now()
+        if run.has_retry:
+            self._end_retry(run)
         if is_backoff:
             stretch = (until - began) * self._rng.random() / 2
             await self._clock.sleep(min(until - began + stretch, max(run.deadline - began, 0.0)))
@@ -246,6 +255,26 @@ class Relay:
         await run.ticket.wait(until)
         job.progress.waited_s += self._clock.now() - began
         run.plan = run.plan.recovered()
+
+    async def _wait_for_retry(self, job: Job, run: _Run, until: Instant) -> None:
+        """For a turn of the retry budget. In the line of calls it would keep back those that met no fault."""
+        if run.ticket is not None:
+            self._leave_line(run)
+        began = self._clock.now()
+        run.has_retry = await self._retries.wait(until)
+        job.progress.waited_s += self._clock.now() - began
+
+    def _end_retry(self, run: _Run) -> None:
+        run.has_retry = False
+        self._retries.give_back()
+
+    def _leave(self, run: _Run) -> None:
+        """The call ends: it holds nothing any more."""
+        if run.ticket is not None:
+            self._leave_line(run)
+        self._owed -= run.is_owed
+        if run.has_retry:
+            self._end_retry(run)
 
     def _leave_line(self, run: _Run) -> None:
         if run.ticket is not None:

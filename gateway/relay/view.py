@@ -6,6 +6,8 @@ of them changed. Who rests, and until when, is the board's to say.
     tiers ──parked──▶ resting ──due, or well again──▶ tiers
     tiers ──chosen, but no room for any call──▶ spent ──its time has come──▶ tiers
     tiers ──all its `max_concurrency` calls are under way──▶ full ──one of them ends──▶ tiers
+
+Who met faults of the upstream in a row stands in a tier of its own, behind all others.
 """
 
 from bisect import bisect_left, bisect_right, insort
@@ -71,8 +73,8 @@ class View:
     """Holds until `valid_until`, and for what the board knew at `epoch`."""
 
     __slots__ = (
-        "_soonest", "_tiers", "dimmed", "epoch", "full", "is_bounded", "loads_epoch", "pieces_until", "resting",
-        "spent", "tiers", "turns", "valid_until",
+        "_avoided", "_last", "_soonest", "_tiers", "dimmed", "epoch", "full", "is_bounded", "loads_epoch",
+        "pieces_until", "resting", "spent", "tiers", "turns", "valid_until",
     )  # fmt: skip
 
     def __init__(self, members: Sequence[Member], epoch: int, valid_until: Instant) -> None:
@@ -82,6 +84,9 @@ class View:
         """Up to which changes of loads it has been told."""
         self.valid_until = valid_until
         self._tiers: dict[int, list[Member]] = {tier: [] for tier in sorted({one.account.tier for one in members})}
+        self._last: list[Member] = []
+        self._avoided: set[AccountId] = set()
+        """Who is asked last: `_last` is their tier."""
         self.tiers = tuple(self._tiers.values())
         """Members that may be tried, by tier, in the order of their ranks."""
         self.resting: dict[AccountId, Resting] = {}
@@ -111,9 +116,12 @@ class View:
         *,
         changes_at: Instant = FOREVER,
         is_dimmed: bool = False,
+        is_avoided: bool = False,
     ) -> None:
         """Puts the member where it belongs now. `rest`: why it may not be tried, None: it may."""
         self._take_out(member)
+        if is_avoided:
+            self._avoided.add(member.account_id)
         if rest is not None:
             self.resting[member.account_id] = rest
             self._soonest = None
@@ -132,6 +140,7 @@ class View:
         elif not self.spent.drop(member) and self.full.pop(member.account_id, None) is None:
             self._dismiss(member)
         self.dimmed.discard(member.account_id)
+        self._avoided.discard(member.account_id)
         self.turns.drop(member)
 
     def set_aside(self, member: Member, until: Instant) -> None:
@@ -156,19 +165,29 @@ class View:
 
     def _admit(self, member: Member) -> None:
         if member.has_room():
-            insort(self._tiers[member.account.tier], member, key=_rank)
+            insort(self._tier_of(member), member, key=_rank)
+            self._order_tiers()
         else:
             self.full[member.account_id] = member
             member.load.is_awaited = True
 
     def _dismiss(self, member: Member) -> bool:
         """Whether it was in its tier."""
-        tier = self._tiers[member.account.tier]
+        tier = self._tier_of(member)
         place = bisect_left(tier, member.rank, key=_rank)
         if place < len(tier) and tier[place] is member:
             del tier[place]
+            self._order_tiers()
             return True
         return False
+
+    def _tier_of(self, member: Member) -> list[Member]:
+        return self._last if member.account_id in self._avoided else self._tiers[member.account.tier]
+
+    def _order_tiers(self) -> None:
+        """The last tier is there while somebody stands in it."""
+        if bool(self._last) is not (len(self.tiers) > len(self._tiers)):
+            self.tiers = (*self._tiers.values(), self._last) if self._last else tuple(self._tiers.values())
 
 
 def soonest_of(resting: Iterable[Resting]) -> list[Resting]:

@@ -72,7 +72,7 @@ class Views:
             view.note_load(member)
 
     def _place(self, view: View, member: Member, now: Instant, broken: Resting | None = None) -> None:
-        rest, changes_at, is_dimmed = broken, FOREVER, False
+        rest, changes_at, is_dimmed, is_avoided = broken, FOREVER, False, False
         if self._healths.by_scope:
             own_rest, changes_at = self._healths.rest_of(member, now)
             if own_rest is not None and (broken is None or own_rest.wake_at >= broken.wake_at):
@@ -80,4 +80,7 @@ class Views:
             dimmed_until = self._healths.dimmed_until(member)
             if dimmed_until > now:
                 changes_at, is_dimmed = min(changes_at, dimmed_until), True
-        view.place(member, rest, now, changes_at=changes_at, is_dimmed=is_dimmed)
+            avoided_until = self._healths.avoided_until(member)
+            if avoided_until > now:
+                changes_at, is_avoided = min(changes_at, avoided_until), True
+        view.place(member, rest, now, changes_at=changes_at, is_dimmed=is_dimmed, is_avoided=is_avoided)

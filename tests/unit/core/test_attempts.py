@@ -117,8 +117,9 @@ def test_faults_of_accounts_between_cost_the_upstream_nothing():
 
 
 @pytest.mark.parametrize("kind", sorted(UPSTREAM_FAULTS))
-def test_spent_retry_budget_ends_a_call_after_a_fault_of_the_upstream(kind):
-    assert step(plan_of(kind), may_retry=False) == Stop()
+def test_spent_retry_budget_is_waited_for_after_a_fault_of_the_upstream(kind):
+    assert step(plan_of(kind), may_retry=False) == Wait(Instant(NOW + 10.0), is_for_retry=True)
+    assert step(plan_of(kind), may_retry=False, wait_s=0.0) == Stop()
 
 
 def test_deadline_ends_a_call():

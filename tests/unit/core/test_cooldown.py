@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.cooldown import (
+    AVOIDED_FOR,
     BLANK,
     DAY,
     DIM_S,
@@ -60,10 +61,10 @@ def rests_in_a_row(kind, count, **fields):
         (OutcomeKind.FORBIDDEN, Scope(ScopeKind.ACCOUNT, "acc")),
         (OutcomeKind.OVERLOADED, Scope(ScopeKind.ACCOUNT_MODEL, "acc", "gpt-4")),
         (OutcomeKind.TIMED_OUT, Scope(ScopeKind.ACCOUNT_MODEL, "acc", "gpt-4")),
+        (OutcomeKind.UPSTREAM_ERROR, Scope(ScopeKind.ACCOUNT_MODEL, "acc", "gpt-4")),
+        (OutcomeKind.UNREACHABLE, Scope(ScopeKind.ACCOUNT_MODEL, "acc", "gpt-4")),
         (OutcomeKind.OK, None),
         (OutcomeKind.TOO_LARGE, None),
-        (OutcomeKind.UPSTREAM_ERROR, None),
-        (OutcomeKind.UNREACHABLE, None),
         (OutcomeKind.CALLER_FAULT, None),
         (OutcomeKind.CANCELLED, None),
     ],
@@ -73,9 +74,7 @@ def test_each_outcome_hits_the_scope_of_its_row(kind, scope):
 
 
 def test_every_kind_of_outcome_has_its_row():
-    parking = set(RESTS) | {OutcomeKind.TIMED_OUT}
-
-    assert parking == set(SCOPES)
+    assert set(RESTS) | AVOIDED_FOR == set(SCOPES)
 
 
 def test_rate_limit_hits_the_family_that_the_answer_names():
@@ -259,16 +258,7 @@ def test_silence_parks_nothing_however_often():
     assert (health.phase, health.strikes, health.suspicions) == (Phase.READY, 0, 0)
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        OutcomeKind.TOO_LARGE,
-        OutcomeKind.UPSTREAM_ERROR,
-        OutcomeKind.UNREACHABLE,
-        OutcomeKind.CALLER_FAULT,
-        OutcomeKind.CANCELLED,
-    ],
-)
+@pytest.mark.parametrize("kind", [OutcomeKind.TOO_LARGE, OutcomeKind.CALLER_FAULT, OutcomeKind.CANCELLED])
 def test_what_is_no_fault_of_the_account_changes_nothing(kind):
     cooling = hit(BLANK, OutcomeKind.RATE_LIMITED)
 

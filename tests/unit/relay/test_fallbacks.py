@@ -70,6 +70,18 @@ async def test_a_call_that_no_account_of_the_model_serves_is_served_by_its_fallb
     kit.assert_idle()
 
 
+async def test_spent_retry_budget_sends_a_call_to_its_fallback_at_once():
+    kit = pair()
+    kit.upstream.on("sk-gpt-4", Reply(500, BROKEN.headers, BROKEN.pieces, wait_s=1.0))
+    kit.upstream.on("sk-gpt-4o", OK)
+    calls = [kit.start() for _ in range(4)]
+
+    await kit.clock.advance(1.5)  # all failed once; three ask again, as many as may
+
+    assert [call.done() for call in calls].count(True) == 1
+    assert {(await kit.finished(call)).status for call in calls} == {200}
+
+
 async def test_the_trail_names_the_model_of_an_attempt_where_it_is_another():
     kit = pair()
     kit.upstream.on("sk-gpt-4", rate_limited(20))

@@ -75,6 +75,23 @@ def test_who_was_set_aside_comes_back_to_its_place_when_its_time_has_come():
     assert [names(tier) for tier in view.tiers] == [["a", "b"], ["z"]]
 
 
+def test_who_is_avoided_stands_behind_all_tiers_until_it_is_not():
+    some = members("a", "b", account("z", tier=1))
+    view = View(some, 0, FOREVER)
+    for member in some:
+        view.place(member, None, NOW)
+
+    view.place(some[0], None, NOW, is_avoided=True)
+    assert [names(tier) for tier in view.tiers] == [["b"], ["z"], ["a"]]
+    view.set_aside(some[0], Instant(NOW + 0.4))
+    assert [names(tier) for tier in view.tiers] == [["b"], ["z"]]
+    view.restore(Instant(NOW + 0.4))
+    assert [names(tier) for tier in view.tiers] == [["b"], ["z"], ["a"]]
+    view.place(some[0], None, NOW)
+
+    assert [names(tier) for tier in view.tiers] == [["a", "b"], ["z"]]
+
+
 def test_who_is_full_stands_apart_until_one_of_its_calls_ends():
     some = members("a", account("b", max_concurrency=1), "c")
     view, load = View(some, 0, FOREVER), some[1].load

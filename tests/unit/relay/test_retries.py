@@ -1,0 +1,108 @@
+"""Attempts after a fault of the upstream: bounded, and turns go to whoever has waited longest."""
+
+import asyncio
+
+from gateway.core.cooldown import AVOID_S, AVOIDED_AFTER
+from gateway.core.ids import Instant
+from gateway.core.outcome import Fault, FaultKind
+from gateway.relay.answer import Answer
+from gateway.relay.retries import Retries
+from tests.fakes.clock import FakeClock
+from tests.fakes.relay_kit import BROKEN, OK, RelayKit, account
+from tests.fakes.scripted_upstream import Reply
+
+UNTIL = Instant(1010.0)
+OK_SLOWLY = Reply(200, OK.headers, OK.pieces, wait_s=1.0)
+RESET = Fault(FaultKind.RESET, "reset")
+
+
+def full() -> tuple[FakeClock, Retries]:
+    """Three are under way: as many as may be while few calls are in flight."""
+    clock = FakeClock()
+    retries = Retries(clock, lambda: 3)
+    for _ in range(3):
+        assert retries.has_room
+        retries.take()
+    assert not retries.has_room
+    return clock, retries
+
+
+async def test_turn_that_ends_goes_to_who_has_waited_longest_and_nobody_passes():
+    clock, retries = full()
+    waits = [asyncio.ensure_future(retries.wait(UNTIL)) for _ in range(2)]
+    await clock.settle()
+
+    retries.give_back()
+    await clock.settle()
+    assert ([wait.done() for wait in waits], retries.has_room) == ([True, False], False)
+    for _ in range(2):
+        retries.give_back()
+    assert await waits[1]
+
+    assert retries.has_room
+
+
+async def test_nobody_waits_beyond_the_end_of_patience():
+    clock, retries = full()
+    wait = asyncio.ensure_future(retries.wait(UNTIL))
+    await clock.settle()
+
+    await clock.advance(10.0)
+
+    assert not await wait
+    retries.give_back()
+    assert retries.has_room
+
+
+async def test_turn_of_a_caller_that_hangs_up_goes_on():
+    clock, retries = full()
+    gone, waits = [asyncio.ensure_future(retries.wait(UNTIL)) for _ in range(2)]
+    await clock.settle()
+
+    retries.give_back()  # its turn came, and the call is cancelled before it hears of it
+    gone.cancel()
+
+    assert await waits
+
+
+# -- in the loop -----------------------------------------------------------------------------------------------------
+
+
+async def test_account_that_fails_at_once_costs_no_caller_its_answer():
+    kit = RelayKit("a", "b", "c")
+    kit.upstream.on("sk-a", BROKEN)
+    for name in "bc":
+        kit.upstream.on(f"sk-{name}", OK_SLOWLY)
+
+    calls = [kit.start() for _ in range(60)]
+    answers: list[Answer] = [await kit.finished(call) for call in calls]
+
+    assert {answer.status for answer in answers} == {200}
+    kit.assert_idle()
+
+
+async def test_account_that_fails_in_a_row_is_left_alone_for_a_while():
+    kit = RelayKit(account("a"), account("b", tier=1))
+    kit.upstream.on("sk-a", RESET)
+    kit.upstream.on("sk-b", OK)
+
+    for _ in range(10):
+        await kit.answer()
+    tried = [account_id for _, account_id, _ in kit.meter.failed]
+    await kit.clock.advance(AVOID_S)
+    await kit.answer()
+
+    assert tried == ["a"] * AVOIDED_AFTER
+    assert len(kit.meter.failed) == AVOIDED_AFTER + 1
+
+
+async def test_call_without_patience_waits_for_no_retry():
+    kit = RelayKit("a")
+    kit.upstream.on("sk-a", Reply(500, BROKEN.headers, BROKEN.pieces, wait_s=1.0))
+    calls = [kit.start(max_wait_s=0.0) for _ in range(40)]
+
+    answers = [await kit.finished(call) for call in calls]
+
+    assert {answer.status for answer in answers} == {500}
+    assert len(kit.upstream.attempts) < 80
+    kit.assert_idle()
