@@ -1,7 +1,8 @@
 """Refusals that no account is to blame for: lifts what they parked, and opens the provider's breaker (SPEC §4).
 
-What they mean is `core/blast_radius`' to say. Rule of this file: the benefit of the doubt ends 15 minutes after it was
-first given, unless the provider served somebody since; dead keys are parked in the end.
+What they mean is `core/blast_radius`' to say. Rules of this file: the benefit of the doubt ends 15 minutes after it was
+first given, unless the provider served somebody since; dead keys are parked in the end. Refusals by all that come while
+the provider has just served somebody are weighed again when nobody is left to ask.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import msgspec
 from gateway.core.blast_radius import (
     DOUBT_S,
     ON_ALL,
+    WINDOW_S,
     Lifted,
     Refusal,
     Refusals,
@@ -20,7 +22,7 @@ from gateway.core.blast_radius import (
     refusal_of,
 )
 from gateway.core.cooldown import FORGET_S
-from gateway.core.ids import Instant, ProviderId
+from gateway.core.ids import NEVER, Instant, ProviderId
 from gateway.core.outcome import Outcome, OutcomeKind
 from gateway.core.snapshot import Account
 from gateway.relay.board import Board
@@ -29,7 +31,9 @@ from gateway.relay.member import Member
 from gateway.relay.pool import Pool
 
 SERVED_S = 10.0
-"""A model that was served so short a time ago is there: who refuses it lacks it."""
+"""A model that was served so short a time ago is there: who refuses it lacks it, unless whoever served it does, too."""
+UNSETTLED_S = 60.0
+"""How long refusals by all may be weighed again: as long as the shortest of the rests that they began."""
 
 
 class Doubt(msgspec.Struct, frozen=True):
@@ -47,6 +51,8 @@ class BlastRadius:
         self.on_lifted: Callable[[Lifted], None] = lambda _lifted: None
         self._kept: dict[ProviderId, Refusals] = {}
         self._doubts: dict[tuple[ProviderId, OutcomeKind], Doubt] = {}
+        self._unsettled: dict[ProviderId, tuple[Refusals, Member]] = {}
+        """Refusals by all, of several calls, so soon after a success that they proved nothing; and by whom the last."""
 
     def weigh(self, refusals: Refusals, job: Job, member: Member, outcome: Outcome, now: Instant) -> Refusals:
         """The call's refusals with this one, which the board has observed already. Lifts parks."""
@@ -58,20 +64,48 @@ class BlastRadius:
         breakers = self._board.breakers
         of_provider = agree(known, refusal, self._holders(refusal, job.pool, known))
         if is_provider_at_fault(of_provider, served_at=breakers.provider_served_at(member)):
-            if self._lift(of_provider, member):
-                breakers.open_provider(member, refusal.kind, refusal.at)
+            self._blame_provider(of_provider, member, now)
         elif breakers.is_broken_for(member, refusal.kind):
             self._lift((refusal,), member)
+        elif is_provider_at_fault(of_provider, served_at=NEVER):
+            self._unsettled[provider_id] = of_provider, member
         return (*refusals, refusal)
+
+    def look_again(self, provider_id: ProviderId, now: Instant) -> bool:
+        """Nobody of the provider is left. Whether parks were lifted: all refused alike, and nobody was served since."""
+        alike, member = self._unsettled.get(provider_id, ((), None))
+        if member is None:
+            return False
+        last, served_at = alike[-1], self._board.breakers.provider_served_at(member)
+        is_settled = served_at >= last.at or now - last.at > UNSETTLED_S
+        if not is_settled and now - served_at < WINDOW_S:
+            return False
+        del self._unsettled[provider_id]
+        return not is_settled and self._blame_provider(alike, member, now)
+
+    def _blame_provider(self, alike: Refusals, member: Member, now: Instant) -> bool:
+        if not self._lift(alike, member):
+            return False
+        self._board.breakers.open_provider(member, alike[-1].kind, now)
+        return True
 
     def is_call_at_fault(self, refusals: Refusals, pool: Pool, member: Member) -> bool:
         """Whether the call's refusals, the last by `member`, speak of the call itself: then their parks are lifted."""
         if not refusals:
             return False
         alike = agree(refusals, refusals[-1], self._holders(refusals[-1], pool, refusals))
-        if alike and alike[-1].at - self._board.breakers.model_served_at(member) > SERVED_S:
+        if alike and self._blames_nobody(alike, pool, member):
             self._lift(alike, member)
         return bool(alike)
+
+    def _blames_nobody(self, alike: Refusals, pool: Pool, member: Member) -> bool:
+        last = alike[-1]
+        served_at = self._board.breakers.model_served_at(member)
+        if last.kind is OutcomeKind.CREDENTIAL_REJECTED or last.at - served_at > SERVED_S:
+            return True
+        resting = self._board.view(pool, last.at).resting
+        rests = [resting.get(member.account_id) for member in pool.members]
+        return all(rest is not None and rest.reason is OutcomeKind.NO_ACCESS_TO_MODEL for rest in rests)
 
     def _holders(self, last: Refusal, pool: Pool, refusals: Refusals) -> set[str]:
         """Who could have refused so: for a dead key every account there is, but for those known as dead already."""

@@ -164,6 +164,8 @@ class Relay:
         )
         if isinstance(step, Wait) and step.is_for_retry and job.pool.fallbacks:
             return Stop()  # the next model may serve at once
+        if isinstance(step, Stop) and isinstance(step.error, NoAccountAvailable):
+            return Wait(now) if self.blast.look_again(job.pool.provider.id, now) else step
         if isinstance(step, Stop) and isinstance(step.error, WAITABLE) and wait_until < run.wait_until:
             return Stop(ShuttingDown(DRAINING, retry_after_s=1.0))
         return step

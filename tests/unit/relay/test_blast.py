@@ -1,5 +1,7 @@
 """Refusals that no account is to blame for: their parks are lifted; keys that are really dead are parked in the end."""
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -9,8 +11,9 @@ from gateway.core.ids import AccountId, CallId
 from gateway.core.outcome import Outcome, OutcomeKind
 from gateway.relay.answer import Answer
 from tests.fakes.relay_kit import NO_MODEL, OK, PROVIDER, REJECTED, WALL, RelayKit, account, rate_limited, refusal
-from tests.fakes.scripted_upstream import Script
+from tests.fakes.scripted_upstream import Reply, Script
 
+SLOW_WALL = Reply(WALL.status, WALL.headers, WALL.pieces, wait_s=0.1)
 NO_PERMISSION = refusal(403, "Missing scopes: model.request", code="missing_scope")
 
 
@@ -24,11 +27,19 @@ class Calls:
         kit.loop.blast.on_lifted = self.lifted.append
 
     async def make(self, **fields: object) -> Answer | GatewayError:
+        return await self.kit.finished(self._made(**fields))
+
+    async def make_at_once(self, count: int) -> None:
+        tasks = [asyncio.ensure_future(self._made()) for _ in range(count)]
+        for task in tasks:
+            await self.kit.finished(task)
+
+    async def _made(self, **fields: object) -> Answer | GatewayError:
         self.count += 1
         job = self.kit.job(max_wait_s=0.0, **fields)
         job = msgspec.structs.replace(job, call=msgspec.structs.replace(job.call, id=CallId(f"req_{self.count}")))
         try:
-            return await self.kit.finished(self.kit.relay.relay_call(job))
+            return await self.kit.relay.relay_call(job)
         except GatewayError as error:
             return error
 
@@ -126,6 +137,58 @@ async def test_second_call_that_meets_the_same_wall_opens_the_providers_breaker(
     assert isinstance(third, NoAccountAvailable)
     assert third.retry_after_s is not None
     assert calls.kit.board.status_of(AccountId("a")) == []
+
+
+async def served_then(script: Script) -> Calls:
+    """Three accounts that served a moment ago, and then refuse whatever comes, a tenth of a second later."""
+    calls = all_say(OK)
+    for _ in range(3):
+        await calls.make()
+    for name in "abc":
+        calls.kit.upstream.on(f"sk-{name}", script)
+    return calls
+
+
+@pytest.mark.parametrize("script", [REJECTED, NO_MODEL], ids=["401", "404"])
+async def test_refusals_of_every_account_park_nobody_though_they_served_a_moment_ago(script):
+    calls = await served_then(script)
+
+    await calls.make()
+
+    assert calls.kit.serving() == {"a", "b", "c"}
+
+
+async def test_calls_that_park_all_accounts_between_them_end_no_service_where_nobody_is_served_since():
+    calls = await served_then(SLOW_WALL)
+    await calls.make_at_once(6)
+    assert calls.kit.serving() == set()
+
+    for name in "abc":
+        calls.kit.upstream.on(f"sk-{name}", OK)
+    await calls.kit.clock.advance(4.0)
+    early = await calls.make()
+    await calls.kit.clock.advance(1.5)
+    lifting = await calls.make()
+    await calls.kit.clock.advance(1.0)
+    probe = await calls.make()
+
+    assert isinstance(early, NoAccountAvailable)
+    assert isinstance(lifting, NoAccountAvailable)
+    assert (early.retry_after_s, lifting.retry_after_s) == (None, 1.0)
+    assert isinstance(probe, Answer)
+    assert probe.status == 200
+    assert calls.kit.serving() == {"a", "b", "c"}
+
+
+async def test_accounts_stay_parked_where_one_of_them_was_served_since():
+    calls = await served_then(SLOW_WALL)
+    await calls.make_at_once(6)
+    calls.kit.observe("a", Outcome(OutcomeKind.OK, 200))
+    await calls.kit.clock.advance(6.0)
+
+    assert not calls.kit.loop.blast.look_again(PROVIDER, calls.kit.clock.now())
+
+    assert calls.kit.serving() == {"a"}
 
 
 async def test_a_model_that_nobody_has_opens_no_breaker():
