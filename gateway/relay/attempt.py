@@ -163,7 +163,8 @@ class Attempts:
         # Some servers call a stream of chunks plain text, or nothing: official SDKs read events whatever their name.
         if may_stream and (content_type.startswith(EVENTS_TYPE) or (is_chunks and not _is_json_type(content_type))):
             return await self._stream(answer, lease, job, first_event_by)
-        if is_chunks or (_is_json_type(content_type) and not endpoint.is_download):
+        is_read = _is_json_type(content_type) or (_is_page(content_type) and endpoint.model is not ModelUse.NONE)
+        if is_chunks or (is_read and not endpoint.is_download):
             return await self._whole(answer, lease, job)
         return self._passing(answer, lease, job)
 
@@ -289,6 +290,11 @@ def _value(headers: Headers, name: bytes) -> bytes:
 def _is_json_type(content_type: bytes) -> bool:
     """`application/jsonl` and their like are none."""
     return content_type == JSON_TYPE or content_type.partition(b";")[0].rstrip() == JSON_TYPE
+
+
+def _is_page(content_type: bytes) -> bool:
+    """For people: a proxy's words. No model answers so."""
+    return content_type.startswith((b"text/html", b"application/xhtml"))
 
 
 def _is_json(body: bytes) -> bool:

@@ -100,6 +100,17 @@ async def test_answer_that_is_none_is_asked_for_elsewhere(reply, kind):
     kit.assert_idle()
 
 
+@pytest.mark.parametrize("path", ["/embeddings", "/responses", "/images/generations", "/audio/speech"])
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_page_is_the_answer_of_no_model(path, is_stream):
+    kit = two_tiers(Reply(200, HTML, (PAGE,)), Reply(200, JSON_HEADERS, (b'{"object":"x"}',)))
+
+    answer = await kit.answer(path=path, is_stream=is_stream)
+
+    assert answer.body == b'{"object":"x"}'
+    assert kit.meter.kinds == [OutcomeKind.UPSTREAM_ERROR, OutcomeKind.OK]
+
+
 async def test_answer_that_is_too_long_is_not_held_in_memory(monkeypatch):
     monkeypatch.setattr(attempt_module, "MAX_JSON_BYTES", 10)
     kit = one(OK)
