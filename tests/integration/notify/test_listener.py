@@ -108,6 +108,23 @@ async def test_it_resyncs_and_then_hears_tables_in_order(database_url: str, psql
     assert heard.all == [Resynced(), RegistryChanged("providers"), RegistryChanged("model_routes")]
 
 
+async def test_rests_that_a_person_deletes_are_heard_and_those_that_a_gateway_ends_are_not(
+    database_url: str, psql: asyncpg.Connection
+) -> None:
+    heard, engine = Heard(), make_engine(database_url)
+    table = ParkTable(engine)
+    async with listening(database_url, heard):
+        await heard.count(Resynced(), 1)
+        assert await table.keep([park("a1"), park("a2")], [])
+        assert await table.keep([], [park("a1").scope])
+        await psql.execute("DELETE FROM cooldowns")
+        await psql.execute("DELETE FROM model_routes")
+        await heard.count(RegistryChanged("model_routes"), 1)
+
+    await engine.dispose()
+    assert heard.all[1:-1] == [RecoveriesHeard((park("a2").scope,))]
+
+
 async def test_a_terminated_listener_comes_back_once(database_url: str, psql: asyncpg.Connection) -> None:
     heard = Heard()
     with capture_logs() as lines:
