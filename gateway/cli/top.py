@@ -164,11 +164,15 @@ def _account(client: httpx2.Client, account_id: str, now: datetime) -> AccountLi
         account=status["label"],
         state=status["state"],
         in_flight=status["in_flight"],
-        rests=[_rest(scope, now) for scope in status["scopes"] if scope["state"] != "ready"],
+        rests=[
+            _rest(scope, now) for scope in status["scopes"] if scope["state"] != "ready" or scope["avoided_until_at"]
+        ],
     )
 
 
 def _rest(scope: Mapping[str, Any], now: datetime) -> str:
+    if scope["state"] == "ready":
+        return f"{scope['what']}: asked last, {in_short(datetime.fromisoformat(scope['avoided_until_at']), now)}"
     until = "until verified" if scope["until_at"] is None else in_short(datetime.fromisoformat(scope["until_at"]), now)
     return f"{scope['what'] or 'all'}: {scope['reason']}, {until}"
 

@@ -162,6 +162,8 @@ class Board:
             return
         self.healths.put(scope, health)
         self.healths.bound(now)
+        if health.avoided_until > before.avoided_until:
+            self.healths.errors[scope] = outcome.message
         if health.phase is not Phase.READY and (health.until > before.until or before.phase is Phase.READY):
             self.healths.errors[scope] = outcome.message
             if health.since != before.since:
@@ -283,10 +285,11 @@ class Board:
 
     def status_of(self, account_id: AccountId) -> list[ScopeStatus]:
         """Every scope of the account that something is known against."""
+        now = self._clock.now()
         return [
             status_of(scope, health, self.healths.errors.get(scope, ""), self._clock)
             for scope, health in self.healths.of_holders(self._holders(account_id))
-            if not (health.phase is Phase.READY and not health.strikes)
+            if health.phase is not Phase.READY or health.strikes or health.avoided_until > now
         ]
 
     def last_used(self, provider_id: ProviderId) -> Instant:

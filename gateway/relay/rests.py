@@ -24,7 +24,11 @@ class ScopeStatus(msgspec.Struct, frozen=True):
     """None: until a check, an edit or an operator."""
     probe_at: datetime | None
     last_error: str
-    """What the upstream said when the rest began, identifiers masked."""
+    """What the upstream said when the rest began, or at its last fault, identifiers masked."""
+    faults: int = 0
+    """Faults of the upstream in a row."""
+    avoided_until_at: datetime | None = None
+    """It may be tried, but others go first until then. None: they do not."""
 
 
 def wall_at(instant: Instant, clock: Clock) -> datetime:
@@ -34,7 +38,7 @@ def wall_at(instant: Instant, clock: Clock) -> datetime:
 
 def status_of(scope: Scope, health: Health, last_error: str, clock: Clock) -> ScopeStatus:
     """What people are shown."""
-    is_resting = health.phase is Phase.COOLING
+    is_resting, is_avoided = health.phase is Phase.COOLING, health.avoided_until > clock.now()
     return ScopeStatus(
         kind=scope.kind,
         what=scope.what,
@@ -44,6 +48,8 @@ def status_of(scope: Scope, health: Health, last_error: str, clock: Clock) -> Sc
         until_at=wall_at(health.until, clock) if is_resting else None,
         probe_at=wall_at(health.probe_at, clock) if is_resting else None,
         last_error=last_error,
+        faults=health.faults,
+        avoided_until_at=wall_at(health.avoided_until, clock) if is_avoided else None,
     )
 
 

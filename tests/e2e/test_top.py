@@ -48,6 +48,17 @@ async def test_top_shows_accounts_their_rests_and_what_providers_answered(pair, 
     assert found["more_accounts"] == 0
 
 
+async def test_top_shows_who_is_asked_last(pair, sandbox, top):
+    sandbox.script(Fault("server_error", key="sk-a", times=3))
+    for _ in range(8):
+        await pair.chat()
+
+    found = json.loads((await top("--once", "--json", "--url", pair.url)).stdout)
+
+    [rest] = found["accounts"][0]["rests"]
+    assert rest.startswith("gpt-4: asked last, ")
+
+
 async def test_top_is_a_table_for_people(pair, top):
     await pair.chat()
 

@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.core.cooldown import Phase, Witness
+from gateway.core.cooldown import AVOID_S, AVOIDED_AFTER, Phase, Witness
 from gateway.core.ids import AccountId, CallId, ModelName
 from gateway.core.outcome import LimitSpan, Outcome, OutcomeKind, Scope, ScopeKind
 from gateway.core.parks import Park
@@ -252,6 +252,20 @@ def test_status_says_what_rests_why_and_until_when():
     assert status.probe_at == now + timedelta(hours=1)
     assert status.last_error == "Limit reached in org-***"
     assert kit.board.status_of(AccountId("b")) == []
+
+
+def test_status_says_who_is_asked_last_and_until_when():
+    kit = RelayKit("a", "b")
+    for _ in range(AVOIDED_AFTER):
+        kit.observe("a", Outcome(OutcomeKind.UPSTREAM_ERROR, 500, message="The server had an error"))
+
+    [status] = kit.board.status_of(AccountId("a"))
+    kit.clock.move(AVOID_S)
+
+    assert (status.what, status.state, status.faults) == ("gpt-4", Phase.READY, AVOIDED_AFTER)
+    assert status.avoided_until_at == kit.clock.wall_now()
+    assert status.last_error == "The server had an error"
+    assert kit.board.status_of(AccountId("a")) == []
 
 
 def test_states_count_accounts_by_their_worst_scope():
