@@ -255,7 +255,7 @@ def step_told(own: Sequence[Refused], others: Iterable[tuple[float, float]], bef
     if not steps or mine + 1 < AGREEING * len(own):
         return NOTHING
     low, high, theirs = meet(low, high, others, 0.0)
-    waited_s = max(one.earliest - one.at for one in own)
+    waited_s = max((one.earliest - one.at) / (1 if one.is_exact else 2) for one in own)  # one refused may cost a step
     if high == INFINITE or mine + theirs + 1 < ENOUGH or waited_s > max(low, high) * (1 + SLACK) + SLACK_S:
         return NOTHING
     return Span(low, high, agreement(mine + 1, len(own), theirs, len(others)))

@@ -23,6 +23,13 @@ VAGUE, VAGUE_S = 0.005, 0.006
 """Bounds of a period that are further apart are worth a trial…"""
 TRIAL_PERIODS = 10
 """…by one scope at a time, or as many as there are scouts, which ends by itself after so many."""
+WIDE, MOST_TRIALS = 0.02, 3
+"""One scope more for each time that they are so far apart, up to so many and half of all: a trial that is refused costs
+one call, a period that is a tenth too long a call of ten."""
+NEARER = 2
+"""What several try lies nearer to the lower bound, by this power: on that many refusals agree, the upper is chance."""
+UNITS_S = (60, 10, 1)
+"""Periods of limits are round, most likely."""
 FIRST_ASK, LAST_ASK, LAST_WINDOWS = 50, 800, 40
 """After so many calls that had to wait for room one more than fits is tried, since limits rise and beliefs err; after
 four times as many each time that it is refused, and soon twice as much when it is not. At most after so many windows:
@@ -44,8 +51,8 @@ class Window:
     """A window that scopes believe in, with what they learned of it together."""
 
     __slots__ = (
-        "_asks_after", "_calls", "_full", "_grown", "_slips", "_trials", "asks", "high_s", "is_by_clock", "limit",
-        "low_s",
+        "_asks_after", "_calls", "_full", "_grown", "_slips", "_trials", "_tried_round", "asks", "high_s",
+        "is_by_clock", "limit", "low_s",
     )  # fmt: skip
 
     def __init__(self, span: Span) -> None:
@@ -65,6 +72,7 @@ class Window:
         """So much of its period it grew last."""
         self._trials: dict[int, float] = {}
         """By their number, from 1: when they end."""
+        self._tried_round = False
 
     @property
     def period_s(self) -> float:
@@ -113,6 +121,11 @@ class Window:
         self.low_s, self.high_s = low_s, low_s * (1 + self._grown)
         return self._slips <= MOST_SLIPS
 
+    @property
+    def vagueness(self) -> float:
+        """How far its bounds are apart, to the lower one."""
+        return (self.high_s - self.low_s) / self.low_s if self.low_s > 0 else 0.0
+
     def start_trial(self, now: Instant, most: int = 1) -> tuple[int, float] | None:
         """The number of a trial, and the period that is worth it. So many at once divide what is not known.
 
@@ -123,11 +136,26 @@ class Window:
         for number in range(1, most + 1):
             if now >= self._trials.get(number, now):
                 self._trials[number] = now + TRIAL_PERIODS * self.period_s
-                return number, self.low_s + (self.high_s - self.low_s) * number / (most + 1)
+                return number, self._worth_trying((number / (most + 1)) ** (NEARER if most > 1 else 1))
         return None
+
+    def _worth_trying(self, part: float) -> float:
+        """A period between the bounds; the first time a round one."""
+        round_s = 0.0 if self._tried_round else roundest(self.low_s, self.high_s)
+        self._tried_round = True
+        return round_s or self.low_s + (self.high_s - self.low_s) * part
 
     def end_trial(self, number: int) -> None:
         self._trials.pop(number, None)
+
+
+def roundest(low_s: float, high_s: float) -> float:
+    """The roundest number of seconds between these, the lowest of several; 0.0: there is none."""
+    for unit_s in UNITS_S:
+        first_s = (low_s // unit_s + 1) * unit_s
+        if first_s < high_s:
+            return float(first_s)
+    return 0.0
 
 
 class Hearsay:
@@ -211,6 +239,10 @@ class Hearsay:
     def haste(self) -> int:
         """So many times faster scouts go ahead: many scopes learn as much together as few do, each for itself."""
         return min(max(1, len(self._scopes) // FEW_SCOPES), MOST_HASTE)
+
+    def triers_of(self, window: Window) -> int:
+        """How many scopes may try periods of it at once."""
+        return max(self.haste, min(int(window.vagueness / WIDE), MOST_TRIALS, len(self._scopes) // 2))
 
     def scout(self, scope: object, now: Instant, lasts_s: float) -> bool:
         """The scope goes ahead of the others from now on, unless enough of them do."""

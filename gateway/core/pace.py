@@ -10,7 +10,7 @@ Now and then each asks for a little more, since limits rise. Before the first re
 
 import msgspec
 
-from gateway.core.evidence import is_exact
+from gateway.core.evidence import INFINITE, is_exact
 from gateway.core.hearsay import Hearsay
 from gateway.core.ids import Instant
 from gateway.core.peers import AT_ONCE, OVERTAKEN_S, CallLog, Peers, Verdicts
@@ -36,11 +36,11 @@ BURST_S = 2.0
 """What a bucket may save up for us: halved when a call is refused that was not sent at once."""
 FEW_TIGHT = 3
 NEARLY = 0.998
-INFINITE = float("inf")
 WIDEST = 1.25
 """A bucket whose step is known between bounds is not taken to be faster by more."""
 CLIMB, CLIMBS, WIDE = 60, 800, 0.13
-"""From its slow bound it goes to the fast one in so many calls, where it is known but for an eighth."""
+"""From its slow bound it goes to the fast one in so many calls, where it is known but for an eighth; in more where
+refusals say the same again and again (`Windows.care`)."""
 CREEP_CALLS = 150.0
 """Then it goes on by the square of so many calls: what is believed may be wrong."""
 FEWEST_MEASURED = 5
@@ -140,8 +140,8 @@ class Pace:
         """From what it surely gives back to what it may, the sooner the less is known; then on, in no haste."""
         slow_s = self.windows.bucket_s
         span = max(slow_s / max(self.windows.shortest_bucket_s, slow_s / WIDEST), 1 + 1e-9) - 1
-        calls = max(CLIMB, CLIMBS * span) if span < WIDE else FEWEST_SURE
-        beyond = max(0.0, self._since - calls) / CREEP_CALLS
+        calls = self.windows.care * max(CLIMB, CLIMBS * span) if span < WIDE else FEWEST_SURE
+        beyond = max(0.0, self._since - calls) / (CREEP_CALLS * self.windows.care)
         return (NEARLY + span * self._since * self.windows.haste / calls + beyond**2) / slow_s
 
     def _most(self, rate: float) -> float:
@@ -305,7 +305,9 @@ class Pace:
                 self.expect()
         peer = self.peers.of(process)
         peer.is_hungry, peer.belief = use.is_hungry, use.belief
-        self._follow(self.peers)
+        learns = not self.rate and use.tells_a_first_refusal
+        if not learns:
+            self._follow(self.peers)
         told = Verdicts([Instant(now - use.age_s)] * sent, [], [])
         if use.calls is not None:  # older releases tell totals alone
             told = peer.hear(use.calls, now, audience)
@@ -316,6 +318,8 @@ class Pace:
             self._admit(at)
         for at, fits_in_s in told.refused:
             self._hear_refusal(now, at, fits_in_s)
+        if learns:  # from the calls of all; what the other believes came of its own alone
+            self._follow(self.peers)
 
     def _begin_anew(self) -> None:
         """What was learned by then was learned from a part of the calls."""

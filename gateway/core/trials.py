@@ -34,7 +34,7 @@ class Trial:
         self._number = 0
         """The shorter period that is tried, and which of the trials that is."""
         self._tight, self._took_s = 0, 0.0
-        """Calls in a row that were sent in about that period, and the longest it took."""
+        """Calls in a row that were sent in about that period, and what that took, in sum."""
 
     @property
     def is_of_period(self) -> bool:
@@ -79,7 +79,7 @@ class Trial:
         return window
 
     def _start(self, window: Window, now: Instant) -> None:
-        started = window.start_trial(now, self._hearsay.haste)
+        started = window.start_trial(now, self._hearsay.triers_of(window))
         if started is not None:
             self._number, self._period_s = started
             self._tight, self._took_s = 0, 0.0
@@ -102,8 +102,8 @@ class Trial:
         if took_s > window.high_s - PROGRESS * (window.high_s - period_s):
             self._tight, self._took_s = 0, 0.0
             return
-        self._tight, self._took_s = self._tight + 1, max(self._took_s, took_s)
-        if self._tight > window.limit:
-            window.high_s = min(window.high_s, self._took_s)
+        self._tight, self._took_s = self._tight + 1, self._took_s + took_s
+        if self._tight > window.limit:  # the longest that it took would count who had to wait for his turn
+            window.high_s = min(window.high_s, self._took_s / self._tight)
             self._hearsay.version += 1  # it may be better now than what others believe in
             self.end(window)

@@ -122,3 +122,10 @@ class Use(msgspec.Struct, frozen=True):
     """Headers are not believed for so long…"""
     ignored: tuple[str, ...] = ()
     """…in what they tell of these dimensions."""
+
+    @property
+    def tells_a_first_refusal(self) -> bool:
+        """One of which no more came than a pace, as of the first: neither a window nor a bucket."""
+        belief = self.belief
+        is_vague = belief is not None and not (belief.limit or belief.is_bucket)
+        return is_vague and self.calls is not None and bool(self.calls.refused)

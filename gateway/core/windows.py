@@ -52,6 +52,8 @@ IDLE, GAPS = 4.0, 10
 """So many times the usual time between two calls is a pause; it is that of about so many."""
 FEWEST_KEPT, KEPT_UP, TELLING = 15, 5, 0.99
 """A bucket's pace was kept up by so many calls: that is seen at each fifth, and told where it is news."""
+MOST_CARE, KNOWN_WELL, SAME, RISEN = 4.0, 1.05, 0.02, 0.97
+"""A step whose bounds are so near is well known; the same, if it differs by no more; another, if so much shorter."""
 SCOUTS = 40.0
 """A scope that goes ahead of others does so for so many calls' time at most."""
 
@@ -62,7 +64,7 @@ class Windows:
     __slots__ = (
         "__weakref__", "_admitted", "_before", "_came", "_came_at", "_gap_s", "_heard", "_hearsay",
         "_idle_s", "_judges_at", "_lost", "_mine", "_own", "_refused", "_scouts_until", "_sent", "_step",
-        "_steps_heard", "_trial", "_window", "haste", "settles_s", "told",
+        "_steps_heard", "_trial", "_window", "care", "haste", "settles_s", "told",
     )  # fmt: skip
 
     def __init__(self, hearsay: Hearsay | None = None) -> None:
@@ -86,6 +88,8 @@ class Windows:
         """Calls sent since the last refusal that came through, and when the last of them was sent."""
         self.haste, self._scouts_until = 1, 0.0
         """So many times faster than others it goes from what is sure to what may be; and until when."""
+        self.care = 1.0
+        """So many times slower it goes on beyond what a bucket may give back: refusals told nothing new of its step."""
         self._judges_at = INFINITE
         """When it is seen what the last refusal means."""
         self._lost = 0
@@ -199,6 +203,8 @@ class Windows:
     def _keep_up(self, last: Refused) -> None:
         """The bucket gave back all calls but one since the last refusal."""
         told = (0.0, (self._came_at - last.earliest + SLACK_S) / (self._came - 1))
+        if told[1] < self._step.low_s * RISEN:
+            self.care = 1.0
         if told[1] < self._step.low_s * TELLING:  # earlier refusals misled: they were no bucket's
             self._own = deque([last], maxlen=KEPT)
         if told[1] < self._step.high_s * TELLING:
@@ -322,7 +328,7 @@ class Windows:
         for told in steps_told(own[-2:], self._before[0] * step.low_s - self._before[1]):
             hearsay.tell_step(self, told)
         is_doubtful = found.share > 0 and (_is_likelier(found, step) or not bucket_admits(own, step.low_s))
-        self._window, self._step = None, NOTHING
+        before_s, self._window, self._step = self.bucket_s, None, NOTHING
         steady = steady_told(own)
         if steady is not None and (found.share < steady.share or not found.share):
             self._step = steady
@@ -332,6 +338,9 @@ class Windows:
             self._window, self._heard = hearsay.window_of(found), hearsay.version
         else:
             self._join()
+        is_known = self._step.high_s <= self._step.low_s * KNOWN_WELL
+        is_same = is_known and abs(self.bucket_s - before_s) <= SAME * before_s
+        self.care = min(2 * self.care, MOST_CARE) if is_same else 1.0
 
     def _join(self) -> None:
         """Believes in what others found, where that is more and nothing speaks against it."""

@@ -42,6 +42,30 @@ def test_without_headers_workers_learn_the_limit_together(algorithm, delays_to_s
     assert result.refused == 0 or load >= 1
 
 
+@pytest.mark.parametrize("load", [0.9, 1.5])
+@pytest.mark.parametrize("delays_to_s", [0.001, 1.0, None])
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+def test_without_headers_workers_learn_of_a_few_accounts_as_well(algorithm, delays_to_s, load):
+    each = LIMIT / PERIOD_S
+    world = workers(algorithm, 2, tells=False, delays_to_s=delays_to_s, accounts=2, seed=4)
+    result = world.run(rate=load * 2 * each, capacity=2 * each, seconds=150, warm_up_s=40)
+
+    assert result.served >= 0.97 * min(result.offered, result.capacity)
+    assert result.waste <= MOST_WASTE
+    assert result.refused == 0 or load >= 1
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("algorithm", [Algorithm.FIXED, Algorithm.SLIDING])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_half_a_minute_is_enough_to_find_a_window_though_refusals_name_no_delay(algorithm, count, seed):
+    world = workers(algorithm, count, tells=False, delays_to_s=None, latency_s=0.175, seed=seed)
+    result = world.run(rate=1.5 * CAPACITY, capacity=CAPACITY, seconds=36, warm_up_s=24)
+
+    assert result.goodput >= 0.96
+    assert result.waste <= MOST_WASTE
+
+
 @pytest.mark.parametrize("delays_to_s", [0.001, 1.0, None])
 @pytest.mark.parametrize("algorithm", list(Algorithm))
 def test_without_headers_four_workers_do_not_meet_at_the_last_call(algorithm, delays_to_s):

@@ -96,13 +96,13 @@ def test_a_window_fits_unless_something_speaks_against_it():
     assert not fits_window(own, 12, 4.0, 4.0)  # fewer calls were sent, and yet one was refused
 
 
-def bucket(step_s, counts):
-    """Refusals with so many calls between them, each told when there is room."""
+def bucket(step_s, counts, fits_in_s=0.123):
+    """Refusals with so many calls between them, each told when there is room, or not."""
     at, admitted, found = 100.0, 0, []
     for number, count in enumerate(counts):
         at += count * step_s
         admitted += count
-        found.append(refused(at, 0.123, admitted=admitted, number=number))
+        found.append(refused(at, fits_in_s, admitted=admitted, number=number))
     return found
 
 
@@ -127,6 +127,14 @@ def test_who_had_to_wait_longer_than_a_step_met_no_bucket():
     own[-1].earliest = own[-1].at + 1.5
 
     assert step_told(own, [], (30, 8.0)) == NOTHING
+
+
+@pytest.mark.parametrize(("steps", "is_bucket"), [(1.5, True), (2.5, False)])
+def test_a_refused_call_may_have_cost_what_the_next_one_needed(steps, is_bucket):
+    own = bucket(0.4, [30, 40, 60, 50], fits_in_s=None)
+    own[-1].last(own[-1].at + steps * 0.4)  # nothing had come through by then
+
+    assert bool(step_told(own, [], (30, 8.0)).share) is is_bucket
 
 
 def test_a_pause_after_a_refusal_costs_a_bucket_only_what_it_could_not_save():

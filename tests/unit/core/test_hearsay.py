@@ -2,6 +2,8 @@
 
 from itertools import pairwise
 
+import pytest
+
 from gateway.core.evidence import Refused, Span
 from gateway.core.headroom import Headroom
 from gateway.core.hearsay import (
@@ -14,6 +16,7 @@ from gateway.core.hearsay import (
     TRIAL_PERIODS,
     Hearsay,
     Window,
+    roundest,
 )
 from gateway.core.hints import Quota, RateLimits
 from gateway.core.ids import Instant
@@ -53,21 +56,49 @@ def test_one_window_for_all_who_believe_in_it():
 
 
 def test_one_scope_at_a_time_tries_a_shorter_period():
-    window = Window(Span(3.0, 5.0, 1.0, 10))
+    window = Window(Span(3.2, 4.8, 1.0, 10))
 
     assert window.start_trial(100.0) == (1, 4.0)
     assert window.start_trial(101.0) is None
-    assert window.start_trial(100.0 + TRIAL_PERIODS * 5.0) == (1, 4.0)  # the one before has forgotten it
+    assert window.start_trial(100.0 + TRIAL_PERIODS * 4.8) == (1, 4.0)  # the one before has forgotten it
     window.end_trial(1)
     assert window.start_trial(200.0) == (1, 4.0)
 
 
 def test_where_there_are_many_scopes_some_try_each_another_period():
-    window = Window(Span(3.0, 5.0, 1.0, 10))
+    window = Window(Span(3.1, 3.9, 1.0, 10))
 
-    assert [window.start_trial(100.0, 3) for _ in range(4)] == [(1, 3.5), (2, 4.0), (3, 4.5), None]
+    tried = [window.start_trial(100.0, 3) for _ in range(4)]
+
+    assert tried == [(1, 3.15), (2, 3.3), (3, pytest.approx(3.55)), None]  # nearer to what was refused
     window.end_trial(2)
-    assert window.start_trial(101.0, 3) == (2, 4.0)
+    assert window.start_trial(101.0, 3) == (2, 3.3)
+
+
+def test_a_round_period_is_tried_first():
+    window = Window(Span(3.9, 5.1, 1.0, 10))
+
+    assert [window.start_trial(100.0, 1 + number)[1] for number in range(2)] == [4.0, pytest.approx(4.433, abs=0.001)]
+
+
+@pytest.mark.parametrize(
+    ("low_s", "high_s", "round_s"),
+    [(3.9, 5.7, 4.0), (58.2, 75.0, 60.0), (17.0, 25.0, 20.0), (0.4, 0.9, 0.0), (4.0, 4.5, 0.0)],
+)
+def test_a_round_period_is_the_likeliest(low_s, high_s, round_s):
+    assert roundest(low_s, high_s) == round_s
+
+
+@pytest.mark.parametrize(
+    ("scopes", "high_s", "triers"), [(8, 4.05, 1), (8, 4.13, 1), (8, 4.2, 2), (8, 5.5, 3), (2, 5.5, 1)]
+)
+def test_the_less_is_known_of_a_period_the_more_scopes_try_one(scopes, high_s, triers):
+    hearsay, told = Hearsay(), Refused(1.0, None, [], admitted=0, refused=0)
+    known = [Windows(hearsay) for _ in range(scopes)]
+    for one in known:
+        hearsay.tell(one, told)
+
+    assert hearsay.triers_of(Window(Span(4.0, high_s, 1.0, 10))) == triers
 
 
 def test_a_period_that_is_known_is_not_tried():

@@ -75,6 +75,19 @@ def test_a_limit_that_has_fallen_is_found_and_one_that_has_risen_too():
     assert caller.pace.rate > 2.0
 
 
+def test_a_bucket_that_is_well_known_is_asked_for_more_more_slowly():
+    paces = [Pace(Instant(0.0)), Pace(Instant(0.0))]
+    for pace, care in zip(paces, (1.0, 4.0), strict=True):
+        pace.windows.adopt(Belief(2.5, is_bucket=True))
+        pace.windows.care = care
+        for number in range(120):
+            pace.take(Instant(number * 0.4))
+            pace.admit(Instant(number * 0.4))
+
+    assert paces[0].rate > 2.75
+    assert 2.4 < paces[1].rate < 2.55
+
+
 def test_refused_bursts_count_once():
     pace = Pace(Instant(0.0))
     for moment in range(20):

@@ -241,6 +241,20 @@ def test_what_the_first_believed_holds_on_when_it_has_left(belief):
     assert headroom.refill(1) == pytest.approx(2.5, rel=0.01)
 
 
+def test_who_hears_of_another_with_its_first_refusal_reckons_with_the_calls_of_both():
+    mine, theirs = Headroom(), Headroom()
+    for number in range(20):
+        call((mine, theirs)[number % 2], 100.0 + number / 5)
+    call(theirs, 104.0, is_refused=True, fits_in_s=1.0)
+    assert theirs.refill(1) == pytest.approx(2.0, rel=0.1)  # four fifths of what it sent itself
+
+    mine.heard("b", theirs.use(Instant(104.0), REPLICAS), Instant(104.007), own="a")
+    theirs.heard("a", mine.use(Instant(104.01), REPLICAS), Instant(104.017), own="b")
+
+    assert mine.refill(1) == pytest.approx(4.0, rel=0.1)
+    assert theirs.refill(1) == mine.refill(1)
+
+
 def test_hungry_processes_take_turns():
     headroom = Headroom()
     call(headroom, 100.0)

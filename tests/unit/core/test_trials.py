@@ -65,6 +65,18 @@ def test_a_shorter_period_is_believed_once_a_whole_window_was_sent_in_it():
     assert hearsay.version == version + 1
 
 
+def test_what_is_believed_of_it_is_the_pace_at_which_its_calls_came():
+    trial, window, _ = known(low_s=3.1, high_s=3.9)
+    send(trial, window, 1, took_s=3.91)
+    tried_s = trial.period_of(window) * 1.001 + GUARD_S
+
+    for number in range(11):  # one was late
+        send(trial, window, 1, took_s=tried_s + 0.22 * (number == 3))
+
+    assert window.high_s == pytest.approx(trial.period_of(window))
+    assert window.high_s == pytest.approx(3.5 + 0.02, abs=0.001)
+
+
 def test_one_scope_at_a_time_tries_a_period_unless_it_forgot_to():
     trial, window, hearsay = known(low_s=3.0, high_s=5.0)
     other = Trial(hearsay)
@@ -95,4 +107,4 @@ def test_who_tries_what_was_refused_to_another_stops():
     send(trial, window, 1, took_s=6.0)
 
     assert not trial.is_of_period
-    assert window.start_trial(100.0) == (1, 4.6)
+    assert window.start_trial(100.0) == (1, pytest.approx(4.6))

@@ -10,7 +10,7 @@ from gateway.core.hearsay import FIRST_ASK, Hearsay
 from gateway.core.ids import Instant
 from gateway.core.trials import GUARD_S
 from gateway.core.uses import Belief
-from gateway.core.windows import REMEMBERED, SETTLES_S, SURELY_KEPT, Windows, _is_likelier
+from gateway.core.windows import MOST_CARE, REMEMBERED, SETTLES_S, SURELY_KEPT, Windows, _is_likelier
 from gateway.sandbox.config import Algorithm
 from gateway.sandbox.limiter import make_meter
 
@@ -245,6 +245,23 @@ def test_refusals_that_a_pace_since_has_disproved_are_forgotten():
 
     assert upstream.windows.is_young
     assert 0.3 <= upstream.windows.bucket_s <= 0.32  # one call in sixty may have been saved
+
+
+def test_the_more_often_refusals_tell_the_same_step_the_more_slowly_more_is_asked_until_it_has_become_another():
+    upstream = Upstream(Algorithm.BUCKET)
+    upstream.refused(2)
+    assert upstream.windows.care == 1.0
+
+    upstream.refused(1)
+    assert upstream.windows.care == 2.0
+    upstream.refused(4)
+    assert upstream.windows.care == MOST_CARE
+
+    upstream.meter = make_meter(Algorithm.BUCKET, 20, 4.0, upstream.now)  # the limit has risen
+    for _ in range(60):
+        upstream.now += 0.3
+        assert upstream.send()
+    assert upstream.windows.care == 1.0
 
 
 def test_calls_of_long_ago_are_forgotten_but_for_some():
