@@ -1,15 +1,20 @@
 """Fixtures of all tests: a PostgreSQL server per session, and a database per test."""
 
 import asyncio
+import contextlib
 import gc
+import importlib
 import os
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
 
 from tests.databases import chosen_source, running_server, sibling_url
 from tests.emptied import Databases, create_database, drop_database
+
+HERE = Path(__file__).resolve().parent
 
 hypothesis.settings.register_profile("same", derandomize=True, database=None, deadline=None)
 """The same examples each time, whatever the machine's speed; nothing is written into the checkout."""
@@ -18,6 +23,22 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 gc.disable()  # what is made while tests are collected stays
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Each xdist worker imports its share of all tests before it collects them, and then the others'.
+
+    Whoever imports a test module first compiles it for all: rewriting its assertions takes 10 ms and more, and each worker
+    of a fresh clone would do it for every module.
+    """
+    worker = getattr(session.config, "workerinput", None)
+    if worker is None or any(Path(path).resolve() != HERE for path in session.config.args):
+        return
+    number, count = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
+    for path in sorted(HERE.rglob("test_*.py"))[number::count]:
+        with contextlib.suppress(Exception, pytest.skip.Exception):  # pytest says it better, where it collects the module
+            importlib.import_module(".".join(path.relative_to(HERE.parent).with_suffix("").parts))
 
 
 def pytest_collection_finish() -> None:
