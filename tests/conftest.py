@@ -29,16 +29,17 @@ gc.disable()  # what is made while tests are collected stays
 def pytest_collection(session: pytest.Session) -> None:
     """Each xdist worker imports its share of all tests before it collects them, and then the others'.
 
-    Whoever imports a test module first compiles it for all: rewriting its assertions takes 10 ms and more, and each worker
-    of a fresh clone would do it for every module.
+    Who imports a test module first compiles it for all. Rewriting its assertions takes 10 ms and more, and each worker
+    of a fresh clone would do that for every module.
     """
     worker = getattr(session.config, "workerinput", None)
     if worker is None or any(Path(path).resolve() != HERE for path in session.config.args):
         return
     number, count = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
     for path in sorted(HERE.rglob("test_*.py"))[number::count]:
-        with contextlib.suppress(Exception, pytest.skip.Exception):  # pytest says it better, where it collects the module
-            importlib.import_module(".".join(path.relative_to(HERE.parent).with_suffix("").parts))
+        name = ".".join(path.relative_to(HERE.parent).with_suffix("").parts)
+        with contextlib.suppress(Exception, pytest.skip.Exception):  # pytest says it better, where it collects it
+            importlib.import_module(name)
 
 
 def pytest_collection_finish() -> None:

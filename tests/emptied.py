@@ -41,6 +41,8 @@ OTHERS_END = """
 """
 TABLES = "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename"
 SEQUENCES = "SELECT quote_ident(sequencename) FROM pg_sequences WHERE schemaname = 'public'"
+LOST = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What a connection says that was ended from outside, or a database that is gone."""
 
 
 class AsNew:
@@ -91,7 +93,7 @@ class Databases:
 
     async def give_back(self, url: str) -> None:
         """Whatever its test did to it, it is as good as new afterwards, or gone."""
-        name = urlsplit(url).path.removeprefix("/")
+        name = _name_of(url)
         if await self._is_emptied(url, name):
             self._free.append(name)
         else:
@@ -101,6 +103,10 @@ class Databases:
         for name in list(self._structures):
             await self._drop(name)
 
+    async def opened(self, url: str) -> "asyncpg.Connection[asyncpg.Record]":
+        """A connection to a database that was taken, to write what a test needs; it is not the test's to close."""
+        return await self._connection(url, _name_of(url))
+
     async def _drop(self, name: str) -> None:
         del self._structures[name]
         if name in self._connections:
@@ -108,11 +114,16 @@ class Databases:
         await drop_database(self._server_url, name)
 
     async def _connection(self, url: str, name: str) -> "asyncpg.Connection[asyncpg.Record]":
-        """The one that stays, or another where a test has ended it."""
-        kept = self._connections.get(name)
-        if kept is None or kept.is_closed():
-            kept = self._connections[name] = await asyncpg.connect(url)
-        return kept
+        """The one that stays, as if new, or another where a test has ended it."""
+        if (kept := self._connections.get(name)) is not None:
+            try:
+                await kept.reset()
+            except LOST:
+                kept.terminate()
+            else:
+                return kept
+        made = self._connections[name] = await asyncpg.connect(url)
+        return made
 
     async def _is_emptied(self, url: str, name: str) -> bool:
         assert self._as_new is not None
@@ -127,9 +138,13 @@ class Databases:
                 await connection.execute(f"SET LOCAL session_replication_role = replica; {self._as_new.clear}")
                 for table, rows in self._as_new.seeds.items():
                     await connection.copy_to_table(table, source=BytesIO(rows))
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            return False  # it is gone, or an old server, or a role that may not do that
+        except LOST:
+            return False  # or an old server, or a role that may not do that
         return True
+
+
+def _name_of(url: str) -> str:
+    return urlsplit(url).path.removeprefix("/")
 
 
 async def create_database(server_url: str, *, template: str = "template0") -> str:

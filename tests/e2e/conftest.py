@@ -28,9 +28,8 @@ def patient_with_postgres(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def registry(database_url: str) -> AsyncIterator[Registry]:
-    async with connected(database_url) as registry:
-        yield registry
+async def registry(databases: Databases, database_url: str) -> Registry:
+    return Registry(await databases.opened(database_url))
 
 
 @pytest.fixture

@@ -1,25 +1,27 @@
 """Client keys: who may call where keys are needed, and the admin API's token."""
 
-from contextlib import AsyncExitStack
-
 import pytest
 
 from gateway.core.ids import Secret
-from gateway.settings import AuthMode, Settings
+from gateway.settings import Settings
+from tests.e2e.owners import ADMIN, KEYED, TOKEN
 from tests.fakes.gateway_fixture import running_gateway, until_answered
-
-TOKEN = "the-token-of-the-admin"  # noqa: S105  # a test's own
-ADMIN = {"authorization": f"Bearer {TOKEN}"}
 
 
 @pytest.fixture
-async def two(database_url, registry, sandbox):
-    """Two gateways that need keys."""
+async def keyed(database_url, registry, sandbox):
+    """A gateway that needs keys."""
     await registry.add_provider("openai", sandbox.url)
     await registry.add_account("sk-a")
-    settings = Settings(auth=AuthMode.KEYS, admin_token=Secret(TOKEN))
-    async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(running_gateway(database_url, settings)) for _ in range(2)]
+    async with running_gateway(database_url, KEYED) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+async def two(keyed, database_url):
+    """It, and a replica."""
+    async with running_gateway(database_url, KEYED) as replica:
+        yield [keyed, replica]
 
 
 async def make_key(gateway, **fields):
@@ -65,9 +67,9 @@ async def test_a_key_serves_and_is_revoked_within_a_second_everywhere(two):
     ],
     ids=["none", "empty", "wrong", "an-accounts", "basic", "api-key", "the-admins"],
 )
-async def test_without_a_valid_key_nobody_is_let_in(two, sandbox, headers):
-    answer = await two[0].chat(headers=headers)
-    models = await two[0].client.get("/v1/models", headers=headers)
+async def test_without_a_valid_key_nobody_is_let_in(keyed, sandbox, headers):
+    answer = await keyed.chat(headers=headers)
+    models = await keyed.client.get("/v1/models", headers=headers)
 
     for each in (answer, models):
         assert each.status_code == 401
@@ -76,33 +78,33 @@ async def test_without_a_valid_key_nobody_is_let_in(two, sandbox, headers):
     assert [seen for seen in sandbox.log if seen.method == "POST"] == []
 
 
-async def test_an_expired_key_is_refused(two, registry):
-    made = await make_key(two[0])
+async def test_an_expired_key_is_refused(keyed, registry):
+    made = await make_key(keyed)
 
     await registry.execute("UPDATE client_keys SET expires_at = now() - interval '1 second'")
 
-    await until_status(two[0], made["key"], 401)
-    answer = await two[0].chat(headers=bearer(made["key"]))
+    await until_status(keyed, made["key"], 401)
+    answer = await keyed.chat(headers=bearer(made["key"]))
     assert "expired" in answer.json()["error"]["message"]
 
 
-async def test_a_key_for_some_models_has_these_alone(two, sandbox):
-    made = await make_key(two[0], models=["gpt-4"])
+async def test_a_key_for_some_models_has_these_alone(keyed, sandbox):
+    made = await make_key(keyed, models=["gpt-4"])
 
-    refused = await two[0].chat(model="gpt-4o", headers=bearer(made["key"]))
-    listed = await two[0].client.get("/v1/models", headers=bearer(made["key"]))
+    refused = await keyed.chat(model="gpt-4o", headers=bearer(made["key"]))
+    listed = await keyed.client.get("/v1/models", headers=bearer(made["key"]))
 
     assert (refused.status_code, refused.json()["error"]["code"]) == (403, "model_not_allowed")
     assert [model["id"] for model in listed.json()["data"]] == ["gpt-4"]
     assert {seen.model for seen in sandbox.log if seen.method == "POST"} == {"gpt-4"}
 
 
-async def test_a_key_for_some_models_cannot_write_another_before_its_own(two, sandbox):
+async def test_a_key_for_some_models_cannot_write_another_before_its_own(keyed, sandbox):
     """Which of two members of one name is read differs from server to server."""
-    made = await make_key(two[0], models=["gpt-4"])
+    made = await make_key(keyed, models=["gpt-4"])
     body = b'{"model": "gpt-4o", "messages": [{"role": "user", "content": "x"}], "model": "gpt-4"}'
 
-    answer = await two[0].client.post("/v1/chat/completions", content=body, headers=bearer(made["key"]))
+    answer = await keyed.client.post("/v1/chat/completions", content=body, headers=bearer(made["key"]))
 
     assert answer.status_code == 200
     assert sandbox.log[-1].body.count(b'"model": "gpt-4"') == 2
@@ -118,30 +120,30 @@ async def test_a_key_for_some_models_cannot_write_another_before_its_own(two, sa
         ("application/x-www-form-urlencoded", b'{"model": "gpt-4o"}'),
     ],
 )
-async def test_a_key_for_some_models_names_no_other_where_nobody_knows_the_endpoint(two, sandbox, content_type, body):
+async def test_a_key_for_some_models_names_no_other_where_nobody_knows_the_endpoint(keyed, sandbox, content_type, body):
     """A proxy on the way may take this path for that of chats."""
-    made = await make_key(two[0], models=["gpt-4"])
+    made = await make_key(keyed, models=["gpt-4"])
     headers = bearer(made["key"]) | {"content-type": content_type}
 
-    refused = await two[0].client.post("/v1//chat/completions", content=body, headers=headers)
+    refused = await keyed.client.post("/v1//chat/completions", content=body, headers=headers)
 
     assert (refused.status_code, refused.json()["error"]["code"]) == (403, "model_not_allowed")
     assert not [seen for seen in sandbox.log if "//" in seen.path]
 
 
-async def test_a_key_is_never_forwarded(two, sandbox):
-    made = await make_key(two[0])
+async def test_a_key_is_never_forwarded(keyed, sandbox):
+    made = await make_key(keyed)
 
-    await two[0].chat(headers={"x-gateway-key": made["key"], "authorization": "Bearer sk-other"})
+    await keyed.chat(headers={"x-gateway-key": made["key"], "authorization": "Bearer sk-other"})
 
     assert made["key"] not in repr(sandbox.log)
     assert "sk-other" not in repr(sandbox.log)
 
 
-async def test_a_key_is_shown_once(two, registry):
-    made = await make_key(two[0])
+async def test_a_key_is_shown_once(keyed, registry):
+    made = await make_key(keyed)
 
-    listed = (await two[0].client.get("/api/v1/keys", headers=ADMIN)).text
+    listed = (await keyed.client.get("/api/v1/keys", headers=ADMIN)).text
     stored = await registry.connection.fetchval("SELECT string_agg(client_keys::text, '') FROM client_keys")
 
     assert made["key"] not in listed
@@ -151,15 +153,15 @@ async def test_a_key_is_shown_once(two, registry):
 @pytest.mark.parametrize(
     "path", ["/api/v1/accounts", "/api/v1/keys", "/api/v1/problems", "/health", "/metrics", "/schema"]
 )
-async def test_pages_of_the_inside_need_the_token(two, path):
-    assert (await two[0].get(path)).status_code in {401, 403}
-    assert (await two[0].client.get(path, headers=bearer("wrong"))).status_code in {401, 403}
-    assert (await two[0].client.get(path, headers=ADMIN)).status_code == 200
+async def test_pages_of_the_inside_need_the_token(keyed, path):
+    assert (await keyed.get(path)).status_code in {401, 403}
+    assert (await keyed.client.get(path, headers=bearer("wrong"))).status_code in {401, 403}
+    assert (await keyed.client.get(path, headers=ADMIN)).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready"])
-async def test_liveness_is_open(two, path):
-    assert (await two[0].get(path)).status_code == 200
+async def test_liveness_is_open(keyed, path):
+    assert (await keyed.get(path)).status_code == 200
 
 
 async def test_off_loopback_keys_are_needed_by_default(database_url, registry, sandbox):

@@ -134,6 +134,20 @@ async def test_a_database_that_was_lost_is_replaced(of_one, postgres_server_url)
     (await used(await of_one.take())).terminate()
 
 
+async def test_what_a_test_left_undone_on_the_connection_that_stays_is_undone(of_one):
+    url = await of_one.take()
+    connection = await of_one.opened(url)
+    await connection.execute(f"SET lock_timeout = 5; SELECT pg_advisory_lock(1); BEGIN; {PROVIDER}; LISTEN news")
+
+    await of_one.give_back(url)
+
+    assert await of_one.take() == url
+    assert await of_one.opened(url) is connection
+    assert await connection.fetchval("SHOW lock_timeout") == "0"
+    assert await connection.fetchval("SELECT count(*) FROM providers") == 0
+    assert await connection.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+
+
 async def test_a_test_may_end_every_connection(of_one):
     url = await of_one.take()
     connection = await used(url, PROVIDER)
