@@ -11,13 +11,14 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
 
+from goodput_best import best_of
 from goodput_callers import Connections, Crowd, Send, Tally, by_chance, by_turns, through_gateways
 from goodput_programs import Gateways, gateways, sandbox, stats
-from goodput_scenes import WAVES, Part, Scene, Wave, gateway_config, parts_of, sandbox_config
+from goodput_scenes import ANSWER_S, WAVES, Part, Scene, Wave, gateway_config, parts_of, sandbox_config
 
 PLAIN = ("round robin", "random choice")
 
@@ -31,6 +32,8 @@ class Figure:
     load: float
     served: float
     """Share of what the upstream could have served of what came, of calls or of tokens."""
+    best: float
+    """The same of who sees the upstream's meters and sends in no time, before the same calls."""
     refused: float
     """Share of the callers."""
     wasted: float
@@ -102,18 +105,27 @@ async def _play(
         for crowd in crowds:
             tasks.create_task(crowd.come(options.warm + options.seconds))
         await asyncio.sleep(options.warm)  # noqa: TID251  # a program for people: nobody moves its clock
-        before = stats(sandboxes)
+        before, began = stats(sandboxes), asyncio.get_running_loop().time()
         for crowd in crowds:
             crowd.is_counting = True
         await asyncio.sleep(options.seconds)  # noqa: TID251  # a program of its own: it measures real time
         after = stats(sandboxes)
         for crowd in crowds:
             crowd.is_counting = False
-    return [_figure(front, crowd, before, after, options.seconds) for crowd in crowds]
+    return [_figure(front, crowd, before, after, Count(began, options.seconds)) for crowd in crowds]
+
+
+@dataclass(frozen=True)
+class Count:
+    """When was counted."""
+
+    began: float
+    """By the loop's clock."""
+    seconds: float
 
 
 def _figure(
-    front: str, crowd: Crowd, before: dict[str, dict[str, int]], after: dict[str, dict[str, int]], seconds: float
+    front: str, crowd: Crowd, before: dict[str, dict[str, int]], after: dict[str, dict[str, int]], count: Count
 ) -> Figure:
     part, tally = crowd.part, crowd.tally
 
@@ -125,11 +137,19 @@ def _figure(
         front=front,
         scene=part.scene.name,
         load=part.load,
-        served=_share_served(part.scene, tally, served, seconds),
+        served=_share_served(part.scene, tally, served, count.seconds),
+        best=_best(crowd, count),
         refused=tally.refused / max(tally.offered, 1),
         wasted=seen("429") / max(served, 1),
         failed=tally.failed,
     )
+
+
+def _best(crowd: Crowd, count: Count) -> float:
+    """Answers come a while after calls are admitted."""
+    scene, since = crowd.part.scene, count.began - ANSWER_S
+    answers, tokens = best_of(scene, crowd.calls, since, since + count.seconds)
+    return _share_served(scene, replace(crowd.tally, answered_tokens=tokens), answers, count.seconds)
 
 
 def _share_served(scene: Scene, tally: Tally, answers: int, seconds: float) -> float:
@@ -141,13 +161,16 @@ def _share_served(scene: Scene, tally: Tally, answers: int, seconds: float) -> f
     return of_calls if scene.tokens is None else max(of_calls, of_tokens)
 
 
-HEADING = f"{'front':14} {'upstream':52} {'load':>4} {'served':>7} {'refused':>8} {'429s/answer':>12} {'failed':>7}"
+HEADING = (
+    f"{'front':14} {'upstream':52} {'load':>4} {'served':>7} {'best':>6} {'refused':>8} {'429s/answer':>12} "
+    f"{'failed':>7}"
+)
 
 
 def _row(figure: Figure) -> str:
     return (
-        f"{figure.front:14} {figure.scene:52} {figure.load:4.1f} {figure.served:7.3f} {figure.refused:8.1%} "
-        f"{figure.wasted:12.3f} {figure.failed:7}"
+        f"{figure.front:14} {figure.scene:52} {figure.load:4.1f} {figure.served:7.3f} {figure.best:6.3f} "
+        f"{figure.refused:8.1%} {figure.wasted:12.3f} {figure.failed:7}"
     )
 
 

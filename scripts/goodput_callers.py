@@ -123,6 +123,8 @@ class Crowd:
     send: Send
     rng: Random
     tally: Tally = field(default_factory=Tally)
+    calls: list[tuple[float, int]] = field(default_factory=list)
+    """When they came, by the loop's clock, and their tokens."""
     is_counting: bool = False
 
     async def come(self, seconds: float) -> None:
@@ -137,6 +139,7 @@ class Crowd:
 
     async def _call(self) -> None:
         is_counted, tally, tokens = self.is_counting, self.tally, self.rng.choice(self.part.scene.prompts)
+        self.calls.append((asyncio.get_running_loop().time(), tokens))
         tally.offered += is_counted
         tally.offered_tokens += is_counted * tokens
         try:

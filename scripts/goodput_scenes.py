@@ -9,6 +9,8 @@ TOKENS, TOKENS_PERIOD_S = 10_000, 8.0
 PROMPTS = (*range(100, 301, 25), 2000)
 """Tokens of the callers' prompts there, each as often as the others."""
 LOADS = (0.9, 1.0, 1.5)
+ANSWER_S = 0.2
+"""What an answer takes the upstream."""
 FOREVER = float("inf")
 
 
@@ -153,7 +155,7 @@ def sandbox_config(parts: list[Part], *, has_headers: bool) -> dict[str, object]
             for part in mine
             for number in range(part.scene.organisation_count)
         ],
-        "behaviours": {"*": {"delay_s": 0.2}},
+        "behaviours": {"*": {"delay_s": ANSWER_S}},
         "sends_rate_headers": has_headers,
         "records_answers": False,
         "log_length": 10,
