@@ -17,7 +17,7 @@ __all__ = ["api", "claude", "client", "sandbox"]
 
 
 PATIENT = ("relay.batch_uploads.STORE_S", "relay.known_ids.FIND_TIMEOUT_S", "relay.known_ids.STORED_WITHIN_S",
-           "relay.owed.CLAIM_S", "store.tokens.PATIENCE_S")  # fmt: skip
+           "relay.owed.CLAIM_S", "store.engine.POOL_TIMEOUT_S", "store.tokens.PATIENCE_S")  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

@@ -62,15 +62,15 @@ class ResponseSocket:
                 await self._say(socket, None, self.on_other(message))
                 continue
             self.asked.append((seen.key, message))
-            lanes[lane] = asyncio.create_task(self._answer(socket, seen.key, message, lanes.get(lane)))
+            instead = self.answers(seen.key, message)  # at once: a test that sees it asked may say other answers
+            lanes[lane] = asyncio.create_task(self._answer(socket, message, instead, lanes.get(lane)))
 
     async def _answer(
-        self, socket: ServerConnection, key: str, asked: Event, before: "asyncio.Task[None] | None"
+        self, socket: ServerConnection, asked: Event, instead: list[Event] | None, before: "asyncio.Task[None] | None"
     ) -> None:
         if before is not None:
             await before
         lane = asked.get("stream_id")
-        instead = self.answers(key, asked)
         if instead is not None:
             await self._say(socket, lane, instead)
             return
