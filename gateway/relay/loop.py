@@ -262,9 +262,15 @@ class Relay:
         """For a turn of the retry budget. In the line of calls it would keep back those that met no fault."""
         if run.ticket is not None:
             self._leave_line(run)
-        began = self._clock.now()
-        run.has_retry = await self._retries.wait(until)
-        job.progress.waited_s += self._clock.now() - began
+        began, body_bytes = self._clock.now(), held_bytes(job.body)
+        if not self._waiting.enter(body_bytes):
+            run.plan = run.plan.ended()
+            return
+        try:
+            run.has_retry = await self._retries.wait(until)
+        finally:
+            self._waiting.exit(body_bytes)
+            job.progress.waited_s += self._clock.now() - began
 
     def _end_retry(self, run: _Run) -> None:
         run.has_retry = False

@@ -104,28 +104,38 @@ class Waiting:
     def line_of(self, ticket: Ticket) -> Line[Ticket]:
         return self._lines[ticket.key]
 
+    def enter(self, body_bytes: int) -> bool:
+        """Whether one more may wait, in a line or for something else; who may is given back with `exit`."""
+        if self.calls >= self._max_calls or self.bytes + body_bytes > self._max_bytes:
+            return False
+        self.calls += 1
+        self.bytes += body_bytes
+        return True
+
+    def exit(self, body_bytes: int) -> None:
+        """One that entered waits no more."""
+        self.calls -= 1
+        self.bytes -= body_bytes
+
     def join(self, key: PoolKey, body_bytes: int, *, tokens: int = 0, is_first: bool = False) -> Ticket | None:
         """A place in the line; None when the worker holds as much as it may.
 
         `is_first`: the call had its turn, and its account refused: it stands at the head again.
         """
-        if self.calls >= self._max_calls or self.bytes + body_bytes > self._max_bytes:
+        if not self.enter(body_bytes):
             return None
         ticket = Ticket(key, body_bytes, tokens, self._clock)
         line = self._lines.setdefault(key, Line())
         line.add(ticket, is_first=is_first)
         if not is_first and tokens <= line.gap and tokens < line.calls[0].tokens:
             line.calls[0].ring()
-        self.calls += 1
-        self.bytes += body_bytes
         return ticket
 
     def leave(self, ticket: Ticket) -> None:
         """Gives the place up; the next in line looks at once."""
         line = self._lines[ticket.key]
         line.remove(ticket)
-        self.calls -= 1
-        self.bytes -= ticket.body_bytes
+        self.exit(ticket.body_bytes)
         if line.calls:
             line.calls[0].ring()
         else:

@@ -96,6 +96,22 @@ async def test_account_that_fails_in_a_row_is_left_alone_for_a_while():
     assert len(kit.meter.failed) == AVOIDED_AFTER + 1
 
 
+async def test_no_more_calls_wait_for_a_retry_than_may_wait_at_all():
+    kit = RelayKit("a", "b", max_calls=5)
+    kit.upstream.on("sk-a", Reply(500, BROKEN.headers, BROKEN.pieces, wait_s=1.0))
+    kit.upstream.on("sk-b", Reply(500, BROKEN.headers, BROKEN.pieces, wait_s=1.0), OK_SLOWLY)
+    calls = [kit.start() for _ in range(40)]
+
+    await kit.clock.advance(1.0)
+    waiting, asking = kit.waiting.calls, kit.upstream.running
+    answered = [call.done() for call in calls].count(True)
+    for call in calls:
+        await kit.finished(call)
+
+    assert (waiting, answered) == (5, 40 - 5 - asking)
+    kit.assert_idle()
+
+
 async def test_call_without_patience_waits_for_no_retry():
     kit = RelayKit("a")
     kit.upstream.on("sk-a", Reply(500, BROKEN.headers, BROKEN.pieces, wait_s=1.0))
