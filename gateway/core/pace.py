@@ -175,7 +175,7 @@ class Pace:
             self._at = now
         else:
             self._began += max(0.0, now - self._taken_at - SHORTEST_S)
-        self._taken_at = now
+        self._taken_at = max(self._taken_at, now)  # what others sent is heard of late
 
     def admit(self, sent_at: Instant) -> None:
         """The call that was sent then came through."""

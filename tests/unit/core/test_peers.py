@@ -255,6 +255,17 @@ def test_who_hears_of_another_with_its_first_refusal_reckons_with_the_calls_of_b
     assert theirs.refill(1) == mine.refill(1)
 
 
+def test_pauses_between_calls_that_are_heard_of_late_are_none_of_all_calls():
+    mine, theirs = Headroom(), Headroom()
+    for number in range(16):  # each pauses for 1.6 s while the other sends
+        call((mine, theirs)[number % 2], 100.0 + number * 0.8)
+    call(theirs, 112.8, is_refused=True)
+
+    mine.heard("b", theirs.use(Instant(112.8), REPLICAS), Instant(112.807), own="a")
+
+    assert 0.8 * 16 / 12.8 <= mine.refill(1) <= 1.6
+
+
 def test_hungry_processes_take_turns():
     headroom = Headroom()
     call(headroom, 100.0)
