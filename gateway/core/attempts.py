@@ -205,10 +205,10 @@ def _wait_or_stop(plan: Plan, resting: Sequence[Resting], now: Instant, wait_unt
 
 def _may_yet_serve(plan: Plan, last: OutcomeKind, resting: Sequence[Resting]) -> bool:
     """Accounts without the model, or with too small a limit, were met, but one that rests for another reason may serve;
-    or the upstream was at fault, and the breaker's probe may find it well again.
+    or the upstream was at fault, and the breaker's probe may find it well again, or others only come first.
     """
     if last in UPSTREAM_FAULTS:
-        return any(rest.is_broken for rest in resting)
+        return any(rest.is_broken or rest.reason is None for rest in resting)
     may_fit = last is OutcomeKind.NO_ACCESS_TO_MODEL or (last is OutcomeKind.TOO_LARGE and plan.has_larger)
     return may_fit and any(rest.reason in {None, OutcomeKind.RATE_LIMITED} for rest in resting)
 

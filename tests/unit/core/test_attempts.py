@@ -122,6 +122,13 @@ def test_spent_retry_budget_is_waited_for_after_a_fault_of_the_upstream(kind):
     assert step(plan_of(kind), may_retry=False, wait_s=0.0) == Stop()
 
 
+@pytest.mark.parametrize("kind", sorted(UPSTREAM_FAULTS))
+def test_call_that_others_come_before_keeps_its_place_after_a_fault_of_the_upstream(kind):
+    behind = Resting(None, Instant(NOW + 2), FOREVER)
+
+    assert step(plan_of(kind).rested(), has_candidate=False, resting=[behind]) == Wait(Instant(NOW + 10.0))
+
+
 def test_deadline_ends_a_call():
     assert step(plan_of(LIMITED).ended()) == Stop()
 
