@@ -11,6 +11,7 @@ Mutable. Tokens are as we estimate them, but for what is called raw: that is as 
 """
 
 from collections import deque
+from math import sqrt
 from statistics import median
 
 from gateway.core.answered import Answered
@@ -18,9 +19,9 @@ from gateway.core.places import Place
 
 LEAST, MOST = 0.2, 4.0
 """No factor beyond these is believed."""
-EXACT, EXACT_HEARD, SAME = 0.04, 0.1, 0.005
-"""A factor that differs from 1 by less is 1; by less than the second where other processes use the limits, of whose
-calls we hear late. One that differs from what it was by less than the third is that."""
+EXACT, UNSURE, SAME = 0.01, 9.0, 0.001
+"""A factor that differs from 1 by less is 1, or by less than so many times what comparisons differ from each other ÷ √
+their number. One that differs from what it was by less than the third, or by half of what they differ, is that."""
 MORE, LESS, MOST_MORE = 0.05, 1 / 256, 0.5
 """So much more a call may be charged than the factor says after each refusal, such a part of that less after each
 answer; and at most."""
@@ -30,7 +31,7 @@ AT_FIRST, LATER = 0.4, 0.2
 """Before and after that a factor may be off by so much."""
 VARIES = 0.004
 """Where comparisons differ by less every call is charged alike, and refusals have other reasons: other processes, calls
-that are long on their way."""
+that are long on their way. The first few differ for other reasons as well: it is not yet known how the limit frees."""
 NEAR = 2.0
 """A call is refused for its tokens when less than so many times its own were left."""
 ENOUGH = 1 / 8
@@ -60,17 +61,19 @@ class Factor:
         """So much of what is used may be a wrong estimate."""
         return AT_FIRST if len(self._ratios) < FEW else LATER
 
-    def learn(self, ratio: float, *, is_heard: bool = False) -> None:
-        """One account was charged so much for one of our tokens. `is_heard`: for some of other processes too."""
+    def learn(self, ratio: float) -> None:
+        """One account was charged so much for one of our tokens."""
         self._ratios.append(min(max(ratio, LEAST), MOST))
         if len(self._ratios) < FEW:
             return
         learned = median(self._ratios)
-        self.varies = not is_heard and median([abs(one - learned) for one in self._ratios]) > VARIES * learned
+        spread = median([abs(one - learned) for one in self._ratios])
+        self.varies = 2 * len(self._ratios) > KEPT and spread > VARIES * learned
         if not self.varies:
             self.margin = 1.0
-        value = 1.0 if abs(learned - 1.0) <= (EXACT_HEARD if is_heard else EXACT) else learned
-        if abs(value / self.value - 1) > SAME:
+        is_exact = abs(learned - 1.0) <= EXACT + UNSURE * spread / sqrt(len(self._ratios))
+        value = 1.0 if is_exact else learned
+        if abs(value / self.value - 1) > max(SAME, spread / 2):
             self.value = value
 
     def admit(self) -> None:
@@ -108,9 +111,7 @@ class Charge:
         if raw_left < NEAR * self.shared.value * place.charged:
             self.shared.refuse()
 
-    def compare(
-        self, held: float, freed: float, limit: float, factor: float, place: Place, *, is_heard: bool = False
-    ) -> None:
+    def compare(self, held: float, freed: float, limit: float, factor: float, place: Place) -> None:
         """A window holds so much, and has given back so much, by all that is known of what was taken. `factor`: with
         which all these were told. `place`: of the call that was answered.
         """
@@ -123,15 +124,13 @@ class Charge:
         is_new = place.at >= self._compared + NEWS * limit
         if is_new and used >= ENOUGH * limit and held > 0 and 0 <= doubt <= DOUBT * held:
             self._compared = place.at
-            self.shared.learn(factor * used / held, is_heard=is_heard)
+            self.shared.learn(factor * used / held)
 
     def surely_left(self, freed: float, place: Place) -> float:
         """What the window has left when all that was sent has reached it, whatever that is charged."""
         return self.answered.left(freed) - self.answered.unanswered(place.sent) * self.shared.margin
 
-    def lose(
-        self, raw_used: float, raw_rate: float, at: float, raw_limit: float, place: Place, *, is_heard: bool = False
-    ) -> None:
+    def lose(self, raw_used: float, raw_rate: float, at: float, raw_limit: float, place: Place) -> None:
         """A bucket has lost so much by then, and fills so fast."""
         refilled = raw_rate * (at - self._used_at)
         if not raw_rate or raw_used <= ENOUGH * raw_limit or self._raw_used <= refilled:
@@ -142,4 +141,4 @@ class Charge:
             return
         lost = raw_used - self._raw_used + refilled
         self._raw_used, self._used_at, self._since = raw_used, at, place.at
-        self.shared.learn(lost / asked, is_heard=is_heard)
+        self.shared.learn(lost / asked)

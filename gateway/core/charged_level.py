@@ -3,7 +3,7 @@
 from gateway.core.charge import Charge, Factor
 from gateway.core.freeing import BUCKET, SLIDING
 from gateway.core.hints import Quota
-from gateway.core.ids import Instant
+from gateway.core.ids import NEVER, Instant
 from gateway.core.level import Level
 from gateway.core.places import Place
 from gateway.core.shares import HEARD_SOON_S
@@ -39,9 +39,8 @@ class ChargedLevel(Level):
             self._forget_answers()
 
     def _hear_bucket(self, raw_used: float, place: Place, sent_at: Instant) -> None:
-        is_heard = self.shares is not None
         if self.shares is None or self.shares.heard_s <= HEARD_SOON_S:  # of replicas' calls too little is known
-            self._charge.lose(raw_used, self._way.bucket_rate, sent_at, self.told_limit, place, is_heard=is_heard)
+            self._charge.lose(raw_used, self._way.bucket_rate, sent_at, self.told_limit, place)
 
     def _hear_window(self, left: float, place: Place, freed: float, sent_at: Instant) -> None:
         charge, watched_at, vague, freed_by_now = self._charge, self._began, 0.0, 0.0
@@ -50,8 +49,8 @@ class ChargedLevel(Level):
             vague = self._ledger.vague_after(sent_at, self._guard.seconds)
             freed, freed_by_now = freed + vague, self.freed
         charge.answered.hear(place, left, freed if freed_by_now else 0.0, vague)
-        if sent_at >= watched_at > float("-inf"):
-            charge.compare(self._held, freed_by_now, self.limit, self.factor, place, is_heard=self.shares is not None)
+        if sent_at >= watched_at > NEVER:
+            charge.compare(self._held, freed_by_now, self.limit, self.factor, place)
         # Where estimates are right they are as good, and hold where calls take long. Of what other processes
         # sent just now nobody has heard.
         if self.shares is None and (charge.shared.varies or self.factor != 1.0):

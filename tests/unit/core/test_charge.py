@@ -45,9 +45,27 @@ def test_all_levels_of_a_factor_learn_together():
 def test_estimates_that_are_right_but_for_a_little_are_left_as_they_are():
     factor = Factor()
 
-    used_up(Charge(factor), 1.015, windows=3)
+    used_up(Charge(factor), 1.008, windows=3)
 
     assert factor.value == 1.0
+
+
+@pytest.mark.parametrize(
+    ("ratios", "value"),
+    [
+        ((0.95, 0.95, 0.95), 0.95),
+        ((0.57, 0.7, 1.0), 1.0),
+        ((0.94, 0.96, 0.95) * 5, 0.95),
+        ((0.9, 1.0, 0.95) * 2, 1.0),
+    ],
+)
+def test_a_factor_near_one_is_believed_where_comparisons_agree(ratios, value):
+    factor = Factor()
+
+    for ratio in ratios:
+        factor.learn(ratio)
+
+    assert factor.value == value
 
 
 @given(st.lists(st.floats(0.0, 1000.0), max_size=FEW - 1), st.floats(LEAST, MOST))
@@ -86,7 +104,7 @@ def test_a_call_of_which_nobody_knows_whether_it_was_counted_tells_nothing():
 def test_refusals_leave_room_for_dear_calls_and_answers_take_it_back():
     factor = Factor()
     charge = Charge(factor)
-    for ratio in (0.9, 1.1, 1.0, 1.2):
+    for ratio in (0.9, 1.1, 1.0, 1.2, 0.8) * 3:
         factor.learn(ratio)
     place = Place(1000, 100, 0, 1000, 1000)
     for _ in range(50):
@@ -102,7 +120,7 @@ def test_refusals_leave_room_for_dear_calls_and_answers_take_it_back():
 def test_a_refusal_that_left_plenty_of_tokens_was_not_for_these():
     factor = Factor()
     charge = Charge(factor)
-    for ratio in (0.9, 1.1, 1.0, 1.2):
+    for ratio in (0.9, 1.1, 1.0, 1.2, 0.8) * 3:
         factor.learn(ratio)
 
     charge.note(Place(1000, 100, 0, 1000, 1000), 5000, is_success=False)
