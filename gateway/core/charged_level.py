@@ -50,7 +50,7 @@ class ChargedLevel(Level):
             freed, freed_by_now = freed + vague, self.freed
         charge.answered.hear(place, left, freed if freed_by_now else 0.0, vague)
         if sent_at >= watched_at > NEVER:
-            charge.compare(self._held, freed_by_now, self.limit, self.factor, place)
+            charge.compare(self.held, freed_by_now, self.limit, self.factor, place)
         # Where estimates are right they are as good, and hold where calls take long. Of what other processes
         # sent just now nobody has heard.
         if self.shares is None and (charge.shared.varies or self.factor != 1.0):

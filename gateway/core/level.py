@@ -208,14 +208,14 @@ class Level:
             self.left = min(self.left, max(before, self.left - beside))  # calls overtake each other on their way
         elif self.kind is SLIDING:
             # What the upstream had freed already, and we within self._guard.seconds after, would count twice.
-            self.left = min(self.left, self.limit - self._held)
+            self.left = min(self.left, self.limit - self.held)
         elif self._window.is_found:
             self._began, self._opened = sent_at, self.limit - self.left
         elif self._began > float("-inf"):
-            self.left = min(self.left, self.limit - self._held)
+            self.left = min(self.left, self.limit - self.held)
 
     @property
-    def _held(self) -> float:
+    def held(self) -> float:
         """What a window holds, by all that is known of what was taken."""
         if self.kind is SLIDING:
             return self._ledger.held(self.shares)
@@ -377,7 +377,7 @@ class Level:
         lasts_s = self._period_s + self._guard.seconds
         self.left = min(self.limit, self.left + self._ledger.expire(lasts_s, self.shares, now))
         if now >= self.told_at + lasts_s:
-            self.left = max(self.left, self.limit - self._held)
+            self.left = max(self.left, self.limit - self.held)
 
     def _judge(  # what an answer told, by name
         self, used: float, reset_s: float, at: Instant, *, is_success: bool, late_s: float = 0.0, off_s: float = 0.0

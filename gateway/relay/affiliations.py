@@ -95,8 +95,8 @@ class Watch:
     """One account in one pool."""
 
     __slots__ = (
-        "_account", "_affiliations", "_end", "_foreign", "_lately", "_model", "_others", "_own", "_seen", "_sent_at",
-        "_tally", "_used", "organization",
+        "_account", "_affiliations", "_end", "_foreign", "_lately", "_model", "_of_others", "_others", "_own", "_seen",
+        "_sent_at", "_tally", "_used", "organization",
     )  # fmt: skip
 
     def __init__(self, affiliations: Affiliations, account: Account, model: str) -> None:
@@ -113,7 +113,9 @@ class Watch:
         """Answers of others since the last verdict; and what was used up beyond own calls."""
         self._foreign = 0.0
         self._lately = 0.0
-        """Own calls that came through in about one period of the limit."""
+        """Own calls that came through in about one period of the limit…"""
+        self._of_others = 0.0
+        """…and answers that others got."""
         self._tally: Tally | None = None
         self.organization: Organization | None = None
         name = affiliations.organizations.names.get(account.id)
@@ -145,8 +147,8 @@ class Watch:
         level, tally, organization = headroom.level_of("requests"), self._tally, self.organization
         if tally is None or organization is None or level is None or quota.remaining is None:
             return
-        self._lately *= exp(-max(0.0, sent.at - self._sent_at) * level.rate / level.limit)
-        self._lately += is_success
+        lasting = exp(-max(0.0, sent.at - self._sent_at) * level.rate / level.limit)
+        self._lately = self._lately * lasting + is_success
         used, end = level.limit - quota.remaining, sent.at + (quota.reset_s or 0.0)
         before, passed_s = self._used, sent.at - self._sent_at
         is_same = level.kind is not Freeing.FIXED or abs(end - self._end) <= TOLERANCE_S + TOLERANCE * (end - sent.at)
@@ -155,7 +157,11 @@ class Watch:
         is_surprise = self._lately < FEW * level.limit / headroom.sharers(sent.at)
         if not is_success and quota.remaining == 0 and is_surprise and level.kind is Freeing.BUCKET:
             self._vote(organization, speaks_for=True)
-        if before is None or not is_same or min(before, used) <= 1 or level.kind is Freeing.SLIDING:
+        self._of_others = self._of_others * lasting + others
+        if level.kind is Freeing.SLIDING:
+            self._weigh_sliding(used - level.held, others, organization)
+            return
+        if before is None or not is_same or min(before, used) <= 1:
             return  # what was given back meanwhile is not known
         refilled = level.rate * passed_s if level.kind is Freeing.BUCKET else 0.0
         # Other processes that use this account take from it as well, about as much as this one.
@@ -165,6 +171,17 @@ class Watch:
             share, self._others, self._foreign = self._foreign / self._others, 0, 0.0
             is_sure = level.kind is Freeing.BUCKET or not self._affiliations.organizations.is_shared(organization)
             if share >= MOST or (share <= LITTLE and is_sure):  # where windows begin is a guess: they part nobody
+                self._vote(organization, speaks_for=share >= MOST)
+
+    def _weigh_sliding(self, foreign: float, others: int, organization: Organization) -> None:
+        """What was given back since the last answer is not known: but all that is used was sent within one period.
+
+        `foreign`: so much of it not on this account, by all processes that are known.
+        """
+        self._others += others
+        if self._others >= ENOUGH_OTHERS <= self._of_others:
+            share, self._others = foreign / self._of_others, 0
+            if share >= MOST or (share <= LITTLE and not self._affiliations.organizations.is_shared(organization)):
                 self._vote(organization, speaks_for=share >= MOST)
 
     def refused(self, limit: int | None, sent_lately: int | None) -> None:

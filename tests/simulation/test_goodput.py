@@ -170,6 +170,20 @@ def test_accounts_of_one_organisation_that_nobody_grouped_share_its_limit_too(lo
     assert result.waste <= MOST_WASTE
 
 
+@pytest.mark.parametrize("load", [0.9, 1.5])
+@pytest.mark.parametrize("processes", [1, 2])
+def test_what_an_organisations_sliding_window_holds_tells_whose_it_is(load, processes):
+    names = {"orgs": 2, "grouped": False, "names_organizations": True, "are_neighbours": True}
+    world = World(rules(Algorithm.SLIDING, requests=40), processes=processes, **names)
+    world.tell_uses()
+
+    result = world.run(rate=load * 20, capacity=20, seconds=60)
+
+    assert world.processes[0].board.pools.affiliations.organizations.is_shared(("openai", "org-0"))
+    assert result.served >= 0.99 * min(result.offered, result.capacity)
+    assert result.waste <= MOST_WASTE
+
+
 @pytest.mark.parametrize("algorithm", list(Algorithm))
 def test_accounts_whose_upstream_gives_all_of_them_one_name_keep_their_own_limits(algorithm):
     result = World(rules(algorithm), one_name="org-x").run(rate=1.5 * 8 * EACH, capacity=8 * EACH, seconds=150)
