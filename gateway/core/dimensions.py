@@ -1,12 +1,13 @@
 """The dimensions of a scope's limits by name, and which of them count what."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import msgspec
 
-from gateway.core.charge import Factor
 from gateway.core.charged_level import ChargedLevel
 from gateway.core.freeing import SLIDING
+from gateway.core.hearsay import Hearsay
 from gateway.core.hints import Quota
 from gateway.core.ids import Instant
 from gateway.core.level import Level
@@ -25,11 +26,13 @@ PERIODS, LONGEST_SHARER_S = 1.5, 100.0
 """…within so many periods of a window, or times in which a bucket fills; never longer than 100 s."""
 
 
-def new_level(name: str, limit: float, now: Instant, factor: Factor) -> Level:
-    """`factor`: of what calls are charged at admission."""
+def new_level(name: str, limit: float, now: Instant, hearsay: Hearsay) -> Level:
+    """`hearsay`: of the scopes whose limits may be the same."""
     if name in CHARGED_TOKENS:
-        return ChargedLevel(limit, now, factor)
-    return Level(limit, now, is_of_tokens=name == OUTPUT)
+        return ChargedLevel(limit, now, hearsay.factor)
+    if name == OUTPUT:
+        return Level(limit, now)
+    return Level(limit, now, is_of_tokens=False, alike_of=partial(hearsay.alike, name))
 
 
 def levels_of(names: Mapping[str, Level]) -> tuple[Levels, Levels]:

@@ -17,7 +17,6 @@ from zlib import crc32
 import msgspec
 
 from gateway.core import dimensions
-from gateway.core.charge import Factor
 from gateway.core.company import Company, News, Told
 from gateway.core.doubts import LEAST_S, Doubts, tight
 from gateway.core.hearsay import Hearsay
@@ -31,7 +30,6 @@ from gateway.core.pieces import Levels
 from gateway.core.restraint import Restraint
 from gateway.core.strangers import Strangers
 from gateway.core.tally import Tally
-from gateway.core.trust import Trust
 from gateway.core.uses import CHARGED_TOKENS, OUTPUT, Audience, Sent, Totals, Use
 
 NOWHERE = Scope(ScopeKind.HOLDER_MODEL, "")
@@ -41,9 +39,9 @@ class Headroom:
     """All that is known of a scope's limits, and what this process has sent on it. Unknown = everything fits."""
 
     __slots__ = (
-        "_charged", "_doubts", "_factor", "_freed", "_hearsay", "_lately", "_names", "_newcomer", "_news", "_order",
-        "_pace", "_restraint", "_strangers", "_tally", "_trust", "company", "is_awaited", "learn_from", "levels",
-        "scope", "token_limit", "used_at", "wanted_at",
+        "_charged", "_doubts", "_freed", "_hearsay", "_lately", "_names", "_newcomer", "_news",
+        "_order", "_pace", "_restraint", "_strangers", "_tally", "_trust", "company", "is_awaited", "learn_from",
+        "levels", "scope", "token_limit", "used_at", "wanted_at",
     )  # fmt: skip
 
     def __init__(
@@ -56,8 +54,7 @@ class Headroom:
         self.company = Company()
         self.move_to(scope)
         self._news: News[Headroom] = News() if news is None else news
-        self._hearsay = hearsay
-        self._factor = Factor() if hearsay is None else hearsay.factor
+        self._hearsay = hearsay or Hearsay()
         self.learn_from = NEVER
         """Headers of an answer before this moment need not be read."""
         self.is_awaited = False
@@ -86,7 +83,7 @@ class Headroom:
         self._strangers: Strangers | None = None
         """None until something was refused."""
         self._restraint = Restraint()
-        self._trust = Trust() if hearsay is None else hearsay.trust
+        self._trust = self._hearsay.trust
         self._doubts = Doubts(self._trust)
 
     def move_to(self, scope: Scope) -> None:
@@ -182,7 +179,7 @@ class Headroom:
                 return
             if not self._doubts.is_taught:
                 self._pace = None  # what refusals told alone
-            level = self._names[name] = dimensions.new_level(name, quota.limit, sent.at, self._factor)
+            level = self._names[name] = dimensions.new_level(name, quota.limit, sent.at, self._hearsay)
             self._doubts.begin(now)
             self.levels, self._charged = dimensions.levels_of(self._names)
             self._expect()
@@ -196,7 +193,7 @@ class Headroom:
     def _expect(self) -> None:
         """Others may expect the same limit; headers that tell of one call at a time mislead more often than not."""
         limit = int(self._names["requests"].limit) if "requests" in self._names else 0
-        if limit > 1 and self._hearsay is not None:
+        if limit > 1:
             self._hearsay.expect_most(limit, self.company.count)
 
     def admit(self, now: Instant, sent: Sent) -> None:
@@ -238,8 +235,7 @@ class Headroom:
         self._restraint.in_a_row = 0
         self._names = self._doubts.disbelieve(names, self._names, now)
         self.levels, self._charged = dimensions.levels_of(self._names)
-        expected = None if self._hearsay is None else expected_pace(self._hearsay, now)
-        self._pace = self._pace or expected or Pace(now, self._hearsay)
+        self._pace = self._pace or expected_pace(self._hearsay, now) or Pace(now, self._hearsay)
         self.learn_from, self.token_limit = NEVER, float("inf")
         self._news.add(self)
 
@@ -257,8 +253,7 @@ class Headroom:
         calls were only a part, holds no more.
         """
         self._strangers = self._pace = self._lately = None
-        if self._hearsay is not None:
-            self._hearsay.forget()
+        self._hearsay.forget()
 
     def forget(self) -> None:
         """Nothing is known of its limits any more."""

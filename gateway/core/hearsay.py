@@ -8,8 +8,9 @@ a window found ──▶ one `Window` for all who believe in it ──▶ what o
 """
 
 from collections import deque
-from weakref import WeakSet
+from weakref import WeakSet, WeakValueDictionary
 
+from gateway.core.alike import Alike
 from gateway.core.charge import Factor
 from gateway.core.evidence import SLACK, SLACK_S, Refused, Span, meet, rate_between
 from gateway.core.ids import Instant
@@ -162,13 +163,14 @@ class Hearsay:
     """Of one provider and model. Scopes are told apart by any object of theirs."""
 
     __slots__ = (
-        "__weakref__", "_refusals", "_scopes", "_scouts", "_steps", "expected", "factor", "most", "told", "trust",
-        "version", "windows",
+        "__weakref__", "_alike", "_refusals", "_scopes", "_scouts", "_steps", "expected", "factor", "most", "told",
+        "trust", "version", "windows",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.factor = Factor()
         """Of the tokens that headers tell to those that we estimate."""
+        self._alike: WeakValueDictionary[tuple[str, float], Alike] = WeakValueDictionary()
         self._refusals: deque[tuple[object, Refused]] = deque(maxlen=HEARD)
         self._steps: deque[tuple[object, tuple[float, float]]] = deque(maxlen=HEARD)
         self.told = 0
@@ -186,6 +188,10 @@ class Hearsay:
         """What was believed in last: whoever comes anew begins with it."""
         self.most = 0
         """So many calls he sends before his first answer, which may speak of another limit; 0: any number."""
+
+    def alike(self, dimension: str, limit: float) -> Alike:
+        """What is known of limits of that size, where headers tell of them."""
+        return self._alike.setdefault((dimension, limit), Alike())
 
     def tell(self, scope: object, told: Refused) -> None:
         self._refusals.append((scope, told))

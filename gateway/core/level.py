@@ -9,6 +9,7 @@ Rules of this file:
 Mutable, as it changes with every call; time comes in as `now`.
 """
 
+from gateway.core.alike import AlikeOf, alone
 from gateway.core.freeing import BUCKET, FIXED, SLIDING
 from gateway.core.guard import GUARD_S, Guard
 from gateway.core.hints import Quota
@@ -32,12 +33,16 @@ class Level:
     """Starts unknown: `limit` is that of the first answer."""
 
     __slots__ = (
-        "_at", "_began", "_guard", "_is_of_tokens", "_ledger", "_opened", "_own", "_period_s", "_reading",
+        "_alike_of", "_at", "_began", "_guard", "_is_of_tokens", "_ledger", "_opened", "_own", "_period_s", "_reading",
         "_watched_at", "_way", "_window", "factor", "kind", "left", "limit", "margin", "rate", "shares",
         "told_at", "told_limit",
     )  # fmt: skip
 
-    def __init__(self, limit: float, now: Instant, *, is_of_tokens: bool = True, factor: float = 1.0) -> None:
+    def __init__(  # what its creator knows of it
+        self, limit: float, now: Instant, *, is_of_tokens: bool = True, factor: float = 1.0, alike_of: AlikeOf = alone
+    ) -> None:
+        """`alike_of`: what is known of those of its size."""
+        self._alike_of = alike_of
         self.factor = factor
         """So many units the upstream charges for one of ours, as far as this level has heard."""
         self.told_limit, self.limit = limit, limit / self.factor
@@ -47,15 +52,13 @@ class Level:
         self._is_of_tokens = is_of_tokens
         self.left = self.limit
         """At the last change."""
-        self.kind = BUCKET
         self.shares: Shares | None = None
         """With other processes that use the limit; None: there are none."""
         self._at: float = now
         self.told_at: float = now
         """When the call was sent whose answer told of it last; what nobody knows of is given back a period later."""
         self._guard = Guard()
-        self._began = float("-inf")
-        self._opened = 0.0
+        self._began, self._opened = float("-inf"), 0.0
         """Sent since `_began`."""
         self._watched_at: float = now
         """Since then it is of its kind."""
@@ -67,7 +70,7 @@ class Level:
         self._forget_pace()
 
     def _forget_pace(self) -> None:
-        self._way = Way()
+        self._way = Way(self._alike_of(self.told_limit))
         self._window = self._way.window
         self._period_s = 0.0
         """A sliding window's."""

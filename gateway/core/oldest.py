@@ -8,22 +8,14 @@ Who knows of less than was used knows nothing.
 Mutable; one per level. Moments are `Instant`s.
 """
 
-import math
 from bisect import bisect_right
 
 import msgspec
 
+from gateway.core.period import Period
+
 MOST_CALLS = 512
 """Of larger windows nothing is learned once they are full."""
-EACH = 8
-"""An answer has so small a part in what is believed."""
-WHOLE_S = 1.0
-"""What a reset leaves open that has no fraction. Periods are whole seconds then; one more, where it is rounded down."""
-JITTER_S = 0.03
-MOST_DOUBTS = 2
-"""More of them, and it is another period."""
-MOST_SLIPS = 2.0
-"""So many are chance: calls are now more, now less time on their way."""
 HALF = 0.5
 """Less of a call is none."""
 HELD = 0.1
@@ -54,32 +46,23 @@ class Told(msgspec.Struct, frozen=True, gc=False):
 
 
 class Oldest:
-    """Starts unknown."""
+    """Starts unknown, or with the period that others have found."""
 
-    __slots__ = ("_doubts", "_late_s", "_moments", "_most_s", "_slips", "_sums", "_told_s", "_total")
+    __slots__ = ("_moments", "_sums", "_total", "period")
 
-    def __init__(self) -> None:
+    def __init__(self, period: Period | None = None) -> None:
+        self.period = period or Period()
         self._moments: list[float] = []
         """When each call was sent that was not refused, by whichever process."""
         self._sums: list[float] = []
         """What all calls before it took, so that no answer makes us walk over a window…"""
         self._total = 0.0
         """…and what they took in all."""
-        self._told_s = 0.0
-        self._most_s = 0.0
-        """Of resets in whole seconds: the longest period that was told, and `_told_s` is the shortest."""
-        self._late_s = 0.0
-        self._doubts = 0
-        """Answers that told another period, less those that told this one."""
-        self._slips = 0.0
-        """Calls that were refused of late."""
 
     @property
     def period_s(self) -> float:
         """0.0 = unknown."""
-        if not self._most_s:
-            return self._told_s
-        return math.ceil(self._most_s - WHOLE_S - JITTER_S) + self._late_s
+        return self.period.value_s
 
     def take(self, amount: float, at: float) -> None:
         """So much was sent then; of others that is heard a little later. Less than nothing: some of it was refused."""
@@ -151,41 +134,16 @@ class Oldest:
         if beside:
             later_at = self._taken_at(told.used - own - beside, at - told.burst_s, at) or at
         high_s, low_s, off_s = end - sooner_at, end - later_at, tolerance_s + whole_s
-        if not self._told_s:
-            self._told_s = high_s
+        period, is_whole = self.period, whole_s > 0
+        if not period.told_s:
+            period.told_s = high_s
             return None if beside else True
-        if not low_s - off_s <= self._told_s <= high_s + off_s:
-            self._doubt(low_s, high_s, is_whole=whole_s > 0)
+        if not period.fits(low_s, high_s, off_s, is_whole=is_whole):
             return False
-        held = own + self.taken_between(at - self._told_s + off_s, at - told.burst_s)
-        if self._doubts:
-            self._doubts -= 1
-        if self._slips:
-            self._slips = max(0.0, self._slips - 1 / EACH)
+        held = own + self.taken_between(at - period.told_s + off_s, at - told.burst_s)
         if not beside:
-            self._learn(high_s, is_whole=whole_s > 0)
+            period.learn(high_s, is_whole=is_whole)
         return held <= told.used + max(1.0, HELD * told.limit)
-
-    def _learn(self, period_s: float, *, is_whole: bool) -> None:
-        if is_whole:
-            self._most_s = max(self._most_s, self._told_s, period_s)
-            self._told_s = min(self._told_s, period_s)
-        else:
-            self._most_s = 0.0
-            self._told_s += (period_s - self._told_s) / EACH
-
-    def _doubt(self, low_s: float, high_s: float, *, is_whole: bool) -> None:
-        """Another period was told."""
-        self._doubts += 1
-        if self._doubts > MOST_DOUBTS:
-            self._told_s = min(max(self._told_s, low_s), high_s)
-            self._most_s, self._late_s, self._doubts = self._told_s if is_whole else 0.0, 0.0, 0
-
-    def doubt(self) -> None:
-        """A call was refused that should have fitted. Many: resets are whole seconds, and not rounded up."""
-        self._slips += 1
-        if self._slips > MOST_SLIPS and self._most_s:
-            self._late_s = WHOLE_S
 
     def _own(self, at: float) -> float:
         """What the call took that was sent then."""

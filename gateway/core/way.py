@@ -7,6 +7,7 @@ answer that fits some of them and not the others counts against the others. In d
 Mutable; one per level. Moments are `Instant`s.
 """
 
+from gateway.core.alike import Alike, weigh
 from gateway.core.freeing import BUCKET, FIXED, KINDS, SLIDING
 from gateway.core.oldest import Oldest, Told
 from gateway.core.window_end import WindowEnd
@@ -19,37 +20,39 @@ TOLERANCE_S = 0.05
 TOLERANCE = 0.02
 """Ends and resets within 0.05 s and a fiftieth of the reset are the same."""
 INFINITE = float("inf")
-MOST_MISSES = 16.0
 OLDEST = len(KINDS)
 """A sliding window too: its place among what answers speak against."""
 SETTLED, LOOKS = 6, 16
 """Once it is so clear whether the reset is the oldest call's, it is looked at so many times in a window."""
 MOST_SHARERS = 2
 """Of what more processes take, too little is known in time to tell whose call is the oldest."""
+APART = 10.0
+"""So much more its own answers speak against what those believe that are alike than against another: it is not."""
 FEW_WINDOWS = 2
 """In so many a sliding window shows that it is none that is emptied at once."""
 
 
 class Way:
-    """Starts unknown."""
+    """Starts unknown, or with what is known of those that are alike."""
 
     __slots__ = (
-        "_ended", "_full_s", "_high", "_is_by_oldest", "_judged_at", "_looks_at", "_low", "_misses", "_oldest", "kind",
-        "may_slide", "window",
+        "_alike", "_ended", "_full_s", "_high", "_is_by_oldest", "_judged_at", "_looks_at", "_low", "_misses",
+        "_oldest", "kind", "may_slide", "window",
     )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, alike: Alike | None = None) -> None:
+        self._alike = alike or Alike()
         self.kind = BUCKET
         self.window = WindowEnd()
         self.may_slide = True
         """What is taken should be remembered."""
         self._low, self._high = 0.0, INFINITE
         """Bounds of a bucket's rate."""
-        self._misses = [0.0, 0.0, 0.0, 0.0]
-        """Of each kind, and of a sliding window whose reset is its oldest call's."""
+        self._misses = [0.0] * len(self._alike.misses)
+        """Of its own answers, as `Alike` has them of all."""
         self._full_s = 0.0
         """A sliding window's period, if its reset is the newest call's."""
-        self._oldest = Oldest()
+        self._oldest = Oldest(self._alike.period)
         self._is_by_oldest = False
         """The kind is sliding, and the reset the oldest call's."""
         self._ended = -INFINITE
@@ -76,7 +79,7 @@ class Way:
         """The call that was sent then was not admitted."""
         self._oldest.untake(sent_at)
         if self._is_by_oldest:
-            self._oldest.doubt()
+            self._oldest.period.doubt()
 
     def end_window(self, now: float) -> None:
         """A fixed window is over, as far as is known."""
@@ -124,7 +127,7 @@ class Way:
         """None: it cannot be said, or need not."""
         if told.late_s or told.sharers > MOST_SHARERS:
             return None
-        bucket, sliding, fixed, oldest = self._misses
+        bucket, sliding, fixed, oldest = self._alike.misses
         if abs(oldest - min(bucket, sliding, fixed)) >= SETTLED:  # each look walks over all that is used
             if told.at < self._looks_at:
                 return None
@@ -142,14 +145,12 @@ class Way:
 
     def _believe(self, fits: tuple[bool, ...], told: Told) -> None:
         """In that which answers speak least against. The last of `fits` is left out where it is unknown."""
-        misses = self._misses
-        if False in fits and True in fits:
-            for index, is_fit in enumerate(fits):
-                if not is_fit:
-                    misses[index] += 1
-            if max(misses) > MOST_MISSES:
-                misses[:] = [miss / 2 for miss in misses]
-        bucket, sliding, fixed, oldest = misses
+        own, all_of_them = self._misses, self._alike.misses
+        weigh(own, fits)
+        weigh(all_of_them, fits)
+        if own[all_of_them.index(min(all_of_them))] >= min(own) + APART:
+            self._part()
+        bucket, sliding, fixed, oldest = self._alike.misses
         self.may_slide = sliding <= bucket + 1 or oldest <= bucket + 1
         if not self.may_slide:
             self._oldest.forget_calls()
@@ -159,6 +160,12 @@ class Way:
         self._is_by_oldest = is_oldest and self._oldest.period_s > 0
         if self._is_by_oldest:
             self.kind = SLIDING
+
+    def _part(self) -> None:
+        """It is not alike."""
+        self._alike = Alike()
+        self._alike.misses = list(self._misses)
+        self._oldest.period = self._alike.period
 
     def _gives_way(self, told: Told) -> bool:
         """A fixed window that may be a sliding one is taken for that at first. Rounded ends are tried by one call."""

@@ -84,10 +84,10 @@ def test_resets_of_sliding_windows_may_count_down_to_their_oldest_call(whole, lo
 def test_processes_find_such_a_window_together(are_neighbours, load):
     world = World(rules(Algorithm.SLIDING, reset_to=ResetTo.NEXT), processes=2, are_neighbours=are_neighbours)
     world.tell_uses()
-    result = world.run(rate=load * 8 * EACH, capacity=8 * EACH, seconds=100, warm_up_s=60)
+    result = world.run(rate=load * 8 * EACH, capacity=8 * EACH, seconds=100, warm_up_s=20)
 
-    assert result.goodput >= 0.95 or (load < 1 and not result.refused)
-    assert result.waste <= 0.1  # which calls of the others are in the window is known late
+    assert result.goodput >= 0.98 or (load < 1 and not result.refused)
+    assert result.waste <= MOST_WASTE
 
 
 def test_tokens_of_such_a_window_are_counted_too():
@@ -149,83 +149,6 @@ def test_one_account_is_used_to_its_limit():
 
     assert result.goodput >= 0.99
     assert result.waste <= MOST_WASTE
-
-
-def test_accounts_of_one_organisation_share_its_limit():
-    result = World(rules(), orgs=2).run(rate=1.5 * 2 * EACH, capacity=2 * EACH, seconds=200)
-
-    assert result.goodput >= 0.99
-    assert result.waste <= MOST_WASTE
-
-
-@pytest.mark.parametrize("load", [1.0, 1.5])
-@pytest.mark.parametrize("processes", [1, 2])
-def test_accounts_of_one_organisation_that_nobody_grouped_share_its_limit_too(load, processes):
-    world = World(rules(), orgs=2, grouped=False, names_organizations=True, processes=processes)
-    world.tell_uses()
-
-    result = world.run(rate=load * 2 * EACH, capacity=2 * EACH, seconds=200)
-
-    assert result.served >= 0.99 * min(result.offered, result.capacity)
-    assert result.waste <= MOST_WASTE
-
-
-@pytest.mark.parametrize("load", [0.9, 1.5])
-@pytest.mark.parametrize("processes", [1, 2])
-def test_what_an_organisations_sliding_window_holds_tells_whose_it_is(load, processes):
-    names = {"orgs": 2, "grouped": False, "names_organizations": True, "are_neighbours": True}
-    world = World(rules(Algorithm.SLIDING, requests=40), processes=processes, **names)
-    world.tell_uses()
-
-    result = world.run(rate=load * 20, capacity=20, seconds=60)
-
-    assert world.processes[0].board.pools.affiliations.organizations.is_shared(("openai", "org-0"))
-    assert result.served >= 0.99 * min(result.offered, result.capacity)
-    assert result.waste <= MOST_WASTE
-
-
-@pytest.mark.parametrize("algorithm", list(Algorithm))
-def test_accounts_whose_upstream_gives_all_of_them_one_name_keep_their_own_limits(algorithm):
-    result = World(rules(algorithm), one_name="org-x").run(rate=1.5 * 8 * EACH, capacity=8 * EACH, seconds=150)
-
-    assert result.goodput >= 0.99
-    assert result.waste <= MOST_WASTE
-
-
-@pytest.mark.parametrize("delays_to_s", [0.001, 1.0, None])
-@pytest.mark.parametrize("seed", [1, 2])
-def test_without_headers_accounts_that_nobody_grouped_do_not_keep_their_bucket_empty(delays_to_s, seed):
-    names = {"orgs": 2, "grouped": False, "names_organizations": True}
-    world = World(rules(), tells=False, delays_to_s=delays_to_s, seed=seed, **names)
-
-    result = world.run(rate=0.9 * 2 * EACH, capacity=2 * EACH, seconds=200, warm_up_s=30)
-
-    assert result.served >= 0.97 * min(result.offered, result.capacity)
-    assert result.waste <= 0.06
-
-
-@pytest.mark.parametrize("algorithm", list(Algorithm))
-@pytest.mark.parametrize("seed", [1, 2])
-def test_without_headers_accounts_found_to_share_a_limit_of_the_minute_learn_it_anew(algorithm, seed):
-    a_minute = rules(algorithm, requests=20, period_s=60.0)
-    world = World(a_minute, orgs=2, grouped=False, names_organizations=True, tells=False, seed=seed)
-
-    result = world.run(rate=1.5 * 2 / 3, capacity=2 / 3, seconds=900, warm_up_s=300)
-
-    assert world.processes[0].board.pools.affiliations.organizations.is_shared(("openai", "org-0"))
-    assert result.goodput >= 0.95
-    assert result.waste <= 0.1
-
-
-@pytest.mark.parametrize("algorithm", list(Algorithm))
-@pytest.mark.parametrize("delays_to_s", [0.001, 1.0, None])
-def test_without_headers_one_name_for_all_joins_nobody(algorithm, delays_to_s):
-    a_minute = rules(algorithm, requests=20, period_s=60.0)
-    world = World(a_minute, one_name="org-x", tells=False, delays_to_s=delays_to_s)
-
-    world.run(rate=1.5 * 8 / 3, capacity=8 / 3, seconds=600, warm_up_s=60)
-
-    assert not world.processes[0].board.pools.affiliations.organizations.is_shared(("openai", "org-x"))
 
 
 def test_tokens_are_a_limit_like_requests():

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.oldest import MOST_CALLS, MOST_DOUBTS, Oldest, Told
+from gateway.core.oldest import MOST_CALLS, Oldest, Told
+from gateway.core.period import MOST_DOUBTS
 
 PERIOD_S = 4.0
 
@@ -55,7 +56,7 @@ def test_where_they_are_rounded_down_refusals_tell_and_one_or_two_are_chance():
 
     periods_s = []
     for _ in range(3):
-        oldest.doubt()
+        oldest.period.doubt()
         periods_s.append(oldest.period_s)
 
     assert periods_s == [before_s, before_s, before_s + 1]

@@ -1,0 +1,84 @@
+"""Accounts of one organisation share its limits, whether somebody grouped them or not: see `world`."""
+
+import pytest
+
+from gateway.sandbox.config import Algorithm, ResetTo
+from tests.simulation.test_goodput import EACH, MOST_WASTE, rules
+from tests.simulation.world import World
+
+
+def test_accounts_of_one_organisation_share_its_limit():
+    result = World(rules(), orgs=2).run(rate=1.5 * 2 * EACH, capacity=2 * EACH, seconds=200)
+
+    assert result.goodput >= 0.99
+    assert result.waste <= MOST_WASTE
+
+
+@pytest.mark.parametrize("load", [1.0, 1.5])
+@pytest.mark.parametrize("processes", [1, 2])
+def test_accounts_of_one_organisation_that_nobody_grouped_share_its_limit_too(load, processes):
+    world = World(rules(), orgs=2, grouped=False, names_organizations=True, processes=processes)
+    world.tell_uses()
+
+    result = world.run(rate=load * 2 * EACH, capacity=2 * EACH, seconds=200)
+
+    assert result.served >= 0.99 * min(result.offered, result.capacity)
+    assert result.waste <= MOST_WASTE
+
+
+@pytest.mark.parametrize("load", [0.9, 1.5])
+@pytest.mark.parametrize(("processes", "reset_to"), [(1, ResetTo.FULL), (1, ResetTo.NEXT), (2, ResetTo.FULL)])
+def test_what_an_organisations_sliding_window_holds_tells_whose_it_is(load, processes, reset_to):
+    names = {"orgs": 2, "grouped": False, "names_organizations": True, "are_neighbours": True}
+    world = World(rules(Algorithm.SLIDING, requests=40, reset_to=reset_to), processes=processes, **names)
+    world.tell_uses()
+
+    result = world.run(rate=load * 20, capacity=20, seconds=60)
+
+    assert world.processes[0].board.pools.affiliations.organizations.is_shared(("openai", "org-0"))
+    assert result.served >= 0.99 * min(result.offered, result.capacity)
+    assert result.waste <= MOST_WASTE
+
+
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+def test_accounts_whose_upstream_gives_all_of_them_one_name_keep_their_own_limits(algorithm):
+    result = World(rules(algorithm), one_name="org-x").run(rate=1.5 * 8 * EACH, capacity=8 * EACH, seconds=150)
+
+    assert result.goodput >= 0.99
+    assert result.waste <= MOST_WASTE
+
+
+@pytest.mark.parametrize("delays_to_s", [0.001, 1.0, None])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_without_headers_accounts_that_nobody_grouped_do_not_keep_their_bucket_empty(delays_to_s, seed):
+    names = {"orgs": 2, "grouped": False, "names_organizations": True}
+    world = World(rules(), tells=False, delays_to_s=delays_to_s, seed=seed, **names)
+
+    result = world.run(rate=0.9 * 2 * EACH, capacity=2 * EACH, seconds=200, warm_up_s=30)
+
+    assert result.served >= 0.97 * min(result.offered, result.capacity)
+    assert result.waste <= 0.06
+
+
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+@pytest.mark.parametrize("seed", [1, 2])
+def test_without_headers_accounts_found_to_share_a_limit_of_the_minute_learn_it_anew(algorithm, seed):
+    a_minute = rules(algorithm, requests=20, period_s=60.0)
+    world = World(a_minute, orgs=2, grouped=False, names_organizations=True, tells=False, seed=seed)
+
+    result = world.run(rate=1.5 * 2 / 3, capacity=2 / 3, seconds=900, warm_up_s=300)
+
+    assert world.processes[0].board.pools.affiliations.organizations.is_shared(("openai", "org-0"))
+    assert result.goodput >= 0.95
+    assert result.waste <= 0.1
+
+
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+@pytest.mark.parametrize("delays_to_s", [0.001, 1.0, None])
+def test_without_headers_one_name_for_all_joins_nobody(algorithm, delays_to_s):
+    a_minute = rules(algorithm, requests=20, period_s=60.0)
+    world = World(a_minute, one_name="org-x", tells=False, delays_to_s=delays_to_s)
+
+    world.run(rate=1.5 * 8 / 3, capacity=8 / 3, seconds=600, warm_up_s=60)
+
+    assert not world.processes[0].board.pools.affiliations.organizations.is_shared(("openai", "org-x"))
