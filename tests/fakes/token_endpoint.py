@@ -19,6 +19,7 @@ class TokenEndpoint:
     def __init__(self) -> None:
         self.url = ""
         self.asked: list[dict[str, str]] = []
+        self.sold = 0
         self.lifetime_s = 3600
         self.secret = "right"  # noqa: S105  # nobody's
         self.is_broken = False
@@ -43,8 +44,9 @@ class TokenEndpoint:
         elif form.get("client_secret") != self.secret:
             said = {"error": "invalid_client", "error_description": f"secret {form.get('client_secret')} is wrong"}
             return _written(b"401 Unauthorized", said)
-        sold = {"token_type": "Bearer", "expires_in": self.lifetime_s, "access_token": f"token-{len(self.asked)}"}
-        return _written(b"200 OK", sold)
+        self.sold += 1
+        token = {"token_type": "Bearer", "expires_in": self.lifetime_s, "access_token": f"token-{self.sold}"}
+        return _written(b"200 OK", token)
 
 
 def part(assertion: str, place: int) -> bytes:
