@@ -1,7 +1,8 @@
-"""What limits that are alike tell each other of how they free: those of one provider, model, dimension and size.
+"""What limits that are alike tell each other of how they free: those of one provider, model and dimension.
 
-Rules of this file: how a limit frees is the upstream's doing, so what one account's answers speak against they speak
-against for all. One alone needs a window's refusals to find out, and eight who begin together would each need them.
+Rules of this file: how a limit frees is the upstream's doing, whatever its size, so what one account's answers speak
+against they speak against for all. One alone needs a window's refusals to find out, and eight who begin together would
+each need them.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,7 @@ MOST_MISSES = 16.0
 class Alike:
     """Starts unknown. Mutable; one for all levels that are alike."""
 
-    __slots__ = ("__weakref__", "misses", "period")
+    __slots__ = ("misses", "period")
 
     def __init__(self) -> None:
         self.misses = [0.0] * (len(KINDS) + 1)
@@ -24,13 +25,7 @@ class Alike:
         """Of such a window."""
 
 
-AlikeOf = Callable[[float], Alike]
-"""For a limit's size."""
-
-
-def alone(_limit: float) -> Alike:
-    """Nobody is."""
-    return Alike()
+AlikeOf = Callable[[], Alike]
 
 
 def weigh(misses: list[float], fits: tuple[bool, ...]) -> None:

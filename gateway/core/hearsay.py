@@ -8,7 +8,7 @@ a window found ──▶ one `Window` for all who believe in it ──▶ what o
 """
 
 from collections import deque
-from weakref import WeakSet, WeakValueDictionary
+from weakref import WeakSet
 
 from gateway.core.alike import Alike
 from gateway.core.charge import Factor
@@ -170,7 +170,7 @@ class Hearsay:
     def __init__(self) -> None:
         self.factor = Factor()
         """Of the tokens that headers tell to those that we estimate."""
-        self._alike: WeakValueDictionary[tuple[str, float], Alike] = WeakValueDictionary()
+        self._alike: dict[str, Alike] = {}
         self._refusals: deque[tuple[object, Refused]] = deque(maxlen=HEARD)
         self._steps: deque[tuple[object, tuple[float, float]]] = deque(maxlen=HEARD)
         self.told = 0
@@ -189,9 +189,9 @@ class Hearsay:
         self.most = 0
         """So many calls he sends before his first answer, which may speak of another limit; 0: any number."""
 
-    def alike(self, dimension: str, limit: float) -> Alike:
-        """What is known of limits of that size, where headers tell of them."""
-        return self._alike.setdefault((dimension, limit), Alike())
+    def alike(self, dimension: str) -> Alike:
+        """What is known of how its limits free, where headers tell of them."""
+        return self._alike.setdefault(dimension, Alike())
 
     def tell(self, scope: object, told: Refused) -> None:
         self._refusals.append((scope, told))

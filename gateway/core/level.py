@@ -9,7 +9,7 @@ Rules of this file:
 Mutable, as it changes with every call; time comes in as `now`.
 """
 
-from gateway.core.alike import AlikeOf, alone
+from gateway.core.alike import Alike, AlikeOf
 from gateway.core.freeing import BUCKET, FIXED, SLIDING
 from gateway.core.guard import GUARD_S, Guard
 from gateway.core.hints import Quota
@@ -39,9 +39,9 @@ class Level:
     )  # fmt: skip
 
     def __init__(  # what its creator knows of it
-        self, limit: float, now: Instant, *, is_of_tokens: bool = True, factor: float = 1.0, alike_of: AlikeOf = alone
+        self, limit: float, now: Instant, *, is_of_tokens: bool = True, factor: float = 1.0, alike_of: AlikeOf = Alike
     ) -> None:
-        """`alike_of`: what is known of those of its size."""
+        """`alike_of`: what is known of those that free alike; as a rule nothing."""
         self._alike_of = alike_of
         self.factor = factor
         """So many units the upstream charges for one of ours, as far as this level has heard."""
@@ -70,7 +70,7 @@ class Level:
         self._forget_pace()
 
     def _forget_pace(self) -> None:
-        self._way = Way(self._alike_of(self.told_limit))
+        self._way = Way(self._alike_of())
         self._window = self._way.window
         self._period_s = 0.0
         """A sliding window's."""

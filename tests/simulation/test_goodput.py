@@ -90,6 +90,22 @@ def test_processes_find_such_a_window_together(are_neighbours, load):
     assert result.waste <= MOST_WASTE
 
 
+@pytest.mark.parametrize("load", [0.9, 1.5])
+@pytest.mark.parametrize("seed", [1, 3])
+def test_processes_find_such_windows_of_unequal_limits_together(load, seed):
+    unequal = [
+        limit
+        for i, n in enumerate([10, 20, 50, 5] * 2)
+        for limit in rules(Algorithm.SLIDING, reset_to=ResetTo.NEXT, org=f"org-{i}", requests=n)
+    ]
+    world = World(tuple(unequal), processes=2, are_neighbours=True, transit_s=0.01, seed=seed)
+    world.tell_uses()
+    result = world.run(rate=load * 42.5, capacity=42.5, seconds=40, warm_up_s=16)
+
+    assert result.goodput >= 0.99 or (load < 1 and not result.refused)
+    assert result.waste <= MOST_WASTE
+
+
 def test_tokens_of_such_a_window_are_counted_too():
     world = World((LimitRule(tokens=6000, period_s=PERIOD_S, algorithm=Algorithm.SLIDING, reset_to=ResetTo.NEXT),))
     result = world.run(rate=1.5 * 20, capacity=20, seconds=100, tokens=(100, 200, 400, 400, 800, 1700))
