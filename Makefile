@@ -67,7 +67,7 @@ bench: $(STAMP) ## CPU per call beside nginx and the direct call
 	@exec $(PY) scripts/bench.py $(ARGS)
 
 bench-goodput: $(STAMP) ## what is served of the accounts' limits, and what is wasted, beside plain rotations
-	@exec $(PY) scripts/goodput.py $(ARGS)
+	@PYTHONPATH=. exec $(PY) scripts/goodput.py $(ARGS)
 
 conformance: $(STAMP) ## the API tests of OpenAI's SDK, directly and through a gateway (fetches them; ARGS="-k files")
 	@exec $(PY) scripts/conformance/run.py $(ARGS)

@@ -1,4 +1,7 @@
 import re
+import subprocess
+import sys
+from pathlib import Path
 from random import Random
 
 import msgspec
@@ -68,3 +71,12 @@ def test_a_row_fits_under_the_heading():
     row = _row(Figure("gateway", "bucket", 1.5, served=0.999, best=1.0, refused=0.334, wasted=0.002, failed=0))
 
     assert re.split(r"\s+", row) == ["gateway", "bucket", "1.5", "0.999", "1.000", "33.4%", "0.002", "0"]
+
+
+def test_make_finds_all_that_the_program_needs():
+    told = subprocess.run(  # noqa: S603  # the project's own
+        ["make", "bench-goodput", f"PY={sys.executable}", "STAMP=", "ARGS=--help"],  # noqa: S607  # as people call it
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    assert "usage: goodput" in told.stdout
