@@ -178,7 +178,9 @@ def next_step(
     is_upstream_fault = plan.last is not None and plan.last.kind in UPSTREAM_FAULTS
     if plan.is_over:
         return Stop()
-    if is_upstream_fault and not may_retry:
+    if (
+        is_upstream_fault and not may_retry and (has_candidate or plan.failed)
+    ):  # who has nobody left to ask needs no turn
         return Wait(wait_until, is_for_retry=True) if now < wait_until else Stop()
     if has_candidate:
         return Try()

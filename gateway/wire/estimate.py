@@ -9,6 +9,9 @@ from typing import Any, Final
 
 _SMALL_BYTES: Final = 32_768
 """No image worth looking for is in a body up to this size."""
+_MOST_TEXTS: Final = 2048
+_MOST_PARTS: Final = 64
+"""In a prompt, and in one of its messages: longer lists are not walked over while other calls wait."""
 _CEILING: Final = 1_000_000_000
 """Tokens. Only keeps a nonsense `max_tokens` from becoming a nonsense number in our own books."""
 
@@ -41,10 +44,10 @@ def _prompt(body: bytes, fields: dict[str, Any]) -> int:
 
 
 def _characters(prompt: object) -> int | None:
-    """Of a text, texts, or messages of texts. None: there is something else in it."""
+    """Of a text, texts, or messages of texts. None: there is something else in it, or too many of them."""
     if type(prompt) is str:
         return len(prompt)
-    if type(prompt) is not list:
+    if type(prompt) is not list or len(prompt) > _MOST_TEXTS:
         return None
     total = 0
     for item in prompt:
@@ -59,6 +62,8 @@ def _characters(prompt: object) -> int | None:
 
 
 def _of_parts(content: list[Any]) -> int | None:
+    if len(content) > _MOST_PARTS:
+        return None
     total = 0
     for part in content:
         text = part.get("text") if type(part) is dict else None

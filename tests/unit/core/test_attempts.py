@@ -123,6 +123,11 @@ def test_spent_retry_budget_is_waited_for_after_a_fault_of_the_upstream(kind):
 
 
 @pytest.mark.parametrize("kind", sorted(UPSTREAM_FAULTS))
+def test_who_has_nobody_left_to_ask_needs_no_turn_of_the_retry_budget(kind):
+    assert step(plan_of(kind).rested(), has_candidate=False, may_retry=False) == Stop()
+
+
+@pytest.mark.parametrize("kind", sorted(UPSTREAM_FAULTS))
 def test_call_that_others_come_before_keeps_its_place_after_a_fault_of_the_upstream(kind):
     behind = Resting(None, Instant(NOW + 2), FOREVER)
 

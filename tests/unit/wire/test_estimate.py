@@ -62,6 +62,13 @@ def test_an_inline_image_is_not_charged_by_its_length():
     assert estimate(messages=said([{"image_url": {"url": IMAGE}}, {"text": "see", "url": IMAGE}])) < 100
 
 
+@pytest.mark.parametrize("prompt", [["a"] * 3000, said([{"text": "a"}] * 100)])
+def test_long_lists_are_not_walked_over(prompt):
+    body = json.dumps({"input": prompt}).encode()
+
+    assert charged_tokens(body, {"input": prompt}) == len(body) // 4
+
+
 @pytest.mark.parametrize(
     ("body", "tokens"),
     [
