@@ -178,9 +178,8 @@ def next_step(
     is_upstream_fault = plan.last is not None and plan.last.kind in UPSTREAM_FAULTS
     if plan.is_over:
         return Stop()
-    if (
-        is_upstream_fault and not may_retry and (has_candidate or plan.failed)
-    ):  # who has nobody left to ask needs no turn
+    may_go_on = has_candidate or bool(plan.failed)  # else there is nobody left to ask
+    if is_upstream_fault and may_go_on and not may_retry:
         return Wait(wait_until, is_for_retry=True) if now < wait_until else Stop()
     if has_candidate:
         return Try()
