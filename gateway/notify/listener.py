@@ -147,10 +147,10 @@ class Listener:
                 payload_bytes=len(text.encode()),
             )
         elif message.sender != self._sender:
-            if message.parks:
-                self._on_event(ParksHeard(message.parks))
             if message.recoveries:
                 self._on_event(RecoveriesHeard(message.recoveries))
+            if message.parks:
+                self._on_event(ParksHeard(message.parks))
             if message.uses:
                 self._on_event(UsesHeard(message.sender, message.uses))
             if message.organizations:

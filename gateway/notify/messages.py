@@ -5,8 +5,9 @@
      …],
      "organizations":[[account id, organisation, shared], …]}
 
-Times are ISO 8601 UTC. Releases overlap while they are rolled out: a message of another version, or with a reason that
-this release does not know, is no error.
+Where one names a scope among its recoveries and its parks, what was known of it ends and the park holds: so the table's
+triggers tell a row that a person changed. Times are ISO 8601 UTC. Releases overlap while they are rolled out: a message
+of another version, or with a reason that this release does not know, is no error.
 """
 
 from collections.abc import Iterator, Sequence

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime
 
 from gateway.core.cooldown import Phase
 from gateway.sandbox.faults import Fault
@@ -115,3 +116,24 @@ async def test_an_operator_clears_a_cooldown(pair, registry, sandbox):
     assert held_against(pair, "sk-a") == set()
     await pair.chat()
     assert keys(sandbox) == ["sk-a", "sk-b", "sk-a"]
+
+
+async def test_an_operator_moves_and_ends_rests_by_plain_sql(pair, registry, sandbox):
+    sandbox.script(Fault("rate_limited", key="sk-a", retry_after="60"))
+    await pair.chat()
+    await until_stored(registry)
+
+    def left_s():
+        (rest,) = held_scopes(pair, "sk-a")
+        return (rest.until_at - datetime.now(UTC)).total_seconds()
+
+    await registry.execute("UPDATE cooldowns SET until_at = now() + interval '30 s'")
+    await until(lambda: 0 < left_s() <= 30, "the shorter rest")
+    await registry.execute("UPDATE cooldowns SET until_at = now() + interval '1 h'")
+    await until(lambda: left_s() > 3000, "the longer rest")
+    await registry.execute("UPDATE cooldowns SET until_at = now()")
+    await until(lambda: left_s() <= 0, "a rest that is over")
+    await registry.execute("UPDATE cooldowns SET until_at = now() + interval '1 h'")
+    await until(lambda: left_s() > 3000, "the rest that began anew")
+    await registry.execute("TRUNCATE cooldowns")
+    await until(lambda: held_against(pair, "sk-a") == set(), "nobody who rests")

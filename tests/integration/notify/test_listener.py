@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from gateway.core.outcome import OutcomeKind, Scope, ScopeKind
@@ -32,11 +33,15 @@ LISTENERS = (
 )
 
 
+def scope(holder: str) -> Scope:
+    return Scope(ScopeKind.ACCOUNT, holder)
+
+
 def park(holder: str = "a1", rest_s: float = 60.0) -> Park:
     since = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
     until = since + timedelta(days=36500, seconds=rest_s)
     return Park(
-        scope=Scope(ScopeKind.ACCOUNT, holder),
+        scope=scope(holder),
         reason=OutcomeKind.OUT_OF_QUOTA,
         strikes=1,
         since_at=since,
@@ -123,6 +128,49 @@ async def test_rests_that_a_person_deletes_are_heard_and_those_that_a_gateway_en
 
     await engine.dispose()
     assert heard.all[1:-1] == [RecoveriesHeard((park("a2").scope,))]
+
+
+async def test_rows_that_a_person_changes_are_told_as_they_are_now(database_url: str, psql: asyncpg.Connection) -> None:
+    heard, engine, kept = Heard(), make_engine(database_url), park("a1")
+    assert await ParkTable(engine).keep([kept], [])
+    async with listening(database_url, heard):
+        await heard.count(Resynced(), 1)
+        for column in ("until_at = until_at - interval '30 s'", "until_at = 'infinity'", "is_rejected = true"):
+            await psql.execute(f"SET timezone = 'Asia/Kolkata'; UPDATE cooldowns SET {column}")
+        await psql.execute("UPDATE cooldowns SET holder = 'a2'")
+        await psql.execute("DELETE FROM model_routes")
+        await heard.count(RegistryChanged("model_routes"), 1)
+
+    await engine.dispose()
+    shorter, farthest = kept.until_at - timedelta(seconds=30), datetime(9000, 1, 1, tzinfo=UTC)
+    endless = replace(kept, until_at=farthest, probe_at=farthest)
+    rejected = replace(endless, is_rejected=True)
+    told = [replace(kept, until_at=shorter, probe_at=shorter), endless, rejected, replace(rejected, scope=scope("a2"))]
+    events: list[ListenerEvent] = []
+    for now in told:
+        events += [RecoveriesHeard((scope("a1"),)), ParksHeard((now,))]
+    assert heard.all[1:-1] == events
+
+
+async def test_rests_that_a_person_writes_or_truncates_are_heard(database_url: str, psql: asyncpg.Connection) -> None:
+    heard, engine, kept = Heard(), make_engine(database_url), park("a1")
+    assert await ParkTable(engine).keep([kept], [])
+    async with listening(database_url, heard):
+        await heard.count(Resynced(), 1)
+        await psql.execute(
+            "INSERT INTO cooldowns (scope_kind, holder, what, reason, strikes, since_at, until_at, probe_at) "
+            "SELECT scope_kind, 'a2', what, reason, strikes, since_at, until_at, until_at + interval '1 h' FROM cooldowns"
+        )
+        await psql.execute("TRUNCATE cooldowns")
+        await psql.execute("DELETE FROM model_routes")
+        await heard.count(RegistryChanged("model_routes"), 1)
+
+    await engine.dispose()
+    assert heard.all[1:-1] == [
+        ParksHeard((park("a2"),)),
+        RecoveriesHeard((scope("a1"),)),
+        RecoveriesHeard((scope("a2"),)),
+    ]
 
 
 async def test_a_terminated_listener_comes_back_once(database_url: str, psql: asyncpg.Connection) -> None:
