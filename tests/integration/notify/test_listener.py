@@ -135,8 +135,10 @@ async def test_rows_that_a_person_changes_are_told_as_they_are_now(database_url:
     assert await ParkTable(engine).keep([kept], [])
     async with listening(database_url, heard):
         await heard.count(Resynced(), 1)
-        for column in ("until_at = until_at - interval '30 s'", "until_at = 'infinity'", "is_rejected = true"):
-            await psql.execute(f"SET timezone = 'Asia/Kolkata'; UPDATE cooldowns SET {column}")
+        await psql.execute("SET timezone = 'Asia/Kolkata'")
+        await psql.execute("UPDATE cooldowns SET until_at = until_at - interval '30 s'")
+        await psql.execute("UPDATE cooldowns SET until_at = 'infinity'")
+        await psql.execute("UPDATE cooldowns SET is_rejected = true")
         await psql.execute("UPDATE cooldowns SET holder = 'a2'")
         await psql.execute("DELETE FROM model_routes")
         await heard.count(RegistryChanged("model_routes"), 1)
@@ -159,7 +161,8 @@ async def test_rests_that_a_person_writes_or_truncates_are_heard(database_url: s
         await heard.count(Resynced(), 1)
         await psql.execute(
             "INSERT INTO cooldowns (scope_kind, holder, what, reason, strikes, since_at, until_at, probe_at) "
-            "SELECT scope_kind, 'a2', what, reason, strikes, since_at, until_at, until_at + interval '1 h' FROM cooldowns"
+            "SELECT scope_kind, 'a2', what, reason, strikes, since_at, until_at, until_at + interval '1 h' "
+            "FROM cooldowns"
         )
         await psql.execute("TRUNCATE cooldowns")
         await psql.execute("DELETE FROM model_routes")
