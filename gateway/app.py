@@ -124,7 +124,11 @@ class Service:
         """What asks upstreams beside the calls."""
         self.upstream = Engines()
         self.credentials = Credentials(
-            upstream=self.upstream, store=TokenTable(self.engine, self.cipher), kinds=KINDS, clock=self.clock
+            upstream=self.upstream,
+            store=TokenTable(self.engine, self.cipher),
+            kinds=KINDS,
+            clock=self.clock,
+            registry=lambda: self.board.snapshot,
         )
         self.asking = Asking(upstream=self.upstream, kinds=KINDS, credentials=self.credentials, rng=self.rng)
         self.checks = Checks(asking=self.asking, clock=self.clock)
@@ -225,7 +229,7 @@ class Service:
         background.start("uses.news", lambda: every(NEWS_S, uses.announce_news, clock))
         background.start("tidy", lambda: every(10.0, self._tidy, clock))
         background.start("memory", lambda: every(10.0, Memory().give_back, clock))
-        background.start("tokens", lambda: every(1.0, self._refresh_tokens, clock))
+        background.start("tokens", lambda: every(1.0, self.credentials.refresh_due, clock))
         background.start("models.changed", lambda: every(1.0, self.catalog_upkeep.refresh_changed, clock))
         background.start("models.hourly", lambda: every(3600.0, self.catalog_upkeep.refresh_all, clock))
         if self.context.index == 0:  # one worker of a service is enough
@@ -236,9 +240,6 @@ class Service:
             background.start("parks.expired", lambda: every(600.0, expired, clock, first_after_s=TIDY_AFTER_S))
             ids = IdUpkeep(ids=self.ids, others=(self.owed, self.upload_table), clock=clock)
             background.start("ids.passed", lambda: every(60.0, ids.delete_passed, clock, first_after_s=TIDY_AFTER_S))
-
-    async def _refresh_tokens(self) -> None:
-        await self.credentials.refresh_due(self.board.snapshot)
 
     async def _tidy(self) -> None:
         self.board.tidy()

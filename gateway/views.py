@@ -83,6 +83,6 @@ class Views(msgspec.Struct, frozen=True, kw_only=True):
         return self.board.pools.affiliations.learned(account_id, self.board.snapshot)
 
     async def verify(self, provider: Provider, account: Account) -> VerifyResult:
-        outcome = (await self.checks.check(provider, account)).outcome
+        outcome = (await self.checks.check(provider, account, is_ahead=True)).outcome
         is_ok = outcome.kind is OutcomeKind.OK
         return VerifyResult(is_ok=is_ok, outcome=outcome.kind, status=outcome.status, message=outcome.message)

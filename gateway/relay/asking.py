@@ -27,12 +27,20 @@ class Asking:
         return self._kinds[provider.kind]
 
     async def destination_of(
-        self, provider: Provider, account: Account, *, within_s: float | None = None, is_check: bool = False
+        self,
+        provider: Provider,
+        account: Account,
+        *,
+        within_s: float | None = None,
+        is_check: bool = False,
+        is_ahead: bool = False,
     ) -> Destination | Outcome:
         """Where the account's calls go; else why there is no token for it. As `Credentials.destination_of`."""
         if account.credential.grant is None:
             return self.kind_of(provider).destination_of(provider, account.credential)
-        return await self._credentials.destination_of(provider, account, within_s=within_s, is_check=is_check)
+        return await self._credentials.destination_of(
+            provider, account, within_s=within_s, is_check=is_check, is_ahead=is_ahead
+        )
 
     async def renewed(self, provider: Provider, account: Account, used: Destination) -> Destination | None:
         """Where they go with another token than the one in `used`, which was refused; None: there is no other."""

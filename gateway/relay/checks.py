@@ -63,10 +63,13 @@ class Checks:
         self._asking = asking
         self._clock = clock
 
-    async def check(self, provider: Provider, account: Account) -> Check:
-        """Asks for the list of models. Never raises for what the network or the upstream does."""
+    async def check(self, provider: Provider, account: Account, *, is_ahead: bool = False) -> Check:
+        """Asks for the list of models. Never raises for what the network or the upstream does.
+
+        `is_ahead`: the account was read from its row just now, and the registry may not know it yet.
+        """
         started = self._clock.now()
-        destination = await self._asking.destination_of(provider, account, is_check=True)
+        destination = await self._asking.destination_of(provider, account, is_check=True, is_ahead=is_ahead)
         if isinstance(destination, Outcome):
             return Check(destination, self._clock.now() - started)
         check = await self._asked(provider, destination)

@@ -8,11 +8,12 @@ Rules of this file:
 - one fetch at a time: in this process by the `Entry`, across processes by a claim in the table, which ends by itself;
 - without Postgres each process fetches for itself, and shares what it bought later: two tokens do no harm;
 - a token that still lasts is used while its successor is fetched, and while fetching fails;
-- a failed fetch is not repeated before its rest is over, but when an operator asks for a check.
+- a failed fetch is not repeated before its rest is over, but when an operator asks for a check;
+- what the registry says of an account holds, whichever copy a caller has from before an edit: no old secret buys a token.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from secrets import token_hex
 
@@ -50,12 +51,14 @@ class Entry:
     """What this process knows of one account's token."""
 
     __slots__ = (
-        "account", "destination", "failed", "failures", "fetch", "fetched", "kind", "provider", "refresh_at", "refused",
-        "rests_until", "share_at", "token", "unshared", "until",
+        "account", "destination", "failed", "failures", "fetch", "fetched", "is_ahead", "kind", "provider",
+        "refresh_at", "refused", "rests_until", "share_at", "token", "unshared", "until",
     )  # fmt: skip
 
-    def __init__(self, kind: ProviderKind, provider: Provider, account: Account) -> None:
+    def __init__(self, kind: ProviderKind, provider: Provider, account: Account, *, is_ahead: bool = False) -> None:
         self.kind, self.provider, self.account = kind, provider, account
+        self.is_ahead = is_ahead
+        """The account was read from its row before the registry was: this is for one check."""
         self.token: Secret | None = None
         self.until = self.refresh_at = self.fetched = NEVER
         """When it may not be used any more, should be refreshed, was bought or found."""
@@ -91,8 +94,16 @@ class Credentials:
     """One per process. For accounts whose credential has a `grant`."""
 
     def __init__(
-        self, *, upstream: Upstream, store: TokenStore, kinds: Mapping[str, ProviderKind], clock: Clock
+        self,
+        *,
+        upstream: Upstream,
+        store: TokenStore,
+        kinds: Mapping[str, ProviderKind],
+        clock: Clock,
+        registry: Callable[[], Snapshot] = Snapshot,
     ) -> None:
+        """`registry`: as it is now; without one accounts are as whoever asks has them."""
+        self._registry = registry
         self._upstream = upstream
         self._store = store
         self._kinds = kinds
@@ -105,13 +116,20 @@ class Credentials:
     # -- calls -----------------------------------------------------------------------------------------------------
 
     async def destination_of(
-        self, provider: Provider, account: Account, *, within_s: float | None = None, is_check: bool = False
+        self,
+        provider: Provider,
+        account: Account,
+        *,
+        within_s: float | None = None,
+        is_check: bool = False,
+        is_ahead: bool = False,
     ) -> Destination | Outcome:
         """Where the account's calls go, with a token in it that lasts; else why there is none.
 
         Waits for a fetch, `within_s` at most. `is_check`: somebody wants to know, so no rest after a failure counts.
+        `is_ahead`: the account was read from its row just now, and the registry may not know it yet.
         """
-        entry = self._entry_of(provider, account)
+        entry = self._entry_of(provider, account, is_ahead=is_ahead)
         if not entry.lasts(self._clock.now()):
             if is_check:
                 entry.rests_until = NEVER
@@ -134,8 +152,14 @@ class Credentials:
             return entry.destination
         return entry.failed or LATE
 
-    def _entry_of(self, provider: Provider, account: Account) -> Entry:
+    def _entry_of(self, provider: Provider, account: Account, *, is_ahead: bool = False) -> Entry:
         """The account's; its token is kept where other columns than the credential have changed."""
+        snapshot = self._registry()
+        known = snapshot.accounts.get(account.id)
+        if known is not None:
+            if is_ahead and known.credential != account.credential:
+                return Entry(self._kinds[provider.kind], provider, account, is_ahead=True)
+            provider, account = snapshot.providers[known.provider_id], known
         entry = self._entries.get(account.id)
         if entry is not None and entry.account is account and entry.provider is provider:
             return entry
@@ -147,10 +171,16 @@ class Credentials:
             entry.present(entry.token)
         return entry
 
+    def _is_edited(self, entry: Entry) -> bool:
+        """The account has another credential by now."""
+        known = self._registry().accounts.get(entry.account.id)
+        return not entry.is_ahead and known is not None and known.credential != entry.account.credential
+
     # -- fetching --------------------------------------------------------------------------------------------------
 
-    async def refresh_due(self, snapshot: Snapshot) -> None:
+    async def refresh_due(self) -> None:
         """Begins to fetch what is missing or ends soon. Called each second; costs nothing where no account needs it."""
+        snapshot = self._registry()
         if snapshot is not self._seen:
             self._seen = snapshot
             granted = [account for account in snapshot.accounts.values() if account.credential.grant is not None]
@@ -200,6 +230,9 @@ class Credentials:
         try:
             async with self._slots:
                 if await self._found(entry):
+                    return
+                if self._is_edited(entry):
+                    await self._store.release(entry.account.id)
                     return
                 result = await self._bought(entry)
                 if isinstance(result, AccessToken):

@@ -183,7 +183,13 @@ class RelayKit:
         self.waiting = Waiting(clock=self.clock, max_calls=max_calls, max_bytes=1_000_000)
         self.board.on_change = self.waiting.ring_heads
         self.tokens = MemoryTokens(self.clock)
-        self.credentials = Credentials(upstream=self.upstream, store=self.tokens, kinds=KINDS, clock=self.clock)
+        self.credentials = Credentials(
+            upstream=self.upstream,
+            store=self.tokens,
+            kinds=KINDS,
+            clock=self.clock,
+            registry=lambda: self.board.snapshot,
+        )
         self.asking = Asking(upstream=self.upstream, kinds=KINDS, credentials=self.credentials, rng=Random(1))
         attempts = Attempts(board=self.board, upstream=self.upstream, credentials=self.credentials, clock=self.clock)
         self.loop = Relay(board=self.board, attempts=attempts, waiting=self.waiting, clock=self.clock, rng=rng)

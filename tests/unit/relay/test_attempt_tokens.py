@@ -9,7 +9,7 @@ from gateway.core.errors import NoAccountAvailable
 from gateway.core.ids import Secret
 from gateway.core.outcome import Fault, FaultKind, OutcomeKind
 from gateway.core.snapshot import AuthStrategy, Credential, Grant
-from tests.fakes.relay_kit import OK, RelayKit, account, refusal
+from tests.fakes.relay_kit import OK, RelayKit, account, finished, refusal
 from tests.fakes.scripted_upstream import Reply
 
 
@@ -65,6 +65,25 @@ async def test_a_new_token_that_is_refused_too_is_the_accounts_rejection():
     assert answer.status == 200
     assert kit.upstream.keys == ["", "t1", "t1", "", "t2", "sk-b"]
     assert kit.serving() == {"b"}
+
+
+async def test_a_call_whose_account_is_edited_meanwhile_is_served_with_the_new_secret():
+    kit = RelayKit(granted("a"))
+    kit.upstream.on("", sold("t1"), sold("t2"))
+    kit.upstream.on("t1", msgspec.structs.replace(refusal(401), wait_s=1.0))
+    kit.upstream.on("t2", OK)
+    call = kit.start()
+    await kit.clock.settle()
+    edited = granted("a")
+    grant = msgspec.structs.replace(edited.credential.grant, client_secret=Secret("new"))
+    credential = msgspec.structs.replace(edited.credential, grant=grant)
+    kit.set_accounts(msgspec.structs.replace(edited, credential=credential))
+
+    answer = await finished(kit.clock, call)
+
+    assert answer.status == 200
+    assert kit.upstream.keys == ["", "t1", "", "t2"]
+    assert [b"client_secret=new" in asked.request.body for asked in kit.upstream.attempts] == [False, False, True, False]
 
 
 async def test_an_account_without_a_token_is_parked_and_another_serves():

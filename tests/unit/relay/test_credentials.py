@@ -1,4 +1,5 @@
 import asyncio
+from urllib.parse import parse_qsl
 
 import msgspec
 import pytest
@@ -23,6 +24,9 @@ def granted(name="a", grant=GRANT, **fields):
     return msgspec.structs.replace(account(name), credential=credential, **fields)
 
 
+EDITED = granted(grant=msgspec.structs.replace(GRANT, client_secret=Secret("new")))
+
+
 def sold(token, lifetime_s=3600, **reply):
     return Reply(200, pieces=(msgspec.json.encode({"access_token": token, "expires_in": lifetime_s}),), **reply)
 
@@ -40,7 +44,9 @@ class Process:
         self.store = first.store if first else MemoryTokens(self.clock)
         if answers:
             self.upstream.on("", *answers)
-        self.credentials = Credentials(upstream=self.upstream, store=self.store, kinds=KINDS, clock=self.clock)
+        self.credentials = Credentials(
+            upstream=self.upstream, store=self.store, kinds=KINDS, clock=self.clock, registry=lambda: self.snapshot
+        )
         self.use(granted())
 
     def use(self, *accounts):
@@ -54,12 +60,17 @@ class Process:
         return ready if isinstance(ready, Outcome) else shown(ready)
 
     async def tick(self):
-        await self.credentials.refresh_due(self.snapshot)
+        await self.credentials.refresh_due()
         await self.clock.settle()
 
     @property
     def asked(self):
         return len(self.upstream.attempts)
+
+    @property
+    def secrets(self):
+        """What tokens were asked for with, in order."""
+        return [dict(parse_qsl(asked.request.body.decode()))["client_secret"] for asked in self.upstream.attempts]
 
 
 def shown(destination):
@@ -285,9 +296,50 @@ async def test_another_secret_buys_another_token():
     process = Process(sold("t1"), sold("t2"))
     assert await process.token() == "t1"
 
-    process.use(granted(grant=msgspec.structs.replace(GRANT, client_secret=Secret("new"))))
+    process.use(EDITED)
 
     assert await process.token() == "t2"
+
+
+async def test_a_copy_from_before_an_edit_presents_what_is_bought_with_the_new_secret():
+    process = Process(sold("t1"), sold("t2"))
+    provider, stale = process.provider, process.account
+    used = await finished(process.clock, process.credentials.destination_of(provider, stale))
+    process.use(EDITED)
+
+    assert await finished(process.clock, process.credentials.renewed(provider, stale, used)) is None
+    await process.tick()
+    another = await finished(process.clock, process.credentials.destination_of(provider, stale))
+
+    assert shown(another) == "t2"
+    assert process.secrets == ["hidden", "new"]
+
+
+async def test_a_fetch_that_waited_while_its_account_was_edited_buys_nothing():
+    process = Process(sold("t2"))
+    await process.store.claim(process.account.id, 5.0)
+    waiting = asyncio.ensure_future(process.credentials.destination_of(process.provider, process.account))
+    await process.clock.settle()
+    process.use(EDITED)
+
+    assert (await finished(process.clock, waiting)).kind is OutcomeKind.NO_TOKEN
+    assert await process.token() == "t2"
+    assert process.secrets == ["new"]
+
+
+async def test_a_check_of_what_the_registry_does_not_know_yet_leaves_its_tokens_alone():
+    process = Process(sold("t1"), sold("t2"))
+    assert await process.token() == "t1"
+
+    checked = process.credentials.destination_of(process.provider, EDITED, is_check=True, is_ahead=True)
+    assert shown(await finished(process.clock, checked)) == "t2"
+    await process.tick()
+    assert await process.token() == "t1"
+    process.use(EDITED)
+    await process.tick()
+
+    assert await process.token() == "t2"
+    assert process.secrets == ["hidden", "new"]
 
 
 async def test_another_weight_keeps_the_token():
