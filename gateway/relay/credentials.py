@@ -9,7 +9,7 @@ Rules of this file:
 - without Postgres each process fetches for itself, and shares what it bought later: two tokens do no harm;
 - a token that still lasts is used while its successor is fetched, and while fetching fails;
 - a failed fetch is not repeated before its rest is over, but when an operator asks for a check;
-- what the registry says of an account holds, whichever copy a caller has from before an edit: no old secret buys a token.
+- what the registry says of an account holds, whichever copy a caller has from before an edit: no old secret buys.
 """
 
 import asyncio

@@ -308,8 +308,11 @@ def _as_it_came(run: _Run, *, is_creating: bool) -> Answer:
         raise UpstreamTimedOut("No account could serve the call in time.")
     if failed is None or failed.outcome.status == 401:  # an upstream's 401 is no caller's business
         raise NoAccountAvailable("No account can serve this call. Tell the operator of this gateway.")
-    if isinstance(failed.refusal, Answer):
-        return failed.refusal
-    if is_creating and not failed.outcome.is_definite_refusal:
-        raise OutcomeUnknown("The upstream gave no answer, but may have done what was asked. Look before you repeat.")
-    raise failed.refusal
+    refusal, outcome = failed.refusal, failed.outcome
+    is_answer = isinstance(refusal, Answer) and (outcome.kind not in UPSTREAM_FAULTS or refusal.status < 400)
+    if is_creating and not is_answer and not outcome.is_definite_refusal:
+        said = "gave no answer" if outcome.status is None else f"failed with {outcome.status}"
+        raise OutcomeUnknown(f"The upstream {said}, but may have done what was asked. Look before you repeat.")
+    if isinstance(refusal, Answer):
+        return refusal
+    raise refusal

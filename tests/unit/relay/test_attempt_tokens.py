@@ -83,7 +83,12 @@ async def test_a_call_whose_account_is_edited_meanwhile_is_served_with_the_new_s
 
     assert answer.status == 200
     assert kit.upstream.keys == ["", "t1", "", "t2"]
-    assert [b"client_secret=new" in asked.request.body for asked in kit.upstream.attempts] == [False, False, True, False]
+    assert [b"client_secret=new" in asked.request.body for asked in kit.upstream.attempts] == [
+        False,
+        False,
+        True,
+        False,
+    ]
 
 
 async def test_an_account_without_a_token_is_parked_and_another_serves():

@@ -7,7 +7,6 @@ from gateway.core.errors import (
     AllOverloaded,
     AllRateLimited,
     NoAccountAvailable,
-    OutcomeUnknown,
     UpstreamTimedOut,
 )
 from gateway.core.outcome import Fault, FaultKind, OutcomeKind
@@ -338,34 +337,3 @@ async def test_without_any_account_the_operator_is_asked_for_one():
 
     with pytest.raises(NoAccountAvailable):
         await kit.answer()
-
-
-async def test_outcome_of_a_call_that_makes_something_may_be_unknown():
-    kit = RelayKit("a", "b")
-    kit.upstream.on("sk-a", RESET_AFTER)
-    kit.upstream.on("sk-b", RESET_AFTER)
-
-    with pytest.raises(OutcomeUnknown) as unknown:
-        await kit.answer(path="/batches")
-
-    assert (unknown.value.status, unknown.value.should_retry) == (504, False)
-    assert len(kit.upstream.keys) == 1
-
-
-async def test_error_of_a_call_that_makes_something_is_told_as_it_came():
-    kit = RelayKit("a", "b")
-    kit.upstream.on("sk-a", BROKEN)
-    kit.upstream.on("sk-b", BROKEN)
-
-    answer = await kit.answer(path="/batches")
-
-    assert answer.status == 500
-    assert len(kit.upstream.keys) == 1
-
-
-async def test_call_that_makes_something_moves_on_while_nothing_was_sent():
-    kit = RelayKit(account("a"), account("b", tier=1))
-    kit.upstream.on("sk-a", UNREACHABLE)
-    kit.upstream.on("sk-b", OK)
-
-    assert (await kit.answer(path="/batches")).status == 200
