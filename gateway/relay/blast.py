@@ -22,8 +22,8 @@ from gateway.core.blast_radius import (
     refusal_of,
 )
 from gateway.core.cooldown import FORGET_S
-from gateway.core.ids import NEVER, Instant, ProviderId
-from gateway.core.outcome import Outcome, OutcomeKind
+from gateway.core.ids import NEVER, CallId, Instant, ProviderId
+from gateway.core.outcome import Outcome, OutcomeKind, ScopeKind
 from gateway.core.snapshot import Account
 from gateway.relay.board import Board
 from gateway.relay.job import Job
@@ -82,6 +82,20 @@ class BlastRadius:
             return False
         del self._unsettled[provider_id]
         return not is_settled and self._blame_provider(alike, member, now)
+
+    def nobody_has(self, pool: Pool, call_id: CallId, now: Instant) -> bool:
+        """Whether parks were lifted: all accounts of the pool rest because they lack its model, so none is to blame.
+
+        Each call that asks again reads what they say now. One alone is believed where it never served the model.
+        """
+        rests = self._board.view(pool, now).resting.values()
+        if len(rests) < len(pool.members) or any(rest.reason is not OutcomeKind.NO_ACCESS_TO_MODEL for rest in rests):
+            return False
+        if len(pool.members) == 1 and not self._board.pools.learned.is_served(pool.members[0]):
+            return False
+        self._board.lift([member.names.scope(ScopeKind.ACCOUNT_MODEL) for member in pool.members])
+        self.on_lifted(Lifted(pool.provider.id, OutcomeKind.NO_ACCESS_TO_MODEL, len(pool.members), call_id))
+        return True
 
     def _blame_provider(self, alike: Refusals, member: Member, now: Instant) -> bool:
         if not self._lift(alike, member):

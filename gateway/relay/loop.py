@@ -16,6 +16,7 @@ from gateway.core.errors import (
     DRAINING,
     AllOverloaded,
     AllRateLimited,
+    ModelNotFound,
     NoAccountAvailable,
     OutcomeUnknown,
     ShuttingDown,
@@ -166,6 +167,8 @@ class Relay:
             return Stop()  # the next model may serve at once
         if isinstance(step, Stop) and isinstance(step.error, NoAccountAvailable):
             return Wait(now) if self.blast.look_again(job.pool.provider.id, now) else step
+        if isinstance(step, Stop) and isinstance(step.error, ModelNotFound):
+            return Wait(now) if self.blast.nobody_has(job.pool, job.call.id, now) else step
         if isinstance(step, Stop) and isinstance(step.error, WAITABLE) and wait_until < run.wait_until:
             return Stop(ShuttingDown(DRAINING, retry_after_s=1.0))
         return step

@@ -200,6 +200,34 @@ async def test_a_model_that_nobody_has_opens_no_breaker():
     assert not calls.kit.board.breakers.is_open_at(PROVIDER)
 
 
+@pytest.mark.parametrize("names", ["a", "ab", "abcde"])
+async def test_a_model_that_all_accounts_lacked_for_a_moment_is_served_again_at_once(names):
+    calls = all_say(OK, *names)
+    for _ in names:
+        await calls.make()
+    for name in names:
+        calls.kit.upstream.on(f"sk-{name}", NO_MODEL)
+    during = [await calls.make() for _ in range(6)]
+    for name in names:
+        calls.kit.upstream.on(f"sk-{name}", OK)
+
+    after = [await calls.make() for _ in range(6)]
+
+    assert {(answer.status, answer.code) for answer in during} == {(404, "model_not_found")}
+    assert all(isinstance(answer, Answer) for answer in during), "each is what an upstream said"
+    assert {answer.status for answer in after} == {200}
+    calls.kit.assert_idle()
+
+
+async def test_a_model_that_the_only_account_never_served_is_not_asked_for_again_at_once():
+    calls = all_say(NO_MODEL, "a")
+
+    answers = [await calls.make() for _ in range(3)]
+
+    assert [answer.status for answer in answers] == [404, 404, 404]
+    assert len(calls.kit.upstream.attempts) == 1
+
+
 async def test_an_outage_of_authentication_ends_with_the_first_success():
     calls = all_say(REJECTED)
     for _ in range(3):
