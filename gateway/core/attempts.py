@@ -1,6 +1,7 @@
 """What a call does next: try an account, wait, or stop. A call's plan and the rules of SPEC §4's column "Call"."""
 
 from collections.abc import Collection, Mapping, Sequence
+from enum import Enum, auto
 
 import msgspec
 
@@ -70,6 +71,16 @@ class Stop(msgspec.Struct, frozen=True):
 Step = Try | Wait | Stop
 
 
+class Retry(Enum):
+    """When an attempt after a fault of the upstream may go."""
+
+    AT_ONCE = auto()
+    AFTER_BACKOFF = auto()
+    """Nobody seems to be served: the next account would fail as well."""
+    SPENT = auto()
+    """The retry budget allows no more of them now."""
+
+
 class Plan(msgspec.Struct, frozen=True):
     """What a call has been through."""
 
@@ -91,18 +102,27 @@ class Plan(msgspec.Struct, frozen=True):
     """The last outcome is the caller's answer, whatever accounts are left."""
 
     def after(
-        self, account_id: AccountId, outcome: Outcome, *, holder: str | None = None, is_creating: bool = False
+        self,
+        account_id: AccountId,
+        outcome: Outcome,
+        *,
+        holder: str | None = None,
+        is_creating: bool = False,
+        is_probe: bool = False,
     ) -> "Plan":
-        """The plan once an attempt on `account_id` came to `outcome`. `holder`: of its limits; None: the account."""
-        group = OutcomeKind.UPSTREAM_ERROR if outcome.kind in UPSTREAM_FAULTS else outcome.kind
-        counts = {**self.counts, group: self.counts.get(group, 0) + 1}
+        """The plan once an attempt on `account_id` came to `outcome`. `holder`: of its limits; None: the account.
+
+        `is_probe`: it found out for all calls whether the upstream is back, and does not count against this one.
+        """
+        is_upstream_fault = outcome.kind in UPSTREAM_FAULTS
+        group = OutcomeKind.UPSTREAM_ERROR if is_upstream_fault else outcome.kind
+        counts = {**self.counts, group: self.counts.get(group, 0) + (not (is_probe and is_upstream_fault))}
         lacking = self.lacking
         if outcome.kind is OutcomeKind.NO_ACCESS_TO_MODEL:
             lacking |= {holder or str(account_id)}
             counts[group] = len(lacking)
         retryable = outcome.kind in ACCOUNT_FAULTS or counts[group] < MAX_ATTEMPTS.get(group, 1)
         is_safe = outcome.is_definite_refusal or not is_creating
-        is_upstream_fault = outcome.kind in UPSTREAM_FAULTS
         return Plan(
             tried=self.tried if is_upstream_fault else self.tried | {account_id},
             failed=self.failed | {account_id} if is_upstream_fault else self.failed,
@@ -141,8 +161,17 @@ class Plan(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, failed=frozenset())
 
     def recovered(self) -> "Plan":
-        """After waiting for a recovery: an account that was parked by this very call may be tried again."""
-        return msgspec.structs.replace(self, tried=self.tried - self.parked, failed=frozenset(), parked=frozenset())
+        """After waiting for a recovery: an account that was parked by this very call may be tried again.
+
+        So may those that met a fault of the upstream, but by the last attempt: that is kept for others.
+        """
+        failed = self.failed if self.is_last_left else frozenset()
+        return msgspec.structs.replace(self, tried=self.tried - self.parked, failed=failed, parked=frozenset())
+
+    @property
+    def is_last_left(self) -> bool:
+        """One attempt more may meet a fault of the upstream."""
+        return self.counts.get(OutcomeKind.UPSTREAM_ERROR, 0) == MAX_ATTEMPTS[OutcomeKind.UPSTREAM_ERROR] - 1
 
 
 def after_commit(account_id: AccountId, outcome: Outcome) -> Plan:
@@ -168,24 +197,29 @@ class Resting(msgspec.Struct, frozen=True):
 
 
 def next_step(
-    plan: Plan, *, has_candidate: bool, resting: Sequence[Resting], now: Instant, wait_until: Instant, may_retry: bool
+    plan: Plan, *, has_candidate: bool, resting: Sequence[Resting], now: Instant, wait_until: Instant, retry: Retry
 ) -> Step:
     """What the call does now.
 
     `has_candidate`: an account that the plan does not exclude may serve now. `resting`: the others of the pool.
-    `wait_until`: how long the call may wait. `may_retry`: the retry budget allows one more after an upstream fault.
+    `wait_until`: how long the call may wait. `retry`: when one more attempt after an upstream fault may go.
     """
     is_upstream_fault = plan.last is not None and plan.last.kind in UPSTREAM_FAULTS
     if plan.is_over:
         return Stop()
     may_go_on = has_candidate or bool(plan.failed)  # else there is nobody left to ask
-    if is_upstream_fault and may_go_on and not may_retry:
+    if is_upstream_fault and may_go_on and retry is Retry.SPENT:
         return Wait(wait_until, is_for_retry=True) if now < wait_until else Stop()
-    if has_candidate:
+    if has_candidate and not (plan.failed and is_upstream_fault and retry is Retry.AFTER_BACKOFF):
         return Try()
-    if plan.failed:
+    if plan.failed and not (plan.is_last_left and _comes_back(resting, now, wait_until)):
         return _backoff(plan, now)
     return _wait_or_stop(plan, resting, now, wait_until)
+
+
+def _comes_back(resting: Sequence[Resting], now: Instant, wait_until: Instant) -> bool:
+    """Somebody who rests, or has no room, may serve within the call's patience."""
+    return now < wait_until and any(rest.reason is None or rest.wake_at <= wait_until for rest in resting)
 
 
 def _wait_or_stop(plan: Plan, resting: Sequence[Resting], now: Instant, wait_until: Instant) -> Wait | Stop:
@@ -206,10 +240,10 @@ def _wait_or_stop(plan: Plan, resting: Sequence[Resting], now: Instant, wait_unt
 
 def _may_yet_serve(plan: Plan, last: OutcomeKind, resting: Sequence[Resting]) -> bool:
     """Accounts without the model, or with too small a limit, were met, but one that rests for another reason may serve;
-    or the upstream was at fault, and the breaker's probe may find it well again, or others only come first.
+    or the upstream was at fault, and the breaker's probe may find it well again, or others only have no room.
     """
     if last in UPSTREAM_FAULTS:
-        return any(rest.is_broken or rest.reason is None for rest in resting)
+        return any(rest.is_broken or rest.reason in {None, *WORTH_WAITING} for rest in resting)
     may_fit = last is OutcomeKind.NO_ACCESS_TO_MODEL or (last is OutcomeKind.TOO_LARGE and plan.has_larger)
     return may_fit and any(rest.reason in {None, OutcomeKind.RATE_LIMITED} for rest in resting)
 

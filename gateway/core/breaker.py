@@ -8,6 +8,7 @@ as the one before, until an attempt succeeds; nothing here knows of accounts' he
                                └─ one fails ───┘      one probe at a time: `patience_s` says when the next may go
 """
 
+from collections import deque
 from enum import StrEnum
 
 import msgspec
@@ -21,6 +22,8 @@ MIN_ATTEMPTS = 10
 MIN_SHARE = 0.8
 IN_A_ROW = 5
 """Failures with no other answer between, where one account is all there is."""
+DOWN = 3
+"""Failures with no other answer between, of as many accounts: nobody seems to be served."""
 REST_S = 1.0
 LONGEST_REST_S = 30.0
 
@@ -96,7 +99,7 @@ class BreakerNews(msgspec.Struct, frozen=True):
 class Tally:
     """What the attempts of the last 10 s came to. The one mutable thing here: it is written for every attempt."""
 
-    __slots__ = ("_account", "_account_at", "_attempts", "_failures", "_other_at", "_second", "in_a_row")
+    __slots__ = ("_account", "_account_at", "_attempts", "_failures", "_other_at", "_row", "_second", "in_a_row")
 
     def __init__(self) -> None:
         self._attempts = [0] * WINDOW_S
@@ -107,6 +110,8 @@ class Tally:
         self._other_at = NEVER
         self.in_a_row = 0
         """Failures since the last attempt that was none."""
+        self._row: deque[tuple[AccountId, Instant]] = deque(maxlen=MIN_ATTEMPTS)
+        """The last of these."""
 
     def passed(self, now: Instant) -> None:
         """An attempt was answered, in whatever way speaks of an upstream that is there."""
@@ -114,7 +119,9 @@ class Tally:
         if second != self._second:
             self._roll(second)
         self._attempts[second % WINDOW_S] += 1
-        self.in_a_row = 0
+        if self.in_a_row:
+            self.in_a_row = 0
+            self._row.clear()
 
     def failed(self, account_id: AccountId, now: Instant) -> None:
         second = int(now)
@@ -123,6 +130,7 @@ class Tally:
         self._attempts[second % WINDOW_S] += 1
         self._failures[second % WINDOW_S] += 1
         self.in_a_row += 1
+        self._row.append((account_id, now))
         if account_id != self._account:
             self._other_at = self._account_at
             self._account = account_id
@@ -133,20 +141,37 @@ class Tally:
         self._roll(int(now))
         return sum(self._attempts), sum(self._failures)
 
-    def is_broken(self, now: Instant, *, is_only: bool) -> bool:
-        """Whether the provider fails whoever asks. `is_only`: one account is all that may be asked."""
+    def is_broken(self, now: Instant, *, is_only: bool, spread: int = 2) -> bool:
+        """Whether the provider fails whoever asks, whatever it answered before (decision 0035).
+
+        `is_only`: one account is all that may be asked; `spread`: of how many accounts a row of failures must be.
+        """
         if is_only:
             return self.in_a_row >= IN_A_ROW
+        if self._is_row(now, MIN_ATTEMPTS, spread):
+            return True
         if now - self._other_at > WINDOW_S:
             return False  # one account alone may itself be at fault
         attempts, failures = self.counts(now)
         return attempts >= MIN_ATTEMPTS and failures >= MIN_SHARE * attempts
+
+    def is_down(self, now: Instant, *, spread: int) -> bool:
+        """Whether nobody seems to be served at present: fewer failures in a row than prove it."""
+        return self._is_row(now, DOWN, spread)
+
+    def _is_row(self, now: Instant, length: int, spread: int) -> bool:
+        """So many failures, and of so many accounts, came one after the other in the last 10 s."""
+        row = self._row
+        if len(row) < length or now - row[-length][1] > WINDOW_S:
+            return False
+        return len({account_id for account_id, _ in row}) >= spread
 
     def clear(self) -> None:
         self._attempts = [0] * WINDOW_S
         self._failures = [0] * WINDOW_S
         self._account, self._account_at, self._other_at = None, NEVER, NEVER
         self.in_a_row = 0
+        self._row.clear()
 
     def _roll(self, second: int) -> None:
         """Empties the buckets of the seconds that have gone since. Time that stands still or goes back empties none."""

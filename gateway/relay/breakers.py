@@ -9,7 +9,9 @@ from collections.abc import Callable
 from gateway.core.attempts import Resting
 from gateway.core.breaker import (
     CLOSED,
+    DOWN,
     ORIGIN_FAULTS,
+    WINDOW_S,
     Breaker,
     BreakerNews,
     Span,
@@ -85,6 +87,10 @@ class Breakers:
         rests = [rest for circuit in circuits.all if (rest := _rest_of(circuit, now)) is not None]
         return max(rests, key=lambda rest: rest.wake_at, default=None)
 
+    def wants_probe(self, member: Member, now: Instant) -> bool:
+        """Whether an attempt on the member would be one that finds out."""
+        return self.is_any_open and any(_wants_probe(circuit, now) for circuit in self._of(member).all)
+
     def start_probe(self, lease: Lease) -> bool:
         """Whether this attempt is one that finds out: then the others rest until it has."""
         due = [circuit for circuit in self._of(lease.member).all if _wants_probe(circuit, lease.started)]
@@ -138,7 +144,7 @@ class Breakers:
             tally.passed(now)
             return
         tally.failed(lease.member.account_id, now)
-        if tally.is_broken(now, is_only=_is_only(circuits.pool)):
+        if tally.is_broken(now, is_only=_is_only(circuits.pool, now), spread=_spread(circuits.pool)):
             self._put(circuit, opened(circuit.breaker, outcome.kind, now), tally.counts(now))
 
     def open_provider(self, member: Member, reason: OutcomeKind, now: Instant) -> None:
@@ -165,6 +171,11 @@ class Breakers:
     def is_broken_for(self, member: Member, reason: OutcomeKind) -> bool:
         """All of the member's provider rests for this reason."""
         return self._of(member).provider.breaker.reason is reason
+
+    def is_down(self, pool: Pool, now: Instant) -> bool:
+        """Attempts of several accounts failed one after the other: nobody seems to be served by this pool."""
+        circuits, spread = self._of(pool.members[0]), _spread(pool)
+        return any(circuit.tally.is_down(now, spread=spread) for circuit in (circuits.model, circuits.origin))
 
     def provider_served_at(self, member: Member) -> Instant:
         """When its provider last served anybody; long ago if it never did."""
@@ -237,9 +248,17 @@ def _is_fed(circuit: Circuit, outcome: Outcome) -> bool:
     return circuit.span is Span.ORIGIN or (circuit.span is Span.MODEL and outcome.fault not in ORIGIN_FAULTS)
 
 
-def _is_only(pool: Pool | None) -> bool:
-    """One account is all that may be asked now."""
+def _is_only(pool: Pool | None, now: Instant) -> bool:
+    """One account is all that may be asked, and nobody else comes back for some time."""
     if pool is None:
         return False
-    rests = 0 if pool.view is None else len(pool.view.resting)
-    return len(pool.members) - rests <= 1
+    resting = () if pool.view is None else pool.view.resting.values()
+    return len(pool.members) - sum(rest.wake_at > now + WINDOW_S for rest in resting) <= 1
+
+
+def _spread(pool: Pool | None) -> int:
+    """Of how many accounts failures in a row speak of all: three, or those that may be asked, two at least."""
+    if pool is None:
+        return DOWN
+    asked = len(pool.members) if pool.view is None else sum(map(len, pool.view.tiers))
+    return max(2, min(DOWN, asked))

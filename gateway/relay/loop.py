@@ -10,7 +10,18 @@ next_step ─▶ Try ──▶ attempt ──▶ the answer began: return it (th
 from collections.abc import Sequence
 from random import Random
 
-from gateway.core.attempts import ACCOUNT_FAULTS, UPSTREAM_FAULTS, Plan, Resting, Step, Stop, Try, Wait, next_step
+from gateway.core.attempts import (
+    ACCOUNT_FAULTS,
+    UPSTREAM_FAULTS,
+    Plan,
+    Resting,
+    Retry,
+    Step,
+    Stop,
+    Try,
+    Wait,
+    next_step,
+)
 from gateway.core.blast_radius import Refusals
 from gateway.core.errors import (
     DRAINING,
@@ -161,7 +172,7 @@ class Relay:
             resting=resting,
             now=now,
             wait_until=wait_until,
-            may_retry=plan.last is None or run.has_retry or self._retries.has_room,
+            retry=Retry.AT_ONCE if plan.last is None else self._retry_of(run, job, now),
         )
         if isinstance(step, Wait) and step.is_for_retry and job.pool.fallbacks:
             return Stop()  # the next model may serve at once
@@ -172,6 +183,13 @@ class Relay:
         if isinstance(step, Stop) and isinstance(step.error, WAITABLE) and wait_until < run.wait_until:
             return Stop(ShuttingDown(DRAINING, retry_after_s=1.0))
         return step
+
+    def _retry_of(self, run: _Run, job: Job, now: Instant) -> Retry:
+        if not (run.has_retry or self._retries.has_room):
+            return Retry.SPENT
+        if run.plan.failed and job.pool.members and self._board.breakers.is_down(job.pool, now):
+            return Retry.AFTER_BACKOFF
+        return Retry.AT_ONCE
 
     def _choose(self, view: View, found: Sequence[Member], job: Job, now: Instant) -> int:
         pool, strategy = job.pool, job.pool.provider.settings.strategy
@@ -195,6 +213,7 @@ class Relay:
             run.has_retry = True
         self._owed -= run.is_owed
         run.is_owed = False
+        is_probe = self._board.breakers.wants_probe(member, self._clock.now())
         try:
             result = await self._attempts.attempt(member, job, run.deadline)
         finally:
@@ -210,6 +229,7 @@ class Relay:
             result.outcome,
             holder=member.account.holder,
             is_creating=job.call.endpoint.is_creating,
+            is_probe=is_probe,
         )
         now = self._clock.now()
         if self._board.is_renewed(member):

@@ -9,6 +9,7 @@ from gateway.core.attempts import (
     UPSTREAM_FAULTS,
     Plan,
     Resting,
+    Retry,
     Stop,
     Try,
     Wait,
@@ -42,14 +43,14 @@ def plan_of(*kinds, **options):
     return plan
 
 
-def step(plan, *, has_candidate=True, resting=(), wait_s=10.0, may_retry=True):
+def step(plan, *, has_candidate=True, resting=(), wait_s=10.0, retry=Retry.AT_ONCE):
     return next_step(
         plan,
         has_candidate=has_candidate,
         resting=resting,
         now=NOW,
         wait_until=Instant(NOW + wait_s),
-        may_retry=may_retry,
+        retry=retry,
     )
 
 
@@ -69,7 +70,7 @@ LIMITED = OutcomeKind.RATE_LIMITED
 def test_faults_of_accounts_never_end_a_call_while_another_account_is_left(kind):
     plan = plan_of(*[kind] * 200)
 
-    assert step(plan, may_retry=False) == Try()
+    assert step(plan, retry=Retry.SPENT) == Try()
     assert len(plan.excluded) == 200
 
 
@@ -118,13 +119,13 @@ def test_faults_of_accounts_between_cost_the_upstream_nothing():
 
 @pytest.mark.parametrize("kind", sorted(UPSTREAM_FAULTS))
 def test_spent_retry_budget_is_waited_for_after_a_fault_of_the_upstream(kind):
-    assert step(plan_of(kind), may_retry=False) == Wait(Instant(NOW + 10.0), is_for_retry=True)
-    assert step(plan_of(kind), may_retry=False, wait_s=0.0) == Stop()
+    assert step(plan_of(kind), retry=Retry.SPENT) == Wait(Instant(NOW + 10.0), is_for_retry=True)
+    assert step(plan_of(kind), retry=Retry.SPENT, wait_s=0.0) == Stop()
 
 
 @pytest.mark.parametrize("kind", sorted(UPSTREAM_FAULTS))
 def test_who_has_nobody_left_to_ask_needs_no_turn_of_the_retry_budget(kind):
-    assert step(plan_of(kind).rested(), has_candidate=False, may_retry=False) == Stop()
+    assert step(plan_of(kind).rested(), has_candidate=False, retry=Retry.SPENT) == Stop()
 
 
 @pytest.mark.parametrize("kind", sorted(UPSTREAM_FAULTS))
@@ -282,6 +283,44 @@ def broken(reason, seconds):
     return Resting(reason, Instant(NOW + seconds), Instant(NOW + seconds), is_broken=True)
 
 
+@pytest.mark.parametrize("kind", sorted(UPSTREAM_FAULTS))
+def test_where_nobody_seems_to_be_served_the_next_account_is_asked_after_a_backoff(kind):
+    plan = plan_of(kind, kind)
+
+    assert step(plan, retry=Retry.AFTER_BACKOFF) == Wait(Instant(NOW + 0.2), is_backoff=True)
+    assert step(plan.rested(), retry=Retry.AFTER_BACKOFF) == Try()
+
+
+@pytest.mark.parametrize(
+    "rest", [rests(LIMITED, 2.0), rests(OutcomeKind.OVERLOADED, 2.0), Resting(None, FOREVER, FOREVER)]
+)
+def test_last_attempt_is_kept_for_who_comes_back_in_time(rest):
+    twice, thrice = (plan_of(*[OutcomeKind.UPSTREAM_ERROR] * times) for times in (2, 3))
+    waits = Wait(Instant(NOW + min(rest.wake_at - NOW, 10.0)))
+
+    assert step(twice, has_candidate=False, resting=[rest]).is_backoff
+    assert step(thrice, has_candidate=False, resting=[rest]) == waits
+    assert step(thrice.recovered(), has_candidate=False, resting=[rest]) == waits
+    assert step(thrice, has_candidate=False, resting=[rest], wait_s=0.0).is_backoff
+
+
+def test_last_attempt_goes_to_who_failed_before_where_nobody_else_comes_back_in_time():
+    plan = plan_of(*[OutcomeKind.UPSTREAM_ERROR] * 3)
+
+    assert step(plan, has_candidate=False, resting=[rests(LIMITED, 60.0)]).is_backoff
+
+
+def test_probe_for_all_calls_does_not_count_against_the_one_that_makes_it():
+    plan = plan_of(*[OutcomeKind.UNREACHABLE] * 3)
+
+    probed = plan.after(A, outcome(OutcomeKind.UPSTREAM_ERROR), is_probe=True)
+
+    assert not probed.is_over
+    assert probed.counts == plan.counts
+    assert A in probed.failed
+    assert plan.after(A, outcome(OutcomeKind.UPSTREAM_ERROR)).is_over
+
+
 @pytest.mark.parametrize("kind", [OutcomeKind.UPSTREAM_ERROR, OutcomeKind.UNREACHABLE, OutcomeKind.OVERLOADED])
 def test_call_that_met_a_fault_of_the_upstream_waits_for_the_probe(kind):
     plan = plan_of(kind).rested()
@@ -343,7 +382,12 @@ def test_every_call_ends_and_never_tries_an_excluded_account(accounts, kinds, re
             Resting(LIMITED, Instant(until), Instant(until)) for until in parked_until.values() if until > now
         ] + [Resting(None, Instant(now), Instant(now)) for name in plan.parked if parked_until[name] <= now]
         done = next_step(
-            plan, has_candidate=bool(free), resting=resting, now=Instant(now), wait_until=Instant(10.0), may_retry=True
+            plan,
+            has_candidate=bool(free),
+            resting=resting,
+            now=Instant(now),
+            wait_until=Instant(10.0),
+            retry=Retry.AT_ONCE,
         )
         if isinstance(done, Stop):
             break

@@ -33,9 +33,9 @@ def tally_of(history: str, *, now: float = NOW, every_s: float = 0.1) -> tuple[T
     return tally, Instant(now)
 
 
-def is_broken(history: str, *, is_only: bool = False) -> bool:
-    tally, now = tally_of(history)
-    return tally.is_broken(now, is_only=is_only)
+def is_broken(history: str, *, is_only: bool = False, spread: int = 2, every_s: float = 0.1) -> bool:
+    tally, now = tally_of(history, every_s=every_s)
+    return tally.is_broken(now, is_only=is_only, spread=spread)
 
 
 def test_ten_failures_of_two_accounts_are_a_broken_provider():
@@ -51,8 +51,25 @@ def test_a_fifth_of_answers_is_the_most_that_a_broken_provider_gives():
     assert not is_broken("abab.aba..")
 
 
-def test_answers_before_the_first_failure_count():
-    assert not is_broken("." * 20 + "ab" * 5)
+def test_answers_count_among_failures_but_not_before_ten_in_a_row():
+    assert not is_broken("." * 20 + "ababab.abab")
+    assert not is_broken("." * 20 + "ab" * 4 + "a")
+    assert is_broken("." * 50 + "ab" * 5)
+
+
+def test_a_row_must_be_of_as_many_accounts_as_may_be_asked():
+    assert not is_broken("." * 20 + "ab" * 10, spread=3)
+    assert is_broken("." * 20 + "abc" * 3 + "a", spread=3)
+
+
+def test_a_row_that_took_longer_than_the_window_proves_nothing():
+    assert not is_broken("." * 20 + "ab" * 10, every_s=1.2)
+
+
+def test_three_failures_in_a_row_of_three_accounts_are_a_reason_to_back_off():
+    down = [tally_of(history) for history in ("..abc", "..aba", "..ab.c", "..ab", "..abc" + " " * 11)]
+
+    assert [tally.is_down(now, spread=3) for tally, now in down] == [True, False, False, False, False]
 
 
 def test_one_account_that_always_fails_is_not_its_provider():
@@ -80,6 +97,7 @@ def test_a_cleared_tally_remembers_nothing():
 
     assert tally.counts(now) == (0, 0)
     assert not tally.is_broken(now, is_only=True)
+    assert not tally.is_down(now, spread=2)
 
 
 @given(

@@ -84,15 +84,41 @@ def test_models_of_a_provider_break_one_by_one_but_share_their_connections():
     assert broken(REFUSED).serving("gpt-4o") == set()
 
 
-def test_many_answers_before_a_burst_of_failures_keep_the_breaker_closed():
+@pytest.mark.parametrize(("failures", "serving"), [(9, {"a", "b"}), (10, set())])
+def test_ten_failures_in_a_row_open_the_breaker_whatever_was_answered_before(failures, serving):
     kit = RelayKit("a", "b")
+    assert kit.serving() == {"a", "b"}
     for _ in range(50):
         kit.observe("a", SERVED)
+
+    for number in range(failures):
+        kit.observe("ab"[number % 2], ERROR)
+
+    assert kit.serving() == serving
+
+
+def test_two_broken_accounts_among_others_are_not_their_provider():
+    kit = RelayKit("a", "b", "c", "d")
+    assert kit.serving() == {"a", "b", "c", "d"}
+    for _ in range(50):
+        kit.observe("c", SERVED)
 
     for name in "ab" * 6:
         kit.observe(name, ERROR)
 
-    assert kit.serving() == {"a", "b"}
+    assert kit.serving() == {"a", "b", "c", "d"}
+
+
+@pytest.mark.parametrize(("rest_s", "serving"), [(2.0, {"a"}), (60.0, set())])
+def test_an_account_whose_limit_is_full_for_a_moment_leaves_the_other_not_the_only_one(rest_s, serving):
+    kit = RelayKit("a", "b")
+    kit.observe("b", Outcome(OutcomeKind.RATE_LIMITED, 429, retry_after_s=rest_s))
+    assert kit.serving() == {"a"}
+
+    for _ in range(5):
+        kit.observe("a", ERROR)
+
+    assert kit.serving() == serving
 
 
 # -- probing ---------------------------------------------------------------------------------------------------------
@@ -326,6 +352,43 @@ async def test_a_limit_met_by_a_probe_shows_that_the_upstream_is_back():
         await kit.answer(max_wait_s=0.0)
 
     assert not kit.board.breakers.is_open_at(PROVIDER)
+
+
+@pytest.mark.parametrize("names", ["abc", "abcdefgh"])
+@pytest.mark.parametrize("fault", [BROKEN, UNREACHABLE], ids=["500", "refused"])
+async def test_an_outage_of_a_second_costs_nobody_an_answer_though_many_were_served_before(names, fault):
+    kit = RelayKit(*names)
+    for name in names:
+        kit.upstream.on(f"sk-{name}", OK)
+    for _ in range(100):
+        await kit.answer()
+    served = len(kit.upstream.attempts)
+    for name in names:
+        kit.upstream.on(f"sk-{name}", fault)
+
+    calls = []
+    for _ in range(50):
+        calls.append(kit.start())
+        await kit.clock.advance(0.02)
+    met = len(kit.upstream.attempts) - served
+    for name in names:
+        kit.upstream.on(f"sk-{name}", OK)
+    answers = [await kit.finished(call) for call in calls]
+
+    assert {answer.status for answer in answers} == {200}
+    assert met <= 2 * 10
+    kit.assert_idle()
+
+
+async def test_a_long_outage_ends_no_call_that_could_still_wait():
+    kit = broken()
+    for name in "ab":
+        kit.upstream.on(f"sk-{name}", *[BROKEN] * 4, OK)
+
+    answer = await kit.answer(max_wait_s=300.0)
+
+    assert answer.status == 200
+    assert len(kit.upstream.attempts) > 4, "a probe does not count against the call that makes it"
 
 
 # -- the retry budget ------------------------------------------------------------------------------------------------

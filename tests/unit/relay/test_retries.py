@@ -2,13 +2,15 @@
 
 import asyncio
 
+import pytest
+
 from gateway.core.cooldown import AVOID_S, AVOIDED_AFTER
 from gateway.core.ids import Instant
 from gateway.core.outcome import Fault, FaultKind
 from gateway.relay.answer import Answer
 from gateway.relay.retries import Retries
 from tests.fakes.clock import FakeClock
-from tests.fakes.relay_kit import BROKEN, OK, RelayKit, account
+from tests.fakes.relay_kit import BROKEN, OK, RelayKit, account, rate_limited
 from tests.fakes.scripted_upstream import Reply
 
 UNTIL = Instant(1010.0)
@@ -78,6 +80,19 @@ async def test_account_that_fails_at_once_costs_no_caller_its_answer():
     answers: list[Answer] = [await kit.finished(call) for call in calls]
 
     assert {answer.status for answer in answers} == {200}
+    kit.assert_idle()
+
+
+@pytest.mark.parametrize("fault", [BROKEN, RESET], ids=["500", "reset"])
+async def test_call_that_meets_a_broken_account_is_answered_by_the_one_that_is_full_for_a_moment(fault):
+    kit = RelayKit(account("a", tier=1), account("b"))
+    kit.upstream.on("sk-a", fault)
+    kit.upstream.on("sk-b", rate_limited(4.0), OK)
+
+    answer = await kit.answer()
+
+    assert answer.status == 200
+    assert kit.upstream.keys == ["sk-b", "sk-a", "sk-a", "sk-a", "sk-b"]
     kit.assert_idle()
 
 
