@@ -174,13 +174,14 @@ class Plan(msgspec.Struct, frozen=True):
         return self.counts.get(OutcomeKind.UPSTREAM_ERROR, 0) == MAX_ATTEMPTS[OutcomeKind.UPSTREAM_ERROR] - 1
 
 
-def after_commit(account_id: AccountId, outcome: Outcome) -> Plan:
+def after_commit(plan: Plan, account_id: AccountId, outcome: Outcome) -> Plan:
     """The plan of a call that asks once more, after its answer began on this account and came to that outcome.
 
-    The account is never tried again; a fault of the caller ends it.
+    No account whose answer broke is tried again; a fault of the caller ends it, and so do as many breaks as attempts of
+    a call may fail. `plan`: of the answer that broke.
     """
-    plan = Plan().after(account_id, outcome)
-    return msgspec.structs.replace(plan, tried=frozenset({account_id}), failed=frozenset(), parked=frozenset())
+    tried = plan.tried | {account_id}
+    return msgspec.structs.replace(plan.after(account_id, outcome), tried=tried, failed=frozenset(), parked=frozenset())
 
 
 class Resting(msgspec.Struct, frozen=True):

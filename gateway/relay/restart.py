@@ -1,11 +1,10 @@
-"""Streams that break are asked for once more: on another account, then along the fallbacks (SPEC §5).
+"""Streams that break are asked for again: on another account, then along the fallbacks (SPEC §5).
 
 Rules of this file: only answers that nothing refers to later (over a WebSocket the next one may), only within the
-call's own deadline, never again on the account that broke the stream. Whether the second answer is the first one told
-again is `wire/splice`'s to say.
+call's own deadline, never again on an account that broke the stream, and as often as attempts of a call may fail.
+Whether another answer is the first one told again is `wire/splice`'s to say.
 """
 
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -40,6 +39,30 @@ class _Stored(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Stored).decode
 
 
+class _Again:
+    """Fits `streaming.Restart`: asks for one call's answer again, each time its stream breaks."""
+
+    def __init__(self, relay: FallbackRelay, clock: Clock, job: Job) -> None:
+        self._relay = relay
+        self._clock = clock
+        self._job = job
+        self._plan = job.plan
+
+    async def __call__(self, account_id: AccountId, outcome: Outcome) -> StreamingBody | None:
+        """The same call's stream from elsewhere, once this account came to that outcome; None: there is none."""
+        job, now = self._job, self._clock.now()
+        arrived = job.progress.arrived
+        self._plan = after_commit(self._plan, account_id, outcome)
+        if self._plan.is_over or now >= arrived + job.pool.provider.settings.timeout_s or _is_kept(job):
+            return None
+        call = msgspec.structs.replace(job.call, max_wait_s=Instant(now - arrived + PATIENCE_S))
+        try:
+            answer = await self._relay.relay_call(msgspec.structs.replace(job, call=call, plan=self._plan))
+        except GatewayError:
+            return None  # the caller reads how the stream broke
+        return answer.coming if isinstance(answer.coming, StreamingBody) else None
+
+
 class RestartingRelay:
     """Calls in, answers out, as `FallbackRelay`, which it asks again when a stream breaks after its commit."""
 
@@ -51,21 +74,8 @@ class RestartingRelay:
         """As `FallbackRelay.relay_call`."""
         answer = await self._relay.relay_call(job)
         if isinstance(answer.coming, StreamingBody) and (sent := _sent_of(job)) is not None:
-            answer.coming.begin_anew_by(partial(self._restarted, job), sent)
+            answer.coming.begin_anew_by(_Again(self._relay, self._clock, job), sent)
         return answer
-
-    async def _restarted(self, job: Job, account_id: AccountId, outcome: Outcome) -> StreamingBody | None:
-        """The same call's stream from elsewhere, once this account came to that outcome; None: there is none."""
-        now, arrived = self._clock.now(), job.progress.arrived
-        plan = after_commit(account_id, outcome)
-        if plan.is_over or now >= arrived + job.pool.provider.settings.timeout_s or _is_kept(job):
-            return None
-        call = msgspec.structs.replace(job.call, max_wait_s=Instant(now - arrived + PATIENCE_S))
-        try:
-            answer = await self._relay.relay_call(msgspec.structs.replace(job, call=call, plan=plan))
-        except GatewayError:
-            return None  # the caller reads how the first stream broke
-        return answer.coming if isinstance(answer.coming, StreamingBody) else None
 
 
 def _sent_of(job: Job) -> Sent | None:

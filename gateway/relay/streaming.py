@@ -4,8 +4,8 @@
                    └─ it breaks ──▶ the answer begins anew elsewhere and repeats itself: its rest goes on
                                 └─▶ it does not: an error event, never a clean end after a truncation
 
-Rules of this file: a stream begins anew once at most; of an answer that differs the caller reads nothing
-(`wire/splice`); usage and chunks are those of the attempt that ended the answer.
+Rules of this file: how often a stream begins anew is `Restart`'s to say; of an answer that differs the caller reads
+nothing (`wire/splice`), and none follows it; usage and chunks are those of the attempt that ended the answer.
 """
 
 from collections.abc import Awaitable, Callable
@@ -38,8 +38,8 @@ class StreamingBody:
         self._sent: Sent | None = None
         self._restart: Restart | None = None
         self._splicer: Continued | None = None
-        """Set while a second answer is passed on."""
-        self._first_break: Break | None = None
+        """Set while another answer is passed on."""
+        self._last_break: Break | None = None
         self._end: OutcomeKind | CallEnd | None = None
         self._code: str | None = None
         progress.is_stream = True
@@ -75,8 +75,10 @@ class StreamingBody:
                 self._sent.add(events)
             return events
         rest = self._splicer.feed(events)
-        if rest is None and self._first_break is not None:
-            return self._fail(self._first_break.error)
+        if rest is None and self._last_break is not None:
+            return self._fail(self._last_break.error)
+        if rest and self._sent is not None:
+            self._sent.add(rest)
         return rest or b""
 
     async def _over(self) -> bytes:
@@ -86,13 +88,13 @@ class StreamingBody:
             return b""
         self._board.observe(self._source.lease, broke.outcome, self._clock.now())
         self._progress.stream_broke(broke.outcome)
-        if self._first_break is None and await self._begins_anew(broke):
+        if await self._begins_anew(broke):
             return b""
         return self._fail(broke.error)
 
     async def _begins_anew(self, broke: Break) -> bool:
         """Whether another account's answer takes the place of this one. The broken one is let go first."""
-        self._first_break = broke
+        self._last_break = broke
         source = self._source
         if self._restart is None or self._sent is None or source.reader.is_finished:
             return False
@@ -100,10 +102,10 @@ class StreamingBody:
         if splicer is None:
             return False
         source.cut()
-        second = await self._restart(source.lease.member.account_id, broke.outcome)
-        if second is None:
+        another = await self._restart(source.lease.member.account_id, broke.outcome)
+        if another is None:
             return False
-        self._source, self._splicer = second._source, splicer  # noqa: SLF001  # its own kind, which it takes over whole
+        self._source, self._splicer = another._source, splicer  # noqa: SLF001  # its own kind: it takes it over whole
         return True
 
     def _fail(self, error: GatewayError | ErrorBody) -> bytes:

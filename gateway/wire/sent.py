@@ -50,7 +50,7 @@ class Told(Protocol):
         ...
 
     def splicer(self) -> Continued:
-        """For one restarted answer."""
+        """For one restarted answer, of which nothing has come; another one may follow it."""
         ...
 
 
@@ -76,7 +76,7 @@ class Sent:
             self._read(self._told)
 
     def splicer(self) -> Continued | None:
-        """For one restarted answer; None when what was sent cannot be continued. Call it once."""
+        """For one restarted answer; None when what was sent cannot be continued."""
         if self._told is not None:
             self._read(self._told)
         return None if self._told is None else self._told.splicer()

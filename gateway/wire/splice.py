@@ -7,6 +7,7 @@ never put together. The rest carries the first answer's id, time and model.
 """
 
 from collections.abc import Iterable
+from copy import deepcopy
 from typing import Any, Final
 
 import msgspec
@@ -88,7 +89,7 @@ class ToldChunks:
         self.characters = 0
 
     def splicer(self) -> "Splicer":
-        return Splicer(self._choices, self._names)
+        return Splicer(deepcopy(self._choices), self._names)
 
     def read(self, pieces: list[bytes]) -> None:
         for piece in pieces:

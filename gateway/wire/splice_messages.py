@@ -8,6 +8,7 @@ The caller has the first answer's beginning, and with it the id: nothing behind 
 that of the whole second answer, which is the one that the caller read.
 """
 
+from copy import deepcopy
 from typing import Any, Final
 
 import msgspec
@@ -65,7 +66,7 @@ class ToldMessage:
         self._parts.join()
 
     def splicer(self) -> "MessageSplicer":
-        return MessageSplicer(self._parts)
+        return MessageSplicer(deepcopy(self._parts))
 
 
 class MessageSplicer:

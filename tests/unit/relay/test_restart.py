@@ -140,13 +140,46 @@ async def test_account_whose_answer_differs_is_not_blamed():
     assert kit.serving() == {"a", "b", "c"}
 
 
-async def test_stream_begins_anew_only_once():
-    kit = kit_of(RESET, second=stream(*again(ROLE, delta("one two th"), RESET)))
+@pytest.mark.parametrize(
+    "second",
+    [
+        pytest.param((ROLE, delta("one two th"), RESET), id="behind what was sent"),
+        pytest.param((ROLE, delta("one "), RESET), id="while it repeats"),
+        pytest.param((RESET,), id="at once"),
+    ],
+)
+async def test_stream_that_breaks_twice_is_finished_by_a_third_account(second):
+    kit = kit_of(RESET, second=stream(*again(*second)))
 
     body = await body_of(kit)
 
-    assert text_of(body) == "one two th"
+    assert text_of(body) == "one two three"
+    assert body.endswith(DONE)
+    assert b'"c2"' not in body
+    assert kit.upstream.keys == ["sk-a", "sk-b", "sk-c"]
+    assert kit.meter.calls[0].is_spliced
+    kit.assert_idle()
+
+
+async def test_stream_begins_anew_as_often_as_attempts_of_a_call_may_fail():
+    kit = kit_of(RESET, names="abcdef")
+    for number, name in enumerate("bcdef", 1):
+        kit.upstream.on(f"sk-{name}", stream(*again(ROLE, delta("one two " + "word " * number), RESET)))
+
+    body = await body_of(kit)
+
+    assert text_of(body) == "one two word word word "
     assert error_of(body)["code"] == "upstream_error"
+    assert kit.upstream.keys == ["sk-a", "sk-b", "sk-c", "sk-d"]
+    kit.assert_idle()
+
+
+async def test_stream_that_fell_silent_twice_is_not_asked_for_again():
+    kit = kit_of(Pause(500.0), second=stream(*again(ROLE, delta("one two th"), Pause(500.0))))
+
+    body = await body_of(kit)
+
+    assert (text_of(body), error_of(body)["code"]) == ("one two th", "upstream_timeout")
     assert kit.upstream.keys == ["sk-a", "sk-b"]
     kit.assert_idle()
 
