@@ -6,6 +6,8 @@ each need them.
 """
 
 from collections.abc import Callable
+from typing import Protocol
+from weakref import WeakSet
 
 from gateway.core.freeing import KINDS
 from gateway.core.period import Period
@@ -13,16 +15,34 @@ from gateway.core.period import Period
 MOST_MISSES = 16.0
 
 
+class Believer(Protocol):
+    """A limit that frees alike."""
+
+    def look_again(self, at: float) -> None:
+        """Something else is likeliest now, by an answer to a call that was sent then."""
+        ...
+
+
 class Alike:
     """Starts unknown. Mutable; one for all levels that are alike."""
 
-    __slots__ = ("misses", "period")
+    __slots__ = ("believers", "misses", "period")
 
     def __init__(self) -> None:
         self.misses = [0.0] * (len(KINDS) + 1)
         """Of each kind, and of a sliding window whose reset is its oldest call's."""
         self.period = Period()
         """Of such a window."""
+        self.believers: WeakSet[Believer] = WeakSet()
+        """Who is told when something else is likeliest."""
+
+    def weigh(self, fits: tuple[bool, ...], at: float) -> None:
+        """What the answer fits to a call that was sent then."""
+        before = [not miss for miss in self.misses]
+        weigh(self.misses, fits)
+        if before != [not miss for miss in self.misses]:
+            for believer in list(self.believers):
+                believer.look_again(at)
 
 
 AlikeOf = Callable[[], Alike]

@@ -27,8 +27,6 @@ MORE, LESS, MOST_MORE = 0.05, 1 / 256, 0.5
 answer; and at most."""
 FEW, KEPT = 3, 15
 """So many comparisons are enough; the median of the last so many counts: odd calls, other users of the same key."""
-AT_FIRST, LATER = 0.4, 0.2
-"""Before and after that a factor may be off by so much."""
 VARIES = 0.004
 """Where comparisons differ by less every call is charged alike, and refusals have other reasons: other processes, calls
 that are long on their way. The first few differ for other reasons as well: it is not yet known how the limit frees."""
@@ -55,11 +53,6 @@ class Factor:
         self._ratios: deque[float] = deque(maxlen=KEPT)
         self.varies = False
         """Calls are charged now more, now less, as far as that shows in what many are charged together."""
-
-    @property
-    def doubt(self) -> float:
-        """So much of what is used may be a wrong estimate."""
-        return AT_FIRST if len(self._ratios) < FEW else LATER
 
     def learn(self, ratio: float) -> None:
         """One account was charged so much for one of our tokens."""

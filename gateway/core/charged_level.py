@@ -58,7 +58,3 @@ class ChargedLevel(Level):
 
     def _forget_answers(self) -> None:
         self._charge.answered.forget()
-
-    @property
-    def _doubt(self) -> float:
-        return self._charge.shared.doubt

@@ -26,13 +26,23 @@ PERIODS, LONGEST_SHARER_S = 1.5, 100.0
 """…within so many periods of a window, or times in which a bucket fills; never longer than 100 s."""
 
 
-def new_level(name: str, limit: float, now: Instant, hearsay: Hearsay) -> Level:
+Early = list[tuple[int, Instant]]
+"""Calls that were sent before anything was known: what each is charged, and when."""
+
+
+def new_level(name: str, limit: float, now: Instant, hearsay: Hearsay, early: Early) -> Level:
     """`hearsay`: of the scopes whose limits may be the same."""
-    if name in CHARGED_TOKENS:
-        return ChargedLevel(limit, now, hearsay.factor)
     if name == OUTPUT:
         return Level(limit, now)
-    return Level(limit, now, is_of_tokens=False, alike_of=partial(hearsay.alike, name))
+    is_of_tokens = name in CHARGED_TOKENS
+    level = (
+        ChargedLevel(limit, now, hearsay.factor)
+        if is_of_tokens
+        else Level(limit, now, is_of_tokens=False, alike_of=partial(hearsay.alike, name))
+    )
+    for tokens, at in early:
+        level.note_early(tokens if is_of_tokens else 1, at)
+    return level
 
 
 def levels_of(names: Mapping[str, Level]) -> tuple[Levels, Levels]:

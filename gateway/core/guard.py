@@ -16,10 +16,10 @@ class Guard:
     def __init__(self) -> None:
         self.seconds = GUARD_S
 
-    def admit(self) -> None:
-        self.seconds -= (self.seconds - GUARD_S) / CALLS
-
-    def refuse(self, window_s: float, *, is_shared: bool) -> None:
-        """`is_shared`: calls of other processes are met as well."""
-        more_s = GUARD_S / 4 if is_shared else GUARD_S
-        self.seconds = max(GUARD_S, min(self.seconds + more_s, window_s * LONGEST_PART))
+    def note(self, window_s: float, *, is_success: bool, is_shared: bool) -> None:
+        """What became of a call. `is_shared`: calls of other processes are met as well."""
+        if is_success:
+            self.seconds -= (self.seconds - GUARD_S) / CALLS
+        else:
+            more_s = GUARD_S / 4 if is_shared else GUARD_S
+            self.seconds = max(GUARD_S, min(self.seconds + more_s, window_s * LONGEST_PART))

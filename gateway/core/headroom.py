@@ -39,7 +39,7 @@ class Headroom:
     """All that is known of a scope's limits, and what this process has sent on it. Unknown = everything fits."""
 
     __slots__ = (
-        "_charged", "_doubts", "_freed", "_hearsay", "_lately", "_names", "_newcomer", "_news",
+        "_charged", "_doubts", "_early", "_freed", "_hearsay", "_lately", "_names", "_newcomer", "_news",
         "_order", "_pace", "_restraint", "_strangers", "_tally", "_trust", "company", "is_awaited", "learn_from",
         "levels", "scope", "token_limit", "used_at", "wanted_at",
     )  # fmt: skip
@@ -80,6 +80,8 @@ class Headroom:
         """When calls last waited for room in it."""
         self._newcomer = hearsay
         """None: an answer has told of its limits, or a refusal."""
+        self._early: dimensions.Early = []
+        """What a newcomer has sent."""
         self._strangers: Strangers | None = None
         """None until something was refused."""
         self._restraint = Restraint()
@@ -114,8 +116,10 @@ class Headroom:
             self._doubts.take(self._names, tokens, self._tally.requests, now)
         for level, is_tokens in self._charged:
             level.take(tokens if is_tokens else 1, now)
-        if self._newcomer is not None and self._pace is None:
-            self._pace = expected_pace(self._newcomer, now)
+        if self._newcomer is not None:
+            self._early.append((tokens, now))
+            if self._pace is None:
+                self._pace = expected_pace(self._newcomer, now)
         if self._pace is not None:
             self._pace.take(now)
             if self._lately is not None:
@@ -149,6 +153,8 @@ class Headroom:
         self._order, self._newcomer = sent.requests, None
         for name, quota in zip(DIMENSIONS, msgspec.structs.astuple(limits), strict=True):
             self._learn(name, quota, sent, now, is_success=is_success)
+        if self._early:
+            self._early = []
         if limits.requests.remaining is not None and "requests" in self._names and (not is_success or self._strangers):
             self._strangers = self._strangers or Strangers()
             self._strangers.note(self._names["requests"], limits.requests.remaining, sent.at, is_success=is_success)
@@ -179,7 +185,8 @@ class Headroom:
                 return
             if not self._doubts.is_taught:
                 self._pace = None  # what refusals told alone
-            level = self._names[name] = dimensions.new_level(name, quota.limit, sent.at, self._hearsay)
+            level = dimensions.new_level(name, quota.limit, sent.at, self._hearsay, self._early)
+            self._names[name] = level
             self._doubts.begin(now)
             self.levels, self._charged = dimensions.levels_of(self._names)
             self._expect()
@@ -203,7 +210,7 @@ class Headroom:
         if self._pace is None:
             if self.levels:
                 return
-            self._pace = Pace(now, self._hearsay)
+            self._pace, self._early = Pace(now, self._hearsay), []
         self._pace.admit(sent.at)
         self._note_news()
 

@@ -33,9 +33,9 @@ class Level:
     """Starts unknown: `limit` is that of the first answer."""
 
     __slots__ = (
-        "_alike_of", "_at", "_began", "_guard", "_is_of_tokens", "_ledger", "_opened", "_own", "_period_s", "_reading",
-        "_watched_at", "_way", "_window", "factor", "kind", "left", "limit", "margin", "rate", "shares",
-        "told_at", "told_limit",
+        "__weakref__", "_alike_of", "_at", "_began", "_guard", "_is_of_tokens", "_ledger", "_opened", "_own",
+        "_period_s", "_reading", "_watched_at", "_way", "_window", "factor", "kind", "left", "limit", "margin", "rate",
+        "shares", "told_at", "told_limit",
     )  # fmt: skip
 
     def __init__(  # what its creator knows of it
@@ -70,12 +70,11 @@ class Level:
         self._forget_pace()
 
     def _forget_pace(self) -> None:
-        self._way = Way(self._alike_of())
+        self._way = Way(self._alike_of(), self, is_of_tokens=self._is_of_tokens)
         self._window = self._way.window
         self._period_s = 0.0
         """A sliding window's."""
-        self.kind = BUCKET
-        self.rate = 0.0
+        self.kind, self.rate = BUCKET, 0.0
         """Units a second over a long time; 0.0 = unknown."""
 
     def _rate(self) -> float:
@@ -127,16 +126,19 @@ class Level:
             self._own.add(amount, now, self._period_s)
             self._way.take(amount, now)
 
-    def _open(self, now: float, *, is_heard: bool = False) -> None:
+    def _open(self, now: float) -> None:
         """A fixed window begins."""
         self.left = self.limit
         self._began, self._opened = now, 0.0
         self._forget_answers()
-        if not is_heard:
-            self._way.end_window(now)
         self._window.open(now, used_at=self._at)
         if self.shares is not None:
             self.shares.open_window()
+
+    def note_early(self, amount: float, sent_at: Instant) -> None:
+        """So much was sent before anything was known of the limit."""
+        self._own.add(amount, sent_at, 0.0)
+        self._way.take(amount, sent_at)
 
     def untake(self, sent_at: Instant, amount: float = 0.0) -> None:
         """The call that was sent then was refused: a window will not give it back."""
@@ -165,18 +167,13 @@ class Level:
         raw_used, left = self.told_limit - quota.remaining, quota.remaining / self.factor
         reset_s = quota.reset_s or 0.0
         self._reading = (quota.remaining, reset_s, sent_at, is_success, quota.slack_s)
-        if is_success:
-            self._guard.admit()
-        elif self.kind is not BUCKET:
-            self._guard.refuse(self.window_s, is_shared=self.shares is not None)
+        self._guard.note(self.window_s, is_success=is_success, is_shared=self.shares is not None)
         if sent_at < self._began:
             return
         is_too_soon = self.kind is FIXED and not is_success and self._window.refuse(sent_at)
         if reset_s >= SHORTEST_RESET_S and raw_used > 0 and not is_too_soon:
             self._judge(self.limit - left, reset_s, sent_at, is_success=is_success, off_s=quota.slack_s)
-        window = self._window
-        window.longest_s = max(window.longest_s, reset_s)
-        window.at = max(window.at, sent_at + min(reset_s, SHORTEST_RESET_S))
+        self._window.at = max(self._window.at, sent_at + min(reset_s, SHORTEST_RESET_S))
         self.rate = self._rate()
         given_back = self.freed - freed if self.kind is SLIDING else 0.0
         before = self.left + self.rate * (sent_at - self._at)
@@ -200,11 +197,6 @@ class Level:
     def _forget_answers(self) -> None:
         """What single answers told of a window holds no more."""
 
-    @property
-    def _doubt(self) -> float:
-        """So much of what is used may be a wrong estimate."""
-        return 0.0
-
     def _cut(self, before: float, beside: float, sent_at: Instant) -> None:
         """What an answer tells is left is less by all that it cannot know. `before`: the level that was believed in."""
         if self.kind is BUCKET:
@@ -214,6 +206,8 @@ class Level:
             self.left = min(self.left, self.limit - self.held)
         elif self._window.is_found:
             self._began, self._opened = sent_at, self.limit - self.left
+            if self.shares is not None:
+                self.shares.open_window()  # what others took is in that
         elif self._began > float("-inf"):
             self.left = min(self.left, self.limit - self.held)
 
@@ -236,7 +230,7 @@ class Level:
         if self.kind is FIXED:
             return max(0.0, self._window.at + self._guard.seconds - now)
         if self.kind is SLIDING:
-            return self._slid(missing, now)
+            return self._free_in_s(missing, now, with_theirs=self._is_of_tokens)
         # A call is whole, and so is what is said to be left; of tokens nothing is over if it comes a little too soon.
         late_s = GUARD_S if needed > 1 else 0.0
         return missing / self.rate + late_s if self.rate else max(0.0, self._at + APART_S - now)
@@ -301,7 +295,7 @@ class Level:
         at = now - min(age_s, HEARD_S)
         # It knows the window's end better than we do, or had a shorter guard: what it took then is of the next one.
         if self.kind is FIXED and at >= self._window.at - GUARD_S:
-            self._open(at, is_heard=True)
+            self._open(at)
         level = self.level(now)
         # A bucket from which others take is never below zero: what they took was there.
         lowest = min(level, 0.0) if self.kind is BUCKET else -self.limit
@@ -327,7 +321,6 @@ class Level:
         if reading.reset_s >= SHORTEST_RESET_S and left < self.limit and at >= self._began:
             used = self.limit - left
             self._judge(used, reading.reset_s, at, is_success=reading.is_success, late_s=LATE_S, off_s=reading.slack_s)
-            self._window.longest_s = max(self._window.longest_s, reading.reset_s)
             self.rate = self._rate()
 
     def cap(self, remaining: float, now: Instant) -> None:
@@ -357,7 +350,7 @@ class Level:
             return shares.wait_in_fixed_s(needed, fixed, now)
         own = self._own.total + needed - 1e-9
         if left < 0:
-            return self._slid(-left, now)
+            return self._free_in_s(-left, now, with_theirs=self._is_of_tokens)
         window = Window(self.limit, left, min(1.0, shares.heard_s / self._period_s))
         if shares.fits_in_slide(own, window):
             return 0.0
@@ -369,10 +362,8 @@ class Level:
     def _fill(self, now: Instant) -> Fill:
         return Fill(self.level(now), self.limit, self.rate, self.span_s)
 
-    def _slid(self, missing: float, now: Instant) -> float:
-        return self._free_in_s(missing, now, self.shares if self._is_of_tokens else None)
-
-    def _free_in_s(self, missing: float, now: Instant, shares: Shares | None = None) -> float:
+    def _free_in_s(self, missing: float, now: Instant, *, with_theirs: bool = False) -> float:
+        shares = self.shares if with_theirs else None
         wait_s = self._ledger.free_in_s(missing, self._period_s + self._guard.seconds, now, shares)
         return self._period_s / 8 if wait_s is None else wait_s  # others took it, and will have it back some time
 
@@ -388,11 +379,20 @@ class Level:
         """`off_s`: `reset_s` may be off by so much. `late_s`: another process heard it, so much sooner."""
         burst_s = BURST_S if self.shares is None else max(BURST_S, self.shares.heard_s)
         sharers = 1 if self.shares is None else self.shares.count
-        told = Told(
-            used, reset_s, at, is_success, self.limit, off_s, late_s, burst_s, sharers,
-            factor=self.factor, doubt=self._doubt,
-        )  # fmt: skip
-        self._way.judge(told)
+        self._way.judge(Told(used, reset_s, at, is_success, self.limit, off_s, late_s, burst_s, sharers, self.factor))
+        self._adopt(at)
+
+    def look_again(self, at: float) -> None:
+        """Others that free alike found out how, by an answer to a call that was sent then."""
+        left = self.level(Instant(at))
+        self._way.decide(at)
+        if self.kind is not self._way.kind:
+            self._adopt(at)
+            self.rate = self._rate()
+            self.left = min(left, self.limit - self.held) if self.kind is SLIDING else left
+
+    def _adopt(self, at: float) -> None:
+        """It frees in the way that is believed in."""
         if self.kind is not self._way.kind:
             self._watched_at = at
             self._forget_answers()

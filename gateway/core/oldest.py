@@ -18,6 +18,8 @@ MOST_CALLS = 512
 """Of larger windows nothing is learned once they are full."""
 HALF = 0.5
 """Less of a call is none."""
+ALONE = 2
+"""Who heard of nobody else for so many periods knows of all calls."""
 HELD = 0.1
 """A tenth of a limit more was taken than is used: it is no chance."""
 
@@ -41,14 +43,12 @@ class Told(msgspec.Struct, frozen=True, gc=False):
     """Processes that use the limit."""
     factor: float = 1.0
     """Of `used` and `limit`, which are as we estimate, to what headers tell."""
-    doubt: float = 0.0
-    """So much of what is used may be a wrong estimate."""
 
 
 class Oldest:
     """Starts unknown, or with the period that others have found."""
 
-    __slots__ = ("_moments", "_sums", "_total", "period")
+    __slots__ = ("_began", "_misfit", "_moments", "_sums", "_total", "period")
 
     def __init__(self, period: Period | None = None) -> None:
         self.period = period or Period()
@@ -58,6 +58,10 @@ class Oldest:
         """What all calls before it took, so that no answer makes us walk over a window…"""
         self._total = 0.0
         """…and what they took in all."""
+        self._began = float("inf")
+        """When the first one was sent."""
+        self._misfit = float("-inf")
+        """The end of the last call that told another period."""
 
     @property
     def period_s(self) -> float:
@@ -71,6 +75,8 @@ class Oldest:
             return
         moments, sums = self._moments, self._sums
         index = bisect_right(moments, at)
+        if not moments:
+            self._began = at
         if index == len(moments):
             moments.append(at)
             sums.append(self._total)
@@ -138,12 +144,24 @@ class Oldest:
         if not period.told_s:
             period.told_s = high_s
             return None if beside else True
-        if not period.fits(low_s, high_s, off_s, is_whole=is_whole):
-            return False
-        held = own + self.taken_between(at - period.told_s + off_s, at - told.burst_s)
+        is_alone = told.sharers == 1 and at >= self._began + ALONE * period.told_s
+        is_known = is_alone or period.told_s > high_s or told.used - own <= HALF
+        is_news = abs(end - self._misfit) > off_s
+        if not period.fits(low_s, high_s, off_s, is_whole=is_whole, is_news=is_news):
+            self._misfit = end
+            return False if is_known else None  # a longer period, or somebody took what nobody told of
         if not beside:
             period.learn(high_s, is_whole=is_whole)
-        return held <= told.used + max(1.0, HELD * told.limit)
+        return not self.holds_more(told, off_s)
+
+    def holds_more(self, told: Told, off_s: float) -> bool:
+        """More was sent in the last period than is used: so it is not, whoever's call the oldest is."""
+        period_s, at = self.period.told_s, told.at
+        if not period_s:
+            return False
+        own = self._own(at) if told.is_success else 0.0
+        held = own + self.taken_between(at - period_s + off_s, at - told.burst_s)
+        return held > told.used + max(1.0, HELD * told.limit)
 
     def _own(self, at: float) -> float:
         """What the call took that was sent then."""

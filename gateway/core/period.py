@@ -19,7 +19,7 @@ MOST_SLIPS = 2.0
 class Period:
     """Starts unknown."""
 
-    __slots__ = ("_doubts", "_late_s", "_most_s", "_slips", "told_s")
+    __slots__ = ("_doubts", "_late_s", "_most_s", "_other_s", "_slips", "told_s")
 
     def __init__(self) -> None:
         self.told_s = 0.0
@@ -28,6 +28,8 @@ class Period:
         self._late_s = 0.0
         self._doubts = 0
         """Answers that told another period, less those that told this one."""
+        self._other_s = 0.0
+        """The one that was told last."""
         self._slips = 0.0
         """Calls that were refused of late."""
 
@@ -38,10 +40,11 @@ class Period:
             return self.told_s
         return math.ceil(self._most_s - WHOLE_S - JITTER_S) + self._late_s
 
-    def fits(self, low_s: float, high_s: float, off_s: float, *, is_whole: bool) -> bool:
-        """Whether an answer that tells of a period between those tells of this one."""
+    def fits(self, low_s: float, high_s: float, off_s: float, *, is_whole: bool, is_news: bool = True) -> bool:
+        """Whether an answer that tells of a period between those tells of this one. `is_news`: not of the same call."""
         if not low_s - off_s <= self.told_s <= high_s + off_s:
-            self._doubt(low_s, high_s, is_whole=is_whole)
+            if is_news:
+                self._doubt(low_s, high_s, off_s, is_whole=is_whole)
             return False
         if self._doubts:
             self._doubts -= 1
@@ -58,9 +61,11 @@ class Period:
             self._most_s = 0.0
             self.told_s += (period_s - self.told_s) / EACH
 
-    def _doubt(self, low_s: float, high_s: float, *, is_whole: bool) -> None:
-        """Another period was told."""
+    def _doubt(self, low_s: float, high_s: float, off_s: float, *, is_whole: bool) -> None:
+        """Another period was told. What nobody told of makes it another one each time."""
         self._doubts += 1
+        if not low_s - off_s <= self._other_s <= high_s + off_s:
+            self._other_s, self._doubts = high_s, 1
         if self._doubts > MOST_DOUBTS:
             self.told_s = min(max(self.told_s, low_s), high_s)
             self._most_s, self._late_s, self._doubts = self.told_s if is_whole else 0.0, 0.0, 0

@@ -2,12 +2,13 @@
 
 Rules of this file: a bucket has one rate (used ÷ reset), a fixed window one end (now + reset), a sliding window one
 period: its reset after a success, or, where that is the oldest call's, with the time since that (`core/oldest`). Each
-answer that fits some of them and not the others counts against the others. In doubt it is a bucket.
+answer that fits some of them and not the others counts against the others. In doubt it is a bucket, and a sliding
+window sooner than a fixed one: who sends what went a period ago loses an answer's time where all was free.
 
 Mutable; one per level. Moments are `Instant`s.
 """
 
-from gateway.core.alike import Alike, weigh
+from gateway.core.alike import Alike, Believer, weigh
 from gateway.core.freeing import BUCKET, FIXED, KINDS, SLIDING
 from gateway.core.oldest import Oldest, Told
 from gateway.core.window_end import WindowEnd
@@ -36,12 +37,17 @@ class Way:
     """Starts unknown, or with what is known of those that are alike."""
 
     __slots__ = (
-        "_alike", "_ended", "_full_s", "_high", "_is_by_oldest", "_judged_at", "_looks_at", "_low", "_misses",
-        "_oldest", "kind", "may_slide", "window",
+        "_alike", "_full_s", "_high", "_is_by_oldest", "_judged_at", "_looks_at", "_low", "_misses",
+        "_most_sharers", "_oldest", "_sharers", "kind", "may_slide", "window",
     )  # fmt: skip
 
-    def __init__(self, alike: Alike | None = None) -> None:
+    def __init__(
+        self, alike: Alike | None = None, believer: Believer | None = None, *, is_of_tokens: bool = True
+    ) -> None:
+        """`believer`: looks again when others that are alike find out something."""
         self._alike = alike or Alike()
+        if believer is not None:
+            self._alike.believers.add(believer)
         self.kind = BUCKET
         self.window = WindowEnd()
         self.may_slide = True
@@ -55,11 +61,12 @@ class Way:
         self._oldest = Oldest(self._alike.period)
         self._is_by_oldest = False
         """The kind is sliding, and the reset the oldest call's."""
-        self._ended = -INFINITE
-        """When the fixed window before this one did, if it is one."""
         self._judged_at = INFINITE
         """For the first time."""
         self._looks_at = -INFINITE
+        self._sharers = 1
+        self._most_sharers = 1 if is_of_tokens else MOST_SHARERS
+        """With more nothing is guessed. What others are charged for their tokens is guessed as well."""
 
     @property
     def period_s(self) -> float:
@@ -81,10 +88,6 @@ class Way:
         if self._is_by_oldest:
             self._oldest.period.doubt()
 
-    def end_window(self, now: float) -> None:
-        """A fixed window is over, as far as is known."""
-        self._ended = now
-
     def judge(self, told: Told) -> None:
         """Which ways this answer fits."""
         window, at, reset_s = self.window, told.at, told.reset_s
@@ -92,13 +95,8 @@ class Way:
         whole_s = window.slack_s(reset_s, told.off_s)
         tolerance_s = TOLERANCE_S + TOLERANCE * reset_s + told.late_s
         is_same_end = window.is_told_by(at + reset_s, tolerance_s + whole_s)
-        if not is_same_end and at >= window.at - tolerance_s:
-            self._ended = window.at
         is_oldest = self._fits_oldest(told, tolerance_s, whole_s)
-        is_end = window.is_heard or is_same_end or at >= window.at - tolerance_s - whole_s
-        if is_end and not window.is_heard and at + reset_s > self._ended + tolerance_s + whole_s:
-            is_known = is_oldest is not None if told.sharers == 1 else is_oldest
-            is_end = not (is_known and self._is_left_over(told, tolerance_s))
+        is_end = window.is_heard or is_same_end or self._is_next_end(at, reset_s, tolerance_s + whole_s)
         is_rate = self._fits_rate(told.used * told.factor, reset_s, 0.001 + reset_s * RESET_SLACK + whole_s)
         is_full = self._fits_full(told, tolerance_s)
         window.tell(at, reset_s, is_same=is_same_end, is_heard=told.late_s > 0)
@@ -125,8 +123,10 @@ class Way:
 
     def _fits_oldest(self, told: Told, tolerance_s: float, whole_s: float) -> bool | None:
         """None: it cannot be said, or need not."""
-        if told.late_s or told.sharers > MOST_SHARERS:
+        if told.sharers > MOST_SHARERS:
             return None
+        if told.late_s:
+            return False if self._oldest.holds_more(told, tolerance_s + whole_s) else None
         bucket, sliding, fixed, oldest = self._alike.misses
         if abs(oldest - min(bucket, sliding, fixed)) >= SETTLED:  # each look walks over all that is used
             if told.at < self._looks_at:
@@ -134,29 +134,30 @@ class Way:
             self._looks_at = told.at + self.window.longest_s / LOOKS
         return self._oldest.fits(told, tolerance_s, whole_s)
 
-    def _is_left_over(self, told: Told, tolerance_s: float) -> bool:
-        """More is used than was taken since the last window ended, so that it was no fixed one.
-
-        Of what other processes took lately nobody knows yet.
-        """
-        unheard = told.limit / 2 if told.sharers > 1 else 0.0
-        used = told.used * (1 - told.doubt) - 1 - unheard
-        return self._oldest.taken_between(self._ended - tolerance_s, told.at) < used
+    def _is_next_end(self, at: float, reset_s: float, tolerance_s: float) -> bool:
+        """The last window was over then, and the next one's end lies at least a window after that one's."""
+        ended_at, least_s = self.window.at, (1 - TOLERANCE) * self.window.longest_s
+        return at >= ended_at - tolerance_s and at + reset_s >= ended_at + least_s - tolerance_s
 
     def _believe(self, fits: tuple[bool, ...], told: Told) -> None:
         """In that which answers speak least against. The last of `fits` is left out where it is unknown."""
         own, all_of_them = self._misses, self._alike.misses
         weigh(own, fits)
-        weigh(all_of_them, fits)
+        self._alike.weigh(fits, told.at)
         if own[all_of_them.index(min(all_of_them))] >= min(own) + APART:
             self._part()
+        self._sharers = told.sharers
+        self.decide(told.at)
+
+    def decide(self, at: float) -> None:
+        """In which way it frees, as far as was known then."""
         bucket, sliding, fixed, oldest = self._alike.misses
         self.may_slide = sliding <= bucket + 1 or oldest <= bucket + 1
         if not self.may_slide:
             self._oldest.forget_calls()
         least = min(bucket, sliding, fixed)
         self.kind = BUCKET if bucket == least else SLIDING if sliding == least else FIXED
-        is_oldest = oldest < least or (oldest == least and self._gives_way(told))
+        is_oldest = oldest < least or (oldest == least and self._gives_way(at))
         self._is_by_oldest = is_oldest and self._oldest.period_s > 0
         if self._is_by_oldest:
             self.kind = SLIDING
@@ -167,7 +168,7 @@ class Way:
         self._alike.misses = list(self._misses)
         self._oldest.period = self._alike.period
 
-    def _gives_way(self, told: Told) -> bool:
+    def _gives_way(self, at: float) -> bool:
         """A fixed window that may be a sliding one is taken for that at first. Rounded ends are tried by one call."""
-        is_new = told.at < self._judged_at + FEW_WINDOWS * self.window.longest_s
-        return self.kind is FIXED and is_new and told.sharers == 1 and not self.window.is_rounded
+        is_new = at < self._judged_at + FEW_WINDOWS * self.window.longest_s
+        return self.kind is FIXED and is_new and self._sharers <= self._most_sharers and not self.window.is_rounded

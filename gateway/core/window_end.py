@@ -78,12 +78,12 @@ class WindowEnd:
         self._sure_after = SURE
         self._was_refused = False
 
-    def open(self, now: float, *, used_at: float = -INFINITE, is_heard: bool = False) -> None:
-        """A window begins now, by a call of ours or, `is_heard`, of another process. `used_at`: the last call's."""
-        self.is_tried = self.is_rounded and self._admitted < self._sure_after and not is_heard
+    def open(self, now: float, *, used_at: float = -INFINITE) -> None:
+        """A window begins now. `used_at`: the last call's."""
+        self.is_tried = self.is_rounded and self._admitted < self._sure_after
         self.at = now + (WHOLE_S if self.is_tried else self._lasts_s())
-        self.is_guess, self.is_heard = not is_heard, is_heard
-        self._opened_at = None if is_heard else now
+        self.is_guess, self.is_heard = True, False
+        self._opened_at = now
         self._is_alone = now - used_at >= ALONE_S
 
     def _lasts_s(self) -> float:
@@ -123,6 +123,7 @@ class WindowEnd:
     def tell(self, sent_at: float, reset_s: float, *, is_same: bool, is_heard: bool) -> None:
         """An answer told of the end. `is_same`: by `is_told_by`. `is_heard`: another process' answer."""
         end = sent_at + reset_s
+        self.longest_s = max(self.longest_s, reset_s)
         self.is_found = not is_same and end > self.at
         is_first = self.is_guess or self.is_heard or not is_same
         if self.is_guess and not is_heard:

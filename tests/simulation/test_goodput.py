@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from gateway.sandbox.config import Algorithm, LimitRule, ResetTo
+from gateway.sandbox.config import Algorithm, LimitRule
 from tests.simulation.world import World
 
 LIMIT, PERIOD_S = 10, 4.0
@@ -67,51 +67,6 @@ def test_windows_of_the_clock_may_tell_of_their_ends_in_whole_seconds(whole, loa
     assert result.served >= 0.99 * min(result.offered, result.capacity)
     assert result.waste <= MOST_WASTE
     assert result.refused == 0 or load >= 1
-
-
-@pytest.mark.parametrize("load", [0.9, 1.5])
-@pytest.mark.parametrize("whole", [None, math.ceil], ids=["exact", "rounded-up"])
-def test_resets_of_sliding_windows_may_count_down_to_their_oldest_call(whole, load):
-    world = World(rules(Algorithm.SLIDING, reset_to=ResetTo.NEXT), whole=whole, transit_s=0.01)
-    result = world.run(rate=load * 8 * EACH, capacity=8 * EACH, seconds=100)
-
-    assert result.goodput >= 0.99 or (load < 1 and not result.refused)
-    assert result.waste <= MOST_WASTE
-
-
-@pytest.mark.parametrize("load", [0.9, 1.5])
-@pytest.mark.parametrize("are_neighbours", [True, False])
-def test_processes_find_such_a_window_together(are_neighbours, load):
-    world = World(rules(Algorithm.SLIDING, reset_to=ResetTo.NEXT), processes=2, are_neighbours=are_neighbours)
-    world.tell_uses()
-    result = world.run(rate=load * 8 * EACH, capacity=8 * EACH, seconds=100, warm_up_s=20)
-
-    assert result.goodput >= 0.98 or (load < 1 and not result.refused)
-    assert result.waste <= MOST_WASTE
-
-
-@pytest.mark.parametrize("load", [0.9, 1.5])
-@pytest.mark.parametrize("seed", [1, 3])
-def test_processes_find_such_windows_of_unequal_limits_together(load, seed):
-    unequal = [
-        limit
-        for i, n in enumerate([10, 20, 50, 5] * 2)
-        for limit in rules(Algorithm.SLIDING, reset_to=ResetTo.NEXT, org=f"org-{i}", requests=n)
-    ]
-    world = World(tuple(unequal), processes=2, are_neighbours=True, transit_s=0.01, seed=seed)
-    world.tell_uses()
-    result = world.run(rate=load * 42.5, capacity=42.5, seconds=40, warm_up_s=16)
-
-    assert result.goodput >= 0.99 or (load < 1 and not result.refused)
-    assert result.waste <= MOST_WASTE
-
-
-def test_tokens_of_such_a_window_are_counted_too():
-    world = World((LimitRule(tokens=6000, period_s=PERIOD_S, algorithm=Algorithm.SLIDING, reset_to=ResetTo.NEXT),))
-    result = world.run(rate=1.5 * 20, capacity=20, seconds=100, tokens=(100, 200, 400, 400, 800, 1700))
-
-    assert result.tokens >= 0.98 * 8 * 1500 * 100
-    assert result.waste <= MOST_WASTE
 
 
 def test_a_load_that_is_just_the_capacity_is_served():

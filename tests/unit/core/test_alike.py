@@ -49,6 +49,61 @@ def test_a_newcomer_begins_with_what_others_have_found():
     assert newcomer.period_s == PERIOD_S
 
 
+class Watched:
+    """A limit that looks again when others find out something."""
+
+    def __init__(self, alike):
+        self.way, self.seen = Way(alike, self, is_of_tokens=False), []
+
+    def look_again(self, at):
+        self.way.decide(at)
+        self.seen.append(self.way.kind)
+
+
+def test_what_one_finds_out_others_know_at_once():
+    alike = Alike()
+    some = [Watched(alike) for _ in range(3)]
+    for one in some:
+        hear(one.way, told(0.0, 1, PERIOD_S))
+
+    slide(some[0].way, SENT)
+
+    assert [one.seen[-1] for one in some] == [SLIDING] * 3
+    assert [one.way.period_s for one in some] == [PERIOD_S] * 3
+
+
+def test_a_window_that_may_be_either_is_emptied_as_a_sliding_one():
+    way = Way(Alike(), is_of_tokens=False)
+
+    fill(way, 0.0)
+    assert way.kind is SLIDING
+
+    hear(way, told(4.1, 1, PERIOD_S))
+    assert way.kind is FIXED
+
+
+def test_the_first_answer_after_its_end_tells_that_it_was_none():
+    """Whatever others took, of which nobody knows: no fixed window ends so soon after another."""
+    way = Way(Alike(), is_of_tokens=False)
+    for place, used in enumerate([1, 3, 4, 7, 9, 10]):
+        at = 0.5 * place
+        hear(way, told(at, used, PERIOD_S - at))
+
+    hear(way, told(4.1, 10, 0.2))
+
+    assert way.kind is SLIDING
+    assert way.period_s == PERIOD_S
+
+
+def test_another_process_answer_tells_that_all_was_free_at_once():
+    way = Way(Alike(), is_of_tokens=False)
+    fill(way, 0.0)
+
+    way.judge(Told(used=1, reset_s=PERIOD_S, at=4.1, is_success=True, limit=10, late_s=0.1, burst_s=0.05, sharers=2))
+
+    assert way.kind is FIXED
+
+
 def test_who_frees_in_another_way_parts():
     alike = Alike()
     some = [Way(alike) for _ in range(4)]
@@ -59,7 +114,6 @@ def test_who_frees_in_another_way_parts():
         for way in some:
             slide(way, [began + at for at in SENT[:10]])
         fill(other, began)
-        other.end_window(began + PERIOD_S)
 
     assert other.kind is FIXED
     assert {way.kind for way in some} == {SLIDING}

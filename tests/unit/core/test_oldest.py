@@ -12,8 +12,8 @@ from gateway.core.period import MOST_DOUBTS
 PERIOD_S = 4.0
 
 
-def told(at, used, reset_s, *, is_success=True):
-    return Told(used=used, reset_s=reset_s, at=at, is_success=is_success, limit=10, burst_s=0.05)
+def told(at, used, reset_s, *, is_success=True, sharers=1):
+    return Told(used, reset_s, at, is_success, limit=10, burst_s=0.05, sharers=sharers)
 
 
 def answers(sent, *, whole=lambda seconds: seconds):
@@ -86,6 +86,18 @@ def test_one_answer_that_does_not_fit_changes_no_period_and_more_of_them_do():
 
     assert said == [False] * (MOST_DOUBTS + 1)
     assert oldest.period_s == pytest.approx(9.0)
+
+
+def test_what_nobody_told_of_makes_no_period_longer():
+    """Another process' calls are used as well: the oldest seems to be an earlier one, each time by something else."""
+    oldest = Oldest()
+    for answer in answers(SENT[:4]):
+        heard(oldest, answer)
+
+    said = [heard(oldest, told(8.0 + place, 2 + place, 0.3, sharers=2)) for place in range(4)]
+
+    assert False not in said
+    assert oldest.period_s == pytest.approx(PERIOD_S)
 
 
 def test_calls_of_a_burst_may_have_been_admitted_in_any_order():
