@@ -3,20 +3,22 @@
 model asked ─▶ fallback 1 ─▶ fallback 2 ─▶ … ─▶ the rest of the caller's patience on the model asked ─▶ its own refusal
                each: another pool, maybe another provider; the body checked and named for it anew
 
-Rules of this file: when a call goes on is `core/fallbacks`' to say; all of it happens before the commit; when no model
-serves, the caller reads what the model that was asked for came to.
+Rules of this file: when a call goes on is `core/fallbacks`' to say; all of it happens before the commit; a broken
+upstream is left at once, and what attempts remain are made when no fallback serves; when no model does, the caller
+reads what the model that was asked for came to.
 """
 
 import msgspec
 
-from gateway.core.errors import AllOverloaded, AllRateLimited, CallRefused, GatewayError
+from gateway.core.attempts import MAX_ATTEMPTS, UPSTREAM_FAULTS
+from gateway.core.errors import CallRefused, GatewayError
 from gateway.core.fallbacks import PATIENCE_S, fallback_models, falls_back
 from gateway.core.ids import Instant, ModelName
 from gateway.core.outcome import OutcomeKind
 from gateway.relay.answer import Answer
 from gateway.relay.board import Board
 from gateway.relay.job import Job, body_for, charged
-from gateway.relay.loop import Relay
+from gateway.relay.loop import WAITABLE, Relay
 from gateway.relay.ports import Clock
 from gateway.wire.query import with_model
 
@@ -42,21 +44,22 @@ class FallbackRelay:
         return end
 
     async def _walk(self, job: Job, models: tuple[ModelName, ...]) -> End:
-        patient_until = Instant(job.progress.arrived + job.call.max_wait_s)
-        first = end = await self._ended(_hurried(job, job.call.max_wait_s))
-        for model in models:
+        patient_until, before = Instant(job.progress.arrived + job.call.max_wait_s), job.progress.attempts
+        first = end = await self._ended(_hurried(job, job.call.max_wait_s, is_followed=True))
+        rest = _rest_of(job, first, job.progress.attempts - before)
+        for number, model in enumerate(models, 1):
             if not self._goes_on(job, end):
                 break
-            turn = self._turn(job, model, patient_until)
+            turn = self._turn(job, model, patient_until, is_followed=number < len(models))
             if turn is None:
                 continue
             end = await self._ended(turn)
             if _is_served(end):
                 job.progress.served_model = model
                 return end
-        if isinstance(first, AllRateLimited | AllOverloaded) and self._clock.now() < patient_until:
-            return await self._ended(job)
-        return first
+        if rest is None or (isinstance(first, WAITABLE) and self._clock.now() >= patient_until):
+            return first
+        return await self._ended(rest)
 
     async def _ended(self, job: Job) -> End:
         job.progress.last = None
@@ -71,7 +74,7 @@ class FallbackRelay:
         error = end if isinstance(end, GatewayError) else None
         return falls_back(error, job.progress.last, is_creating=job.call.endpoint.is_creating)
 
-    def _turn(self, job: Job, model: ModelName, patient_until: Instant) -> Job | None:
+    def _turn(self, job: Job, model: ModelName, patient_until: Instant, *, is_followed: bool) -> Job | None:
         """The same call for `model`; None when nobody here is configured for it, or its provider does not take it.
 
         Who named a provider stays there.
@@ -93,13 +96,25 @@ class FallbackRelay:
             name = model if pool.is_model_kept else pool.model
             call = msgspec.structs.replace(call, query=with_model(call.query, name))
         turn = msgspec.structs.replace(job, call=call, pool=pool, body=body, began=now)
-        return _hurried(turn, max(patient_until - now, 0.0))
+        return _hurried(turn, max(patient_until - now, 0.0), is_followed=is_followed)
 
 
-def _hurried(job: Job, patience_s: float) -> Job:
+def _hurried(job: Job, patience_s: float, *, is_followed: bool) -> Job:
     """The job, waiting no longer than is fair where another model may serve at once."""
     call = msgspec.structs.replace(job.call, max_wait_s=min(patience_s, PATIENCE_S))
-    return msgspec.structs.replace(job, call=call)
+    return msgspec.structs.replace(job, call=call, is_followed=is_followed)
+
+
+def _rest_of(job: Job, first: End, made: int) -> Job | None:
+    """What is left to the model asked for, once it came to `first` in so many attempts; None: nothing."""
+    if isinstance(first, WAITABLE):
+        return job
+    last = job.progress.last
+    if last is None or last.kind not in UPSTREAM_FAULTS or job.call.endpoint.is_creating:
+        return None
+    left = MAX_ATTEMPTS[OutcomeKind.UPSTREAM_ERROR] - made
+    counts = {**job.plan.counts, OutcomeKind.UPSTREAM_ERROR: made}
+    return msgspec.structs.replace(job, plan=msgspec.structs.replace(job.plan, counts=counts)) if left > 0 else None
 
 
 def _is_served(end: End) -> bool:

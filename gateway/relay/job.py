@@ -47,6 +47,8 @@ class Job(msgspec.Struct, frozen=True):
     """What its attempts go by, where that is the caller's own connection; None: the usual way."""
     plan: Plan = Plan()
     """What it has been through: a call whose stream broke does not go back to the account that broke it."""
+    is_followed: bool = False
+    """Another model is asked at once where this one's upstream is broken: no account is asked twice before."""
 
     @property
     def asked(self) -> bytes:

@@ -174,7 +174,7 @@ class Relay:
             wait_until=wait_until,
             retry=Retry.AT_ONCE if plan.last is None else self._retry_of(run, job, now),
         )
-        if isinstance(step, Wait) and step.is_for_retry and job.pool.fallbacks:
+        if isinstance(step, Wait) and (step.is_for_retry or step.is_backoff) and job.is_followed:
             return Stop()  # the next model may serve at once
         if isinstance(step, Stop) and isinstance(step.error, NoAccountAvailable):
             return Wait(now) if self.blast.look_again(job.pool.provider.id, now) else step
@@ -187,7 +187,7 @@ class Relay:
     def _retry_of(self, run: _Run, job: Job, now: Instant) -> Retry:
         if not (run.has_retry or self._retries.has_room):
             return Retry.SPENT
-        if run.plan.failed and job.pool.members and self._board.breakers.is_down(job.pool, now):
+        if run.plan.failed and not job.is_followed and self._board.breakers.is_down(job.pool, now):
             return Retry.AFTER_BACKOFF
         return Retry.AT_ONCE
 

@@ -70,16 +70,68 @@ async def test_a_call_that_no_account_of_the_model_serves_is_served_by_its_fallb
     kit.assert_idle()
 
 
-async def test_spent_retry_budget_sends_a_call_to_its_fallback_at_once():
+@pytest.mark.parametrize("fault", [BROKEN, Fault(FaultKind.RESET, "reset", is_body_sent=True)], ids=["500", "reset"])
+async def test_a_broken_upstream_falls_back_at_once_when_every_account_has_failed(fault):
+    kit = RelayKit(
+        *[account(name, supported_models=("gpt-4",)) for name in "abcd"],
+        account("other", supported_models=("gpt-4o",)),
+        routes=(Route(pattern="gpt-4", provider_id=PROVIDER, fallbacks=("gpt-4o",)),),
+    )
+    for name in "abcd":
+        kit.upstream.on(f"sk-{name}", fault)
+    kit.upstream.on("sk-other", OK)
+
+    answer = await kit.answer()
+
+    assert (answer.status, kit.clock.now()) == (200, 1000.0)
+    assert len(kit.upstream.keys) == 5
+    kit.assert_idle()
+
+
+async def test_spent_retry_budget_sends_calls_to_their_fallback_at_once():
     kit = pair()
     kit.upstream.on("sk-gpt-4", Reply(500, BROKEN.headers, BROKEN.pieces, wait_s=1.0))
     kit.upstream.on("sk-gpt-4o", OK)
-    calls = [kit.start() for _ in range(4)]
+    calls = [kit.start() for _ in range(8)]
 
-    await kit.clock.advance(1.5)  # all failed once; three ask again, as many as may
+    await kit.clock.advance(1.5)
 
-    assert [call.done() for call in calls].count(True) == 1
+    assert [call.done() for call in calls] == [True] * 8
     assert {(await kit.finished(call)).status for call in calls} == {200}
+
+
+@pytest.mark.parametrize("max_wait_s", [0.0, 10.0])
+@pytest.mark.parametrize("trouble", [BROKEN, rate_limited(60), TOO_LONG], ids=["broken", "limited", "too long"])
+async def test_attempts_that_are_left_go_to_the_model_asked_for_when_no_fallback_serves(trouble, max_wait_s):
+    kit = pair()
+    kit.upstream.on("sk-gpt-4", BROKEN, OK)
+    kit.upstream.on("sk-gpt-4o", trouble)
+
+    answer = await kit.answer(max_wait_s=max_wait_s)
+
+    assert answer.status == 200
+    assert kit.upstream.keys[0] == kit.upstream.keys[-1] == "sk-gpt-4"
+    kit.assert_idle()
+
+
+async def test_no_model_is_asked_more_often_than_attempts_of_a_call_may_fail():
+    kit = pair()
+    for key in ("sk-gpt-4", "sk-gpt-4o"):
+        kit.upstream.on(key, BROKEN)
+
+    answer = await kit.answer()
+
+    assert answer.status == 500
+    assert [kit.upstream.keys.count(key) for key in ("sk-gpt-4", "sk-gpt-4o")] == [4, 4]
+
+
+async def test_the_last_fallback_is_asked_again_whatever_its_own_route_names():
+    circle = Route(pattern="gpt-4o", provider_id=PROVIDER, fallbacks=("gpt-4",))
+    kit = pair(routes=(circle,))
+    kit.upstream.on("sk-gpt-4", OUT_OF_QUOTA)
+    kit.upstream.on("sk-gpt-4o", BROKEN, OK)
+
+    assert (await kit.answer()).status == 200
 
 
 async def test_the_trail_names_the_model_of_an_attempt_where_it_is_another():
