@@ -89,7 +89,7 @@ class Breakers:
 
     def wants_probe(self, member: Member, now: Instant) -> bool:
         """Whether an attempt on the member would be one that finds out."""
-        return self.is_any_open and any(_wants_probe(circuit, now) for circuit in self._of(member).all)
+        return any(_wants_probe(circuit, now) for circuit in self._of(member).all)
 
     def start_probe(self, lease: Lease) -> bool:
         """Whether this attempt is one that finds out: then the others rest until it has."""

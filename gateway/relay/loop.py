@@ -213,7 +213,8 @@ class Relay:
             run.has_retry = True
         self._owed -= run.is_owed
         run.is_owed = False
-        is_probe = self._board.breakers.wants_probe(member, self._clock.now())
+        breakers = self._board.breakers
+        is_probe = breakers.is_any_open and breakers.wants_probe(member, self._clock.now())
         try:
             result = await self._attempts.attempt(member, job, run.deadline)
         finally:

@@ -42,6 +42,8 @@ _decode = msgspec.json.Decoder(_Stored).decode
 class _Again:
     """Fits `streaming.Restart`: asks for one call's answer again, each time its stream breaks."""
 
+    __slots__ = ("_clock", "_job", "_plan", "_relay")
+
     def __init__(self, relay: FallbackRelay, clock: Clock, job: Job) -> None:
         self._relay = relay
         self._clock = clock
