@@ -108,15 +108,15 @@ class Plan(msgspec.Struct, frozen=True):
         *,
         holder: str | None = None,
         is_creating: bool = False,
-        is_probe: bool = False,
+        is_for_others: bool = False,
     ) -> "Plan":
         """The plan once an attempt on `account_id` came to `outcome`. `holder`: of its limits; None: the account.
 
-        `is_probe`: it found out for all calls whether the upstream is back, and does not count against this one.
+        `is_for_others`: calls that wait had it find out whether the upstream is back: it does not count against this.
         """
         is_upstream_fault = outcome.kind in UPSTREAM_FAULTS
         group = OutcomeKind.UPSTREAM_ERROR if is_upstream_fault else outcome.kind
-        counts = {**self.counts, group: self.counts.get(group, 0) + (not (is_probe and is_upstream_fault))}
+        counts = {**self.counts, group: self.counts.get(group, 0) + (not (is_for_others and is_upstream_fault))}
         lacking = self.lacking
         if outcome.kind is OutcomeKind.NO_ACCESS_TO_MODEL:
             lacking |= {holder or str(account_id)}

@@ -214,7 +214,8 @@ class Relay:
         self._owed -= run.is_owed
         run.is_owed = False
         breakers = self._board.breakers
-        is_probe = breakers.is_any_open and breakers.wants_probe(member, self._clock.now())
+        is_for_others = breakers.is_any_open and self._waiting.is_busy(job.pool.key)
+        is_for_others = is_for_others and breakers.wants_probe(member, self._clock.now())
         try:
             result = await self._attempts.attempt(member, job, run.deadline)
         finally:
@@ -230,7 +231,7 @@ class Relay:
             result.outcome,
             holder=member.account.holder,
             is_creating=job.call.endpoint.is_creating,
-            is_probe=is_probe,
+            is_for_others=is_for_others,
         )
         now = self._clock.now()
         if self._board.is_renewed(member):

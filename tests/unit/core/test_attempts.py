@@ -306,10 +306,10 @@ def test_last_attempt_goes_to_who_failed_before_where_nobody_else_comes_back_in_
     assert step(plan, has_candidate=False, resting=[rests(LIMITED, 60.0)]).is_backoff
 
 
-def test_probe_for_all_calls_does_not_count_against_the_one_that_makes_it():
+def test_probe_for_other_calls_does_not_count_against_the_one_that_makes_it():
     plan = plan_of(*[OutcomeKind.UNREACHABLE] * 3)
 
-    probed = plan.after(A, outcome(OutcomeKind.UPSTREAM_ERROR), is_probe=True)
+    probed = plan.after(A, outcome(OutcomeKind.UPSTREAM_ERROR), is_for_others=True)
 
     assert not probed.is_over
     assert probed.counts == plan.counts

@@ -380,15 +380,28 @@ async def test_an_outage_of_a_second_costs_nobody_an_answer_though_many_were_ser
     kit.assert_idle()
 
 
-async def test_a_long_outage_ends_no_call_that_could_still_wait():
+async def test_a_long_outage_ends_no_call_that_finds_out_for_others_whether_it_is_over():
     kit = broken()
     for name in "ab":
         kit.upstream.on(f"sk-{name}", *[BROKEN] * 4, OK)
+    calls = [kit.start(max_wait_s=300.0) for _ in range(2)]
+
+    answers = [await kit.finished(call) for call in calls]
+
+    assert [answer.status for answer in answers] == [200, 200]
+    assert len(kit.upstream.attempts) > 4 + 1
+    kit.assert_idle()
+
+
+async def test_a_lone_call_makes_no_more_attempts_than_any():
+    kit = broken()
+    for name in "ab":
+        kit.upstream.on(f"sk-{name}", BROKEN)
 
     answer = await kit.answer(max_wait_s=300.0)
 
-    assert answer.status == 200
-    assert len(kit.upstream.attempts) > 4, "a probe does not count against the call that makes it"
+    assert answer.status == 500
+    assert len(kit.upstream.attempts) == 4
 
 
 # -- the retry budget ------------------------------------------------------------------------------------------------
