@@ -40,8 +40,8 @@ class Headroom:
 
     __slots__ = (
         "_charged", "_doubts", "_early", "_freed", "_hearsay", "_lately", "_names", "_newcomer", "_news",
-        "_order", "_pace", "_restraint", "_strangers", "_tally", "_trust", "company", "is_awaited", "learn_from",
-        "levels", "scope", "token_limit", "used_at", "wanted_at",
+        "_order", "_pace", "_restraint", "_strangers", "_trust", "awaited_at", "company", "learn_from",
+        "levels", "scope", "tally", "token_limit", "used_at", "wanted_at",
     )  # fmt: skip
 
     def __init__(
@@ -57,8 +57,8 @@ class Headroom:
         self._hearsay = hearsay or Hearsay()
         self.learn_from = NEVER
         """Headers of an answer before this moment need not be read."""
-        self.is_awaited = False
-        """Somebody was set aside until it has room again."""
+        self.awaited_at = NEVER
+        """Somebody was set aside until then, when it should have room again."""
         self.used_at = NEVER
         """When the last call was sent."""
         self.token_limit = float("inf")
@@ -73,7 +73,7 @@ class Headroom:
         self._pace: Pace | None = None
         self._lately: Lately | None = None
         """None until something was refused that no header told of."""
-        self._tally = Tally()
+        self.tally = Tally()
         self._order = 0
         """The place of the call whose answer told last."""
         self.wanted_at = NEVER
@@ -110,10 +110,10 @@ class Headroom:
     def take(self, tokens: int, now: Instant) -> Sent:
         """A call that will be charged `tokens` is sent now."""
         self.used_at = now
-        self._tally.take(tokens, now)
+        self.tally.take(tokens, now)
         self._trust.sent += 1
         if self._doubts.tries:
-            self._doubts.take(self._names, tokens, self._tally.requests, now)
+            self._doubts.take(self._names, tokens, self.tally.requests, now)
         for level, is_tokens in self._charged:
             level.take(tokens if is_tokens else 1, now)
         if self._newcomer is not None:
@@ -123,14 +123,14 @@ class Headroom:
         if self._pace is not None:
             self._pace.take(now)
             if self._lately is not None:
-                self._lately.note(now, self._tally.admitted)
+                self._lately.note(now, self.tally.admitted)
         self._note_news()
         freed = tuple([level.freed for level, _ in self.levels]) if self._freed else ()
-        return self._tally.sent(tokens, now, freed)
+        return self.tally.sent(tokens, now, freed)
 
     def produce(self, tokens: int, now: Instant) -> None:
         """An answer of so many tokens has ended."""
-        self._tally.produce(tokens)
+        self.tally.produce(tokens)
         self._note_news()
         level = self._names.get(OUTPUT)
         if level is not None:
@@ -142,7 +142,7 @@ class Headroom:
         if self._doubts.is_taught and self._doubts.last(now) and not self.levels:
             return False
         if not is_success and not self._doubts.is_taught:
-            self._tally.refuse(sent.charged)
+            self.tally.refuse(sent.charged)
             for level, is_tokens in self._charged:
                 level.untake(sent.at, sent.charged if is_tokens else 0)
         if not is_success and self._doubts.is_trial(sent):
@@ -170,7 +170,7 @@ class Headroom:
         for index, (name, level) in enumerate(self._names.items()):
             if name in CHARGED_TOKENS:
                 freed = sent.freed[index] if index < len(sent.freed) else level.freed
-                place = self._tally.place(name, sent, self.company.late_s)
+                place = self.tally.place(name, sent, self.company.late_s)
                 level.learn_late(getattr(limits, name), place, sent_at=sent.at, freed=freed)
 
     def _learn(self, name: str, quota: Quota, sent: Sent, now: Instant, *, is_success: bool) -> None:
@@ -192,7 +192,7 @@ class Headroom:
             self._expect()
         index = list(self._names).index(name) if sent.freed else 0
         freed = sent.freed[index] if index < len(sent.freed) else level.freed
-        place = self._tally.place(name, sent, self.company.late_s)
+        place = self.tally.place(name, sent, self.company.late_s)
         level.learn(quota, place, sent_at=sent.at, freed=freed, is_success=is_success)
         if name in CHARGED_TOKENS and not is_guess and level.limit != self.token_limit:
             self.token_limit = min(level.limit for level, is_tokens in self.levels if is_tokens)
@@ -224,11 +224,11 @@ class Headroom:
         if self.levels and not self._doubts.is_taught:
             return None
         self._pace = self._pace or Pace(sent.at, self._hearsay)
-        self._tally.refuse(sent.charged)
+        self.tally.refuse(sent.charged)
         if now < self._doubts.learns_at:
             return None
         self._pace.refuse(now, sent.at, fits_in_s)
-        self._lately = self._lately or Lately(now, self._tally.admitted)
+        self._lately = self._lately or Lately(now, self.tally.admitted)
         self._news.add(self)
         return self._pace.rest_s(fits_in_s, now)
 
@@ -253,13 +253,15 @@ class Headroom:
 
     def sent_lately(self, now: Instant) -> int | None:
         """Calls of the last minute that were not refused; None: nobody knows."""
-        return None if self._lately is None else self._lately.count(now, self._tally.admitted)
+        return None if self._lately is None else self._lately.count(now, self.tally.admitted)
 
     def forget_strangers(self) -> None:
         """Whoever seemed to use the scope as well: they are known now. What refusals told of one of them alone, whose
         calls were only a part, holds no more.
         """
         self._strangers = self._pace = self._lately = None
+        for level, _ in self.levels:
+            level.forget_refusals()
         self._hearsay.forget()
 
     def forget(self) -> None:
@@ -267,14 +269,14 @@ class Headroom:
         self._names, self.levels, self._charged, self._pace, self._freed = {}, (), (), None, False
         self._lately = None
         self._doubts.forget()
-        self._order, self._restraint.in_a_row = self._tally.requests, 0
+        self._order, self._restraint.in_a_row = self.tally.requests, 0
         self.learn_from, self.token_limit = NEVER, float("inf")
 
     def wait_s(self, tokens: int, now: Instant) -> float:
         """Seconds until a call of so many tokens fits; the slowest dimension counts. 0.0 where nothing is known."""
         longest = self._restraint.wait_s(now) if self._restraint.in_a_row else 0.0
         if self._newcomer is not None:
-            longest = self._newcomer.first_wait_s(self._tally.requests)
+            longest = self._newcomer.first_wait_s(self.tally.requests)
         sharers = self.sharers(now) if self.company.others else 1
         if self._strangers is not None:
             sharers = max(sharers, 1 + self._strangers.counted(now))
@@ -314,7 +316,7 @@ class Headroom:
         """Calls of so many tokens that fit in a second, over a long time; 0.0 = unknown."""
         if self._pace is not None:  # what headers tell, too, is roomy
             return self._pace.rate
-        return dimensions.refill_of(self._names, tokens, self._tally.average_answer)
+        return dimensions.refill_of(self._names, tokens, self.tally.average_answer)
 
     # -- other processes -----------------------------------------------------------------------------------------
 
@@ -327,12 +329,12 @@ class Headroom:
         """
         known = self.company.hear(process, use.sent, audience, now, own=own)
         more = known or Totals()
-        self._tally.hear(more)
+        self.tally.hear(more)
         if known is None:
             self._expect()
             self._news.add(self)
             if self._lately is not None:  # what it sent before nobody knows
-                self._lately = Lately(now, self._tally.admitted)
+                self._lately = Lately(now, self.tally.admitted)
         sharers = self.sharers(now)
         for name, level in self._names.items():
             self._divide(level, sharers, now)
@@ -359,7 +361,7 @@ class Headroom:
         """What an audience should hear of it. `is_news`: None where they have heard it already."""
         if is_news and self.company.rests(audience, now):
             return None
-        sent = self._tally.own
+        sent = self.tally.own
         pace = self._pace if self.is_taught else None
         news = Told(sent, self._order, self.is_hungry(now))
         if pace is not None:

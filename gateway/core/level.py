@@ -328,6 +328,10 @@ class Level:
         if left < self.level(now) and (self.kind is not FIXED or now < self._window.at):
             self.left, self._at, self.told_at = left, max(self._at, now), now
 
+    def forget_refusals(self) -> None:
+        """Others used it of whom nobody knew: they were no matter of time."""
+        self._guard = Guard()
+
     def leave(self, process: str) -> None:
         if self.shares is not None:
             self.shares.leave(process)

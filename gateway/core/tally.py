@@ -11,7 +11,7 @@ from gateway.core.uses import CHARGED_TOKENS, OUTPUT, Sent, Totals
 class Tally:
     """Starts at nothing."""
 
-    __slots__ = ("_answers", "_foreign", "_places", "_produced", "_refused", "_tokens", "requests")
+    __slots__ = ("_answers", "_foreign", "_places", "_produced", "_tokens", "refused", "requests")
 
     def __init__(self) -> None:
         self.requests = self._tokens = 0
@@ -22,7 +22,7 @@ class Tally:
         """…which were so many."""
         self._foreign = Totals()
         """Of these, what other processes sent, and what was sent here and not admitted: no window holds it."""
-        self._refused = 0
+        self.refused = 0
         """Calls that were sent here and not admitted."""
         self._places = Places()
 
@@ -45,7 +45,7 @@ class Tally:
     def refuse(self, tokens: int) -> None:
         """A call of this process was refused."""
         self._foreign = self._foreign.plus(Totals(1, tokens))
-        self._refused += 1
+        self.refused += 1
 
     def hear(self, more: Totals) -> None:
         """Another process has sent so much more."""
@@ -63,7 +63,7 @@ class Tally:
     @property
     def admitted(self) -> int:
         """Calls, by all processes that are known here."""
-        return self.requests - self._refused
+        return self.requests - self.refused
 
     @property
     def average_answer(self) -> float:

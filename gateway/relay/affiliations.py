@@ -6,24 +6,23 @@ the limit was used up with what this account sent, and what the organisation's o
     used up ≈ own ──▶ speaks against shared limits      used up ≈ own + others' ──▶ speaks for them
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import exp
 
 import msgspec
 
+from gateway.core.foreign import ENOUGH_OTHERS, LITTLE, MOST, Foreign
 from gateway.core.freeing import Freeing
 from gateway.core.headroom import Headroom
 from gateway.core.hints import Quota
-from gateway.core.ids import AccountId
+from gateway.core.ids import AccountId, Instant
+from gateway.core.level import Level
 from gateway.core.organizations import Organization, Organizations
 from gateway.core.snapshot import Account, Snapshot
 from gateway.core.uses import Sent
-from gateway.core.way import TOLERANCE, TOLERANCE_S
 
-ENOUGH_OTHERS = 4
-"""Answers that others got: then it shows."""
-MOST, LITTLE = 0.6, 0.3
-"""So much of what they sent was used up of this account's limit: it is shared; so little: it is not."""
+MOST_ASKED = 32
+"""Of an organisation's accounts so many say what they sent."""
 FEW = 0.4
 """Who is refused with so little of the limit sent is not alone on it."""
 FEWER = 0.8
@@ -42,13 +41,15 @@ class LearnedOrganization(msgspec.Struct, frozen=True, kw_only=True):
     """What to write into `quota_group` of these accounts; null: all of them have one, or there is no other."""
 
 
-class Tally:
-    """Answers that the accounts of one organisation got for one model."""
+class Group:
+    """The watches of one organisation's accounts, for one model."""
 
-    __slots__ = ("answers",)
+    __slots__ = ("answers", "watches")
 
     def __init__(self) -> None:
         self.answers = 0
+        """That its accounts got since they are known."""
+        self.watches: list[Watch] = []
 
 
 class Affiliations:
@@ -58,11 +59,39 @@ class Affiliations:
         """`on_news`: an account's organisation became known, or whether its limits are shared has changed."""
         self.organizations = Organizations()
         self.on_news = on_news
-        self._tallies: dict[tuple[Organization, str], Tally] = {}
+        self._watches: dict[tuple[AccountId, str], Watch] = {}
+        self._groups: dict[tuple[Organization, str], Group] = {}
 
     def watch(self, account: Account, model: str) -> "Watch | None":
         """None: an operator grouped the account, there is nothing to learn."""
-        return None if account.quota_group else Watch(self, account, model)
+        if account.quota_group:
+            return None
+        watch = self._watches.get((account.id, model))
+        if watch is None:
+            watch = self._watches[account.id, model] = Watch(self, account, model)
+            watch.join(self.organizations.names.get(account.id))
+        return watch
+
+    def forget(self, account_ids: Iterable[AccountId]) -> None:
+        """They have other credentials now."""
+        gone = frozenset(account_ids)
+        self.organizations.forget(gone)
+        for key in [key for key in self._watches if key[0] in gone]:
+            self._watches.pop(key).join(None)
+
+    def clear(self) -> None:
+        """Members that hold a watch must be made anew."""
+        self._watches, self._groups = {}, {}
+
+    def hear(self, account: Account, organization: str) -> bool:
+        """Another process, or the table, names an account's organisation. True: that is news."""
+        if not self.organizations.name(account, organization):
+            return False
+        for watch in [watch for (account_id, _), watch in self._watches.items() if account_id == account.id]:
+            watch.join(organization)
+            for one in self.group((account.provider_id, organization), watch.model).watches[-MOST_ASKED:]:
+                one.judge()  # what others took may have been taken by that one
+        return True
 
     def learned(self, account_id: AccountId, snapshot: Snapshot) -> LearnedOrganization | None:
         """Null: no answer named one."""
@@ -83,106 +112,112 @@ class Affiliations:
             suggested_quota_group=name if is_open else None,
         )
 
-    def tally(self, organization: Organization, model: str) -> Tally:
-        return self._tallies.setdefault((organization, model), Tally())
-
-    def clear_tallies(self) -> None:
-        """Watches that hold one go with their pools."""
-        self._tallies = {}
+    def group(self, organization: Organization, model: str) -> Group:
+        return self._groups.setdefault((organization, model), Group())
 
 
 class Watch:
-    """One account in one pool."""
+    """One account and model."""
 
     __slots__ = (
-        "_account", "_affiliations", "_end", "_foreign", "_lately", "_model", "_of_others", "_others", "_own", "_seen",
-        "_sent_at", "_tally", "_used", "organization",
+        "_account", "_affiliations", "_beyond", "_group", "_is_surprised", "_lately", "_others", "_own",
+        "_seen", "_sent_at", "_used", "foreign", "model", "organization",
     )  # fmt: skip
 
     def __init__(self, affiliations: Affiliations, account: Account, model: str) -> None:
         self._affiliations = affiliations
         self._account = account
-        self._model = model
+        self.model = model
+        self.foreign = Foreign()
+        """What others took of a window."""
         self._used: float | None = None
-        """Of the limit, by the last answer; and when that was admitted, and when it said that all would be free."""
-        self._sent_at = self._end = 0.0
+        """Of a bucket, by the last answer; and when that was admitted."""
+        self._sent_at = 0.0
         self._own = 0
         """Own answers since then; and how many the organisation had by then."""
         self._seen = 0
         self._others = 0
         """Answers of others since the last verdict; and what was used up beyond own calls."""
-        self._foreign = 0.0
+        self._beyond = 0.0
         self._lately = 0.0
-        """Own calls that came through in about one period of the limit…"""
-        self._of_others = 0.0
-        """…and answers that others got."""
-        self._tally: Tally | None = None
+        """Own calls that came through in about one period of the limit."""
+        self._is_surprised = False
+        """A call was refused that was one of few."""
+        self._group: Group | None = None
         self.organization: Organization | None = None
-        name = affiliations.organizations.names.get(account.id)
-        if name is not None:
-            self._join(name)
 
-    def _join(self, name: str) -> None:
-        self.organization = (self._account.provider_id, name)
-        self._tally = self._affiliations.tally(self.organization, self._model)
-        self._seen = self._tally.answers
+    def join(self, name: str | None) -> None:
+        """The account is of that organisation; None: of an unknown one."""
+        if self._group is not None:
+            self._group.watches.remove(self)
+        self._group = self.organization = None
+        if name is not None:
+            self.organization = (self._account.provider_id, name)
+            self._group = self._affiliations.group(self.organization, self.model)
+            self._group.watches.append(self)
+            self._seen, self._own, self._others, self._beyond = self._group.answers, 0, 0, 0.0
 
     def name(self, organization: str) -> None:
         """An answer names the account's organisation."""
         known = self.organization
         if known is not None and known[1] == organization:
             return
-        if self._affiliations.organizations.name(self._account, organization):
-            self._join(organization)
+        if self._affiliations.hear(self._account, organization):
             self._affiliations.on_news((self._account.provider_id, organization))
 
     def count(self) -> None:
         """A call came through."""
-        if self._tally is not None:
-            self._tally.answers += 1
+        if self._group is not None:
+            self._group.answers += 1
             self._own += 1
 
     def weigh(self, headroom: Headroom, quota: Quota, sent: Sent, *, is_success: bool) -> None:
         """It was the newest one, and `quota` is what it told of requests."""
-        level, tally, organization = headroom.level_of("requests"), self._tally, self.organization
-        if tally is None or organization is None or level is None or quota.remaining is None:
+        level = headroom.level_of("requests")
+        if level is None or quota.remaining is None:
             return
-        lasting = exp(-max(0.0, sent.at - self._sent_at) * level.rate / level.limit)
-        self._lately = self._lately * lasting + is_success
-        used, end = level.limit - quota.remaining, sent.at + (quota.reset_s or 0.0)
-        before, passed_s = self._used, sent.at - self._sent_at
-        is_same = level.kind is not Freeing.FIXED or abs(end - self._end) <= TOLERANCE_S + TOLERANCE * (end - sent.at)
-        own, others = self._own, max(0, tally.answers - self._seen - self._own)
-        self._used, self._sent_at, self._end, self._own, self._seen = used, sent.at, end, 0, tally.answers
-        is_surprise = self._lately < FEW * level.limit / headroom.sharers(sent.at)
-        if not is_success and quota.remaining == 0 and is_surprise and level.kind is Freeing.BUCKET:
-            self._vote(organization, speaks_for=True)
-        self._of_others = self._of_others * lasting + others
-        if level.kind is Freeing.SLIDING:
-            self._weigh_sliding(used - level.held, others, organization)
+        sharers = headroom.sharers(sent.at)
+        self._lately *= exp(-max(0.0, sent.at - self._sent_at) * level.rate / level.limit)
+        self._lately += is_success
+        is_used_up = not is_success and quota.remaining == 0
+        self._is_surprised = is_used_up and level.kind is Freeing.BUCKET and self._lately < FEW * level.limit / sharers
+        self.foreign.note(headroom, level, quota, sent, is_success=is_success)
+        if level.kind is Freeing.BUCKET:
+            self._weigh_bucket(level, level.limit - quota.remaining, sent.at, sharers)
+        else:
+            self._used = None
+        self._sent_at = sent.at
+        self.judge()
+
+    def _weigh_bucket(self, level: Level, used: float, sent_at: Instant, sharers: int) -> None:
+        before, self._used = self._used, used
+        if self._group is None or self.organization is None:
             return
-        if before is None or not is_same or min(before, used) <= 1:
+        own, others = self._own, max(0, self._group.answers - self._seen - self._own)
+        self._own, self._seen = 0, self._group.answers
+        if before is None or min(before, used) <= 1:
             return  # what was given back meanwhile is not known
-        refilled = level.rate * passed_s if level.kind is Freeing.BUCKET else 0.0
         # Other processes that use this account take from it as well, about as much as this one.
-        self._foreign += (used - before + refilled) / headroom.sharers(sent.at) - own
+        self._beyond += (used - before + level.rate * (sent_at - self._sent_at)) / sharers - own
         self._others += others
         if self._others >= ENOUGH_OTHERS:
-            share, self._others, self._foreign = self._foreign / self._others, 0, 0.0
-            is_sure = level.kind is Freeing.BUCKET or not self._affiliations.organizations.is_shared(organization)
-            if share >= MOST or (share <= LITTLE and is_sure):  # where windows begin is a guess: they part nobody
-                self._vote(organization, speaks_for=share >= MOST)
+            share, self._others, self._beyond = self._beyond / self._others, 0, 0.0
+            if share >= MOST or share <= LITTLE:
+                self._vote(self.organization, speaks_for=share >= MOST)
 
-    def _weigh_sliding(self, foreign: float, others: int, organization: Organization) -> None:
-        """What was given back since the last answer is not known: but all that is used was sent within one period.
-
-        `foreign`: so much of it not on this account, by all processes that are known.
-        """
-        self._others += others
-        if self._others >= ENOUGH_OTHERS <= self._of_others:
-            share, self._others = foreign / self._of_others, 0
-            if share >= MOST or (share <= LITTLE and not self._affiliations.organizations.is_shared(organization)):
-                self._vote(organization, speaks_for=share >= MOST)
+    def judge(self) -> None:
+        """An answer told something, or whose limit it is."""
+        group, organization = self._group, self.organization
+        if group is None or organization is None:
+            return
+        if self._is_surprised:
+            self._is_surprised = False
+            self._vote(organization, speaks_for=True)
+        if self._affiliations.organizations.verdict(organization) is None and not self.foreign.is_told:
+            others = [one.foreign for one in group.watches[:MOST_ASKED] if one is not self]
+            verdict = self.foreign.verdict(others)
+            if verdict is not None:
+                self._vote(organization, speaks_for=verdict)
 
     def refused(self, limit: int | None, sent_lately: int | None) -> None:
         """A rate limit of so many calls a minute refused a call, and no header told of it. `sent_lately`: in the last

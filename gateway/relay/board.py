@@ -22,6 +22,7 @@ from gateway.core.cooldown import (
 from gateway.core.ids import NEVER, AccountId, CallId, Instant, ProviderId
 from gateway.core.outcome import Outcome, OutcomeKind, Scope, ScopeKind
 from gateway.core.parks import Park, is_of_another
+from gateway.core.pieces import frees_at_once
 from gateway.core.selection import served_after
 from gateway.core.snapshot import Account, Snapshot
 from gateway.core.takings import SOONEST_S
@@ -37,6 +38,8 @@ from gateway.relay.ports import Announcer, Clock
 from gateway.relay.rests import ScopeStatus, health_of, park_of, status_of
 from gateway.relay.views import Views
 
+SOONER_S = 0.02
+"""Who waits for the end of a window is told when that comes so much sooner than was believed."""
 _OK = OutcomeKind.OK  # bound: Python 3.11 takes as long to find a member as to call a function
 
 
@@ -179,8 +182,12 @@ class Board:
     def _note_room(self, member: Member, now: Instant) -> None:
         """An answer may have told that a call fits sooner than was believed."""
         for index, headroom in enumerate(member.headrooms):
-            if headroom.is_awaited and headroom.wait_s(1, now) <= SOONEST_S:
-                headroom.is_awaited = False
+            if headroom.awaited_at == NEVER:
+                continue
+            is_at_once = bool(headroom.levels) and frees_at_once(headroom.levels)
+            soon_s = headroom.awaited_at - now - SOONER_S if is_at_once else 0.0
+            if headroom.wait_s(1, now) <= max(SOONEST_S, soon_s):
+                headroom.awaited_at = NEVER
                 self.healths.note([scope for scope in member.scopes if scope.kind is ScopeKind.HOLDER_MODEL][index])
                 self.on_change()
 

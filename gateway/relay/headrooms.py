@@ -212,10 +212,12 @@ def note_refusal(lease: Lease, outcome: Outcome, now: Instant) -> Outcome:
     The outcome, with an estimate of the rest where it named none, or whole seconds, and enough was learned.
     """
     watch = lease.member.watch
-    if watch is not None and outcome.organization is not None:
-        watch.name(outcome.organization)
-        if not lease.is_told and outcome.span is LimitSpan.MINUTE:
-            watch.refused(outcome.limit, lease.member.headrooms[0].sent_lately(now))
+    if watch is not None:
+        if outcome.organization is not None:
+            watch.name(outcome.organization)
+            if not lease.is_told and outcome.span is LimitSpan.MINUTE:
+                watch.refused(outcome.limit, lease.member.headrooms[0].sent_lately(now))
+        watch.judge()  # the refusal's headers were learned before its text named an organisation
     for headroom, sent in zip(lease.member.headrooms, lease.sent, strict=True):
         headroom.contradict(now, sent)
         if headroom.is_taught and lease.is_told:

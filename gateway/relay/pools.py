@@ -55,7 +55,7 @@ class Pools:
 
     def replace_snapshot(self, snapshot: Snapshot, *, renewed: Iterable[AccountId]) -> None:
         """`renewed`: accounts whose credential is another one now."""
-        self.affiliations.organizations.forget(renewed)
+        self.affiliations.forget(renewed)
         self._loads = {account_id: self._loads.get(account_id) or Load() for account_id in snapshot.accounts}
         self._rows = snapshot
         self._destinations = {}
@@ -69,6 +69,7 @@ class Pools:
         """Headrooms that nobody uses go, and the members that hold them."""
         if self.headrooms.is_crowded:
             self.drop()
+            self.affiliations.clear()
             self.headrooms.drop_idle(now)
 
     # -- what calls ask ------------------------------------------------------------------------------------------
@@ -172,7 +173,8 @@ class Pools:
             account = accounts.get(heard.account_id)
             if account is not None:
                 organization = (account.provider_id, heard.organization)
-                is_news |= organizations.name(account, heard.organization)
+                is_named = self.affiliations.hear(account, heard.organization)
+                is_news |= is_named and organizations.is_shared(organization)
                 if heard.is_shared is not None:
                     is_news |= (
                         organizations.share(organization) if heard.is_shared else organizations.part(organization)
@@ -196,6 +198,5 @@ class Pools:
         self._regroups_at = FOREVER
         self.snapshot = self.affiliations.organizations.applied_to(self._rows)
         self.headrooms.join(self.snapshot.accounts.values())
-        self.affiliations.clear_tallies()
         self.drop()
         self._on_change()

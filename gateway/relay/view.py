@@ -151,7 +151,7 @@ class View:
     def _put_aside(self, member: Member, until: Instant) -> None:
         self.spent.put(member, until)
         for headroom in member.headrooms:
-            headroom.is_awaited = True
+            headroom.awaited_at = max(headroom.awaited_at, until)
 
     def restore(self, now: Instant) -> None:
         """Members that were set aside and whose time has come may be tried again."""

@@ -15,6 +15,7 @@ from gateway.core.attempts import Plan
 from gateway.core.call import Call
 from gateway.core.hints import RateLimits
 from gateway.core.ids import FOREVER, AccountId, CallId, Instant, ModelName
+from gateway.core.organizations import Organization
 from gateway.core.outcome import Outcome, OutcomeKind, Scope
 from gateway.core.parks import Park
 from gateway.core.selection import choose
@@ -96,6 +97,7 @@ class Process:
         self.board.headrooms.process = name
         if audience is Audience.NEIGHBOURS:
             self.board.headrooms.tell_neighbours(self._tell_soon)
+        self.board.pools.on_organization = self._tell_organization
         self.board.replace_snapshot(snapshot_of(*accounts))
         self.board.on_change = self._ring
         self.key = self.board.pools.pool_for(CALL).key
@@ -207,6 +209,10 @@ class Process:
 
     def announce_recovery(self, scope: Scope) -> None:
         self.world.tell(self, lambda other: other.board.hear_recoveries([scope]), Audience.REPLICAS)
+
+    def _tell_organization(self, _organization: Organization, accounts: list[Account]) -> None:
+        some = self.board.pools.affiliations.organizations.memberships(accounts)
+        self.world.tell(self, lambda other: other.board.pools.hear_organizations(some), Audience.REPLICAS)
 
     def tell_news(self) -> None:
         now, headrooms = self.world.clock.now(), self.board.headrooms

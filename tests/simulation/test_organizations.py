@@ -40,6 +40,45 @@ def test_what_an_organisations_sliding_window_holds_tells_whose_it_is(load, proc
     assert result.waste <= MOST_WASTE
 
 
+def named_by_refusals(algorithm, processes, requests, seed, are_neighbours=True):
+    """Eight accounts of two organisations, whose names stand in the texts of refusals and nowhere else."""
+    world = World(
+        rules(algorithm, requests=requests, is_by_clock=algorithm is Algorithm.FIXED), orgs=2, grouped=False,
+        names_organizations=True, names_in_text_alone=True, seed=seed,
+        processes=processes, are_neighbours=are_neighbours,
+    )  # fmt: skip
+    if processes > 1:
+        world.tell_uses()
+    return world
+
+
+@pytest.mark.parametrize("load", [0.9, 1.0, 1.5])
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+@pytest.mark.parametrize(("processes", "are_neighbours"), [(1, True), (2, True), (2, False)])
+def test_names_in_the_texts_of_refusals_alone_are_enough(processes, are_neighbours, algorithm, load):
+    world = named_by_refusals(algorithm, processes, 40, 1, are_neighbours)
+
+    result = world.run(rate=load * 20, capacity=20, seconds=160, warm_up_s=16)
+
+    assert result.served >= 0.99 * min(result.offered, result.capacity)
+    assert result.waste <= MOST_WASTE
+    assert result.refused == 0 or load >= 1
+
+
+@pytest.mark.parametrize("requests", [10, 40])
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_few_refusals_of_each_account_teach_that(processes, algorithm, requests, seed):
+    world = named_by_refusals(algorithm, processes, requests, seed)
+
+    result = world.run(rate=1.5 * requests / 2, capacity=requests / 2, seconds=24, warm_up_s=0)
+
+    shared = [process.board.pools.affiliations.organizations.is_shared for process in world.processes]
+    assert all(is_shared(("openai", f"org-{index}")) for is_shared in shared for index in range(2))
+    assert result.wasted <= 4 * 8 * processes
+
+
 @pytest.mark.parametrize("algorithm", list(Algorithm))
 def test_accounts_whose_upstream_gives_all_of_them_one_name_keep_their_own_limits(algorithm):
     result = World(rules(algorithm), one_name="org-x").run(rate=1.5 * 8 * EACH, capacity=8 * EACH, seconds=150)

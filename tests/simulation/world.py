@@ -64,12 +64,13 @@ class World:
         seed: int = 1, late_share: float = 0.0, names_organizations: bool = False, one_name: str | None = None,
         favoured: int = 1, transit_s: float = 0.004, whole: Callable[[float], float] | None = None,
         are_neighbours: bool = False, writes: bool = False,
-        misleads: Callable[[Reading, float], Reading] | None = None,
+        misleads: Callable[[Reading, float], Reading] | None = None, names_in_text_alone: bool = False,
     ) -> None:  # fmt: skip
         """`one_name`: answers name this organisation, whichever it is. `favoured`: so many times as many calls come to
         the first process as to each other. `transit_s`: what a call takes to the upstream at most. `whole`: how resets
         are rounded to whole seconds. `are_neighbours`: the processes are workers of one service.
         `writes`: headers are written as text, and read. `misleads`: what headers tell instead, at that moment.
+        `names_in_text_alone`: only refusals name organisations.
 
         `late_share`: of all calls, which are up to 30 ms longer on their way. `delays_to_s`: refusals name their delay,
         rounded up to this; None: they name none.
@@ -79,6 +80,7 @@ class World:
         self.tells, self.writes = tells, writes
         self.latency_s, self.delays_to_s = latency_s, delays_to_s
         self.names_organizations, self.one_name = names_organizations or one_name is not None, one_name
+        self.names_in_text_alone = names_in_text_alone
         self.transit_s, self.whole, self.misleads = transit_s, whole, misleads
         orgs = orgs or accounts
         self.keys = {f"a{i}": KeyConfig(org=f"org-{i % orgs}") for i in range(accounts)}
@@ -124,7 +126,8 @@ class World:
             readings = verdict.readings if self.whole is None else in_wholes(verdict.readings, self.whole)
             if self.misleads is not None:
                 readings = tuple([self.misleads(one, now) for one in readings])
-        organization = (self.one_name or key.org).encode() if self.names_organizations else None
+        is_named = self.names_organizations and not self.names_in_text_alone
+        organization = (self.one_name or key.org).encode() if is_named else None
         if self.writes:
             answer = Answered(outcome, headers=written(readings, organization))
         else:

@@ -121,6 +121,29 @@ def test_a_message_of_a_limit_names_the_organisation_too():
     assert set(kit.board.pools.affiliations.organizations.names.values()) == {"org-a"}
 
 
+def test_who_hears_of_another_accounts_organisation_goes_on_from_what_it_knows():
+    kit = RelayKit("a", "b", "c", "d")
+    limits = Limits(is_shared=True)
+    for number in range(8):
+        for name in "ab":
+            answered(kit, limits, name)
+            kit.board.pools.hear_organizations([Membership(kit.pool().members[3].account_id, f"org-{number}{name}")])
+    kit.clock.move(1.0)
+
+    assert holders(kit) == {"organization:openai:org-a", "c", "d"}
+
+
+def test_who_is_named_by_another_process_is_one_of_its_organisation():
+    kit = RelayKit("a", "b", "c")
+    kit.board.pools.hear_organizations([Membership(one.account_id, "org-a") for one in kit.pool().members])
+    kit.clock.move(1.0)
+    assert holders(kit) == {"a", "b", "c"}
+
+    kit.board.pools.hear_organizations([Membership(kit.pool().members[0].account_id, "org-a", True)])
+
+    assert holders(kit) == {"organization:openai:org-a"}
+
+
 # -- limits that refusals alone tell of --------------------------------------------------------------------------
 
 

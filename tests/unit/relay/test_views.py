@@ -3,6 +3,7 @@
 import pytest
 
 from gateway.core.hints import Quota, RateLimits
+from gateway.core.ids import Instant
 from gateway.core.outcome import Outcome, OutcomeKind
 from tests.fakes.relay_kit import RelayKit, account
 
@@ -47,6 +48,34 @@ def test_answer_that_tells_of_room_brings_back_who_was_set_aside(remaining):
 
     assert len(rings) == (1 if remaining else 0)
     assert kit.serving() == ({"a", "b"} if remaining else {"b"})
+
+
+@pytest.mark.parametrize(("sooner_s", "rings"), [(2.0, 1), (0.0, 0)])
+def test_who_waits_for_a_windows_end_hears_that_it_is_sooner(sooner_s, rings):
+    kit = RelayKit("a", "b")
+    pool, end = kit.pool(), kit.clock.now() + 5.0
+    (headroom,) = pool.members[0].headrooms
+    for later_s in (0.1, 3.0, 2.0):
+        for left in range(9, -1, -1):
+            now = kit.clock.now()
+            limits = RateLimits(requests=Quota(10, left, end - now))
+            headroom.learn(limits, headroom.take(1, now), now, is_success=True)
+            kit.clock.move(0.4)
+        kit.clock.move_to(Instant(end + later_s))
+        end += 10.0
+    leases = [kit.board.take(pool, pool.members[0], kit.clock.now()) for _ in range(10)]
+    assert kit.serving() == {"b"}  # until 10 s are over, as they last no longer
+    heard = []
+    kit.board.on_change = lambda: heard.append("who waits looks again")
+
+    kit.clock.move(0.1)
+    limits = RateLimits(requests=Quota(10, 0, 10.0 - sooner_s))
+    headroom.learn(limits, leases[-1].sent[0], kit.clock.now(), is_success=True)
+    kit.board.observe(leases[-1], Outcome(OutcomeKind.OK, 200), kit.clock.now())
+
+    assert len(heard) == rings
+    kit.clock.move(9.0)
+    assert ("a" in kit.serving()) is bool(rings)
 
 
 def test_release_of_an_account_that_may_serve_few_at_once_costs_no_new_view():
