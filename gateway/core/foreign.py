@@ -66,12 +66,13 @@ class Foreign:
         end, used, is_fixed = sent.at + reset_s, level.limit - quota.remaining, level.kind is FIXED
         off_s = TOLERANCE_S + (WHOLE_S if reset_s == round(reset_s) else quota.slack_s)
         is_known = level is self.level and level.kind is self.kind and headroom.company.count == self._sharers
-        if is_known and is_fixed and end > self.end + max(HALF * level.window_s, off_s):
+        is_next = is_fixed and end > self.end + max(HALF * level.window_s, off_s)
+        if is_known and is_next and level.is_sure:
             self._begin(sent, 0.0, self._order - (tally.refused - (not is_success)))
         elif is_known and not is_fixed:
             if sent.at >= self._since + level.window_s:
                 self._begin(sent, 0.0, 0.0)
-        elif not is_known or used < self._used - max(LEAST_LOST, LOST * level.limit):
+        elif not is_known or is_next or used < self._used - max(LEAST_LOST, LOST * level.limit):
             self._begin(sent, used, sent.requests - tally.refused if is_fixed else level.held)
         self._headroom, self.level, self.kind, self._sharers = headroom, level, level.kind, headroom.company.count
         self._used, self._order, self.sent_at, self.end = used, sent.requests, sent.at, end

@@ -328,6 +328,11 @@ class Level:
         if left < self.level(now) and (self.kind is not FIXED or now < self._window.at):
             self.left, self._at, self.told_at = left, max(self._at, now), now
 
+    @property
+    def is_sure(self) -> bool:
+        """How it frees is beyond doubt."""
+        return self._way.is_sure
+
     def forget_refusals(self) -> None:
         """Others used it of whom nobody knew: they were no matter of time."""
         self._guard = Guard()

@@ -11,16 +11,20 @@ from math import exp
 
 import msgspec
 
+from gateway.core.dimensions import ROOMY, remembered_s
 from gateway.core.foreign import ENOUGH_OTHERS, LITTLE, MOST, Foreign
 from gateway.core.freeing import Freeing
 from gateway.core.headroom import Headroom
 from gateway.core.hints import Quota
-from gateway.core.ids import AccountId, Instant
+from gateway.core.ids import NEVER, AccountId, Instant
 from gateway.core.level import Level
 from gateway.core.organizations import Organization, Organizations
+from gateway.core.shares import HEARD_S
 from gateway.core.snapshot import Account, Snapshot
 from gateway.core.uses import Sent
 
+SETTLED_S = 2 * HEARD_S
+"""So long after a limit is used up by half all processes know of each other that use it."""
 MOST_ASKED = 32
 """Of an organisation's accounts so many say what they sent."""
 FEW = 0.4
@@ -83,14 +87,14 @@ class Affiliations:
         """Members that hold a watch must be made anew."""
         self._watches, self._groups = {}, {}
 
-    def hear(self, account: Account, organization: str) -> bool:
-        """Another process, or the table, names an account's organisation. True: that is news."""
+    def name(self, account: Account, organization: str, now: Instant) -> bool:
+        """An answer names the account's organisation, here or in another process. True: that is news."""
         if not self.organizations.name(account, organization):
             return False
         for watch in [watch for (account_id, _), watch in self._watches.items() if account_id == account.id]:
             watch.join(organization)
             for one in self.group((account.provider_id, organization), watch.model).watches[-MOST_ASKED:]:
-                one.judge()  # what others took may have been taken by that one
+                one.judge(now)  # what others took may have been taken by that one
         return True
 
     def learned(self, account_id: AccountId, snapshot: Snapshot) -> LearnedOrganization | None:
@@ -120,8 +124,8 @@ class Watch:
     """One account and model."""
 
     __slots__ = (
-        "_account", "_affiliations", "_beyond", "_group", "_is_surprised", "_lately", "_others", "_own",
-        "_seen", "_sent_at", "_used", "foreign", "model", "organization",
+        "_account", "_affiliations", "_beyond", "_group", "_is_surprised", "_lately", "_near_at", "_near_until",
+        "_others", "_own", "_seen", "_sent_at", "_used", "foreign", "model", "organization",
     )  # fmt: skip
 
     def __init__(self, affiliations: Affiliations, account: Account, model: str) -> None:
@@ -143,6 +147,8 @@ class Watch:
         """Own calls that came through in about one period of the limit."""
         self._is_surprised = False
         """A call was refused that was one of few."""
+        self._near_at, self._near_until = NEVER, NEVER
+        """Half of it is used up since then; and until then that is remembered."""
         self._group: Group | None = None
         self.organization: Organization | None = None
 
@@ -157,12 +163,12 @@ class Watch:
             self._group.watches.append(self)
             self._seen, self._own, self._others, self._beyond = self._group.answers, 0, 0, 0.0
 
-    def name(self, organization: str) -> None:
+    def name(self, organization: str, now: Instant) -> None:
         """An answer names the account's organisation."""
         known = self.organization
         if known is not None and known[1] == organization:
             return
-        if self._affiliations.hear(self._account, organization):
+        if self._affiliations.name(self._account, organization, now):
             self._affiliations.on_news((self._account.provider_id, organization))
 
     def count(self) -> None:
@@ -171,25 +177,34 @@ class Watch:
             self._group.answers += 1
             self._own += 1
 
-    def weigh(self, headroom: Headroom, quota: Quota, sent: Sent, *, is_success: bool) -> None:
+    def weigh(self, headroom: Headroom, quota: Quota, sent: Sent, now: Instant, *, is_success: bool) -> None:
         """It was the newest one, and `quota` is what it told of requests."""
         level = headroom.level_of("requests")
         if level is None or quota.remaining is None:
             return
+        if quota.remaining <= ROOMY * level.limit:
+            if now > self._near_until:
+                self._near_at = now
+            self._near_until = now + remembered_s(headroom.levels)
         sharers = headroom.sharers(sent.at)
         self._lately *= exp(-max(0.0, sent.at - self._sent_at) * level.rate / level.limit)
         self._lately += is_success
+        is_bucket = level.kind is Freeing.BUCKET
         is_used_up = not is_success and quota.remaining == 0
-        self._is_surprised = is_used_up and level.kind is Freeing.BUCKET and self._lately < FEW * level.limit / sharers
+        self._is_surprised = is_used_up and is_bucket and self._lately < FEW * level.limit / sharers
         self.foreign.note(headroom, level, quota, sent, is_success=is_success)
-        if level.kind is Freeing.BUCKET:
-            self._weigh_bucket(level, level.limit - quota.remaining, sent.at, sharers)
+        if is_bucket:
+            self._weigh_bucket(level, level.limit - quota.remaining, sent.at, sharers, now)
         else:
             self._used = None
         self._sent_at = sent.at
-        self.judge()
+        self.judge(now)
 
-    def _weigh_bucket(self, level: Level, used: float, sent_at: Instant, sharers: int) -> None:
+    def _is_settled(self, now: Instant) -> bool:
+        """Whether all processes that use the limit know of each other: they tell when it is half used up."""
+        return self._near_at + SETTLED_S <= now <= self._near_until
+
+    def _weigh_bucket(self, level: Level, used: float, sent_at: Instant, sharers: int, now: Instant) -> None:
         before, self._used = self._used, used
         if self._group is None or self.organization is None:
             return
@@ -202,13 +217,13 @@ class Watch:
         self._others += others
         if self._others >= ENOUGH_OTHERS:
             share, self._others, self._beyond = self._beyond / self._others, 0, 0.0
-            if share >= MOST or share <= LITTLE:
+            if (share >= MOST and self._is_settled(now)) or share <= LITTLE:
                 self._vote(self.organization, speaks_for=share >= MOST)
 
-    def judge(self) -> None:
+    def judge(self, now: Instant) -> None:
         """An answer told something, or whose limit it is."""
         group, organization = self._group, self.organization
-        if group is None or organization is None:
+        if group is None or organization is None or not self._is_settled(now):
             return
         if self._is_surprised:
             self._is_surprised = False

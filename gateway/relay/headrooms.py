@@ -189,12 +189,12 @@ def note_told(
     lease.is_told = limits is not None
     headrooms, watch = lease.member.headrooms, lease.member.watch
     if watch is not None and organization is not None:
-        watch.name(organization.decode("latin-1"))
+        watch.name(organization.decode("latin-1"), now)
     for headroom, sent in zip(headrooms, lease.sent, strict=True):
         if limits is not None:
             is_news = headroom.learn(limits, sent, now, is_success=is_success)
             if is_news and watch is not None and headroom is headrooms[0]:
-                watch.weigh(headroom, limits.requests, sent, is_success=is_success)
+                watch.weigh(headroom, limits.requests, sent, now, is_success=is_success)
         if is_success:
             headroom.admit(now, sent)
 
@@ -214,10 +214,10 @@ def note_refusal(lease: Lease, outcome: Outcome, now: Instant) -> Outcome:
     watch = lease.member.watch
     if watch is not None:
         if outcome.organization is not None:
-            watch.name(outcome.organization)
+            watch.name(outcome.organization, now)
             if not lease.is_told and outcome.span is LimitSpan.MINUTE:
                 watch.refused(outcome.limit, lease.member.headrooms[0].sent_lately(now))
-        watch.judge()  # the refusal's headers were learned before its text named an organisation
+        watch.judge(now)  # the refusal's headers were learned before its text named an organisation
     for headroom, sent in zip(lease.member.headrooms, lease.sent, strict=True):
         headroom.contradict(now, sent)
         if headroom.is_taught and lease.is_told:

@@ -168,19 +168,19 @@ class Pools:
     def hear_organizations(self, memberships: Iterable[Membership]) -> None:
         """Another process, or the table at the start, tells which accounts belong together."""
         organizations, accounts = self.affiliations.organizations, self._rows.accounts
-        is_news = False
+        is_news, now = False, self._clock.now()
         for heard in memberships:
             account = accounts.get(heard.account_id)
             if account is not None:
                 organization = (account.provider_id, heard.organization)
-                is_named = self.affiliations.hear(account, heard.organization)
+                is_named = self.affiliations.name(account, heard.organization, now)
                 is_news |= is_named and organizations.is_shared(organization)
                 if heard.is_shared is not None:
                     is_news |= (
                         organizations.share(organization) if heard.is_shared else organizations.part(organization)
                     )
         if is_news:
-            self._regroups_at = self._clock.now()
+            self._regroups_at = now
 
     def _note_organization(self, organization: Organization) -> None:
         """At the next call's look, and not for each account of a large organisation at once."""

@@ -8,7 +8,7 @@ from gateway.core.outcome import Outcome, OutcomeKind
 from gateway.relay.headrooms import note_head
 from tests.fakes.relay_kit import RelayKit, account
 
-LIMIT = 100
+LIMIT = 40
 NAMED = (b"openai-organization", b"org-a")
 
 
@@ -44,7 +44,7 @@ def holders(kit):
     return {one.holder for one in kit.board.snapshot.accounts.values()}
 
 
-def played(*, is_shared, slides=False, rounds=8):
+def played(*, is_shared, slides=False, rounds=12):
     kit = RelayKit("a", "b", "c")
     limits = Limits(is_shared=is_shared, slides=slides)
     for _ in range(rounds):
@@ -65,7 +65,7 @@ def test_accounts_whose_calls_are_missing_from_each_others_limits_share_them(sli
 
 @pytest.mark.parametrize("slides", [False, True])
 def test_one_name_for_all_is_not_enough(slides):
-    kit = played(is_shared=False, slides=slides)
+    kit = played(is_shared=False, slides=slides, rounds=36)
 
     assert holders(kit) == {"a", "b", "c"}
     offered = kit.board.pools.affiliations.learned(kit.pool().members[0].account_id, kit.board.snapshot)
@@ -124,7 +124,7 @@ def test_a_message_of_a_limit_names_the_organisation_too():
 def test_who_hears_of_another_accounts_organisation_goes_on_from_what_it_knows():
     kit = RelayKit("a", "b", "c", "d")
     limits = Limits(is_shared=True)
-    for number in range(8):
+    for number in range(18):
         for name in "ab":
             answered(kit, limits, name)
             kit.board.pools.hear_organizations([Membership(kit.pool().members[3].account_id, f"org-{number}{name}")])
