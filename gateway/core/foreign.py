@@ -23,6 +23,8 @@ HALF = 0.5
 """Ends that are no further apart than so much of a window are of the same."""
 LEAST_LOST, LOST = 2.0, 0.1
 """Where so many calls less are used than before, or so much less of the limit, another window has begun unseen."""
+CLEAR = 3.0
+"""It is no sliding window, which a new end does not empty."""
 ENOUGH_OTHERS = 4
 """Calls of others: then it shows."""
 MOST, LITTLE = 0.6, 0.3
@@ -59,7 +61,7 @@ class Foreign:
 
     def note(self, headroom: Headroom, level: Level, quota: Quota, sent: Sent, *, is_success: bool) -> None:
         """What the newest answer told of the limit."""
-        if level.kind is BUCKET or quota.remaining is None:
+        if level.kind is BUCKET or quota.remaining is None or level.clarity < 0:
             self.level = None
             return
         reset_s, tally = quota.reset_s or 0.0, headroom.tally
@@ -67,7 +69,7 @@ class Foreign:
         off_s = TOLERANCE_S + (WHOLE_S if reset_s == round(reset_s) else quota.slack_s)
         is_known = level is self.level and level.kind is self.kind and headroom.company.count == self._sharers
         is_next = is_fixed and end > self.end + max(HALF * level.window_s, off_s)
-        if is_known and is_next and level.is_sure:
+        if is_known and is_next and level.clarity >= CLEAR:
             self._begin(sent, 0.0, self._order - (tally.refused - (not is_success)))
         elif is_known and not is_fixed:
             if sent.at >= self._since + level.window_s:
@@ -121,7 +123,8 @@ class Foreign:
         """Whether what others took is what was sent on those, so that the limit is theirs, too; None: not known."""
         if self.level is None:
             return None
-        is_much = self.least >= min(ENOUGH_OTHERS, MOST * self.level.limit)
+        unheard = self._sharers - 1  # each other process may have sent one just now
+        is_much = self.least >= min(ENOUGH_OTHERS, MOST * self.level.limit) + unheard
         beside = [other for other in others if self.is_beside(other)] if is_much or self.is_clean else []
         if is_much:
             sent = sum([other.own for other in beside])

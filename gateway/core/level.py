@@ -329,9 +329,9 @@ class Level:
             self.left, self._at, self.told_at = left, max(self._at, now), now
 
     @property
-    def is_sure(self) -> bool:
-        """How it frees is beyond doubt."""
-        return self._way.is_sure
+    def clarity(self) -> float:
+        """How sure it is how it frees, as `Way` has it; less than 0.0: it is not."""
+        return self._way.clarity
 
     def forget_refusals(self) -> None:
         """Others used it of whom nobody knew: they were no matter of time."""

@@ -29,8 +29,6 @@ MOST_SHARERS = 2
 """Of what more processes take, too little is known in time to tell whose call is the oldest."""
 APART = 10.0
 """So much more its own answers speak against what those believe that are alike than against another: it is not."""
-CLEAR = 3.0
-"""So much more they speak against it."""
 FEW_WINDOWS = 2
 """In so many a sliding window shows that it is none that is emptied at once."""
 
@@ -81,10 +79,10 @@ class Way:
         return 0.0 if self._high == INFINITE else max(self._low, self._high / 2)
 
     @property
-    def is_sure(self) -> bool:
-        """Answers speak clearly against every other way."""
-        first, second, *_ = sorted(self._alike.misses)
-        return second >= first + CLEAR
+    def clarity(self) -> float:
+        """So much more answers speak against any other way than against the one that is believed in."""
+        believed, misses = OLDEST if self._is_by_oldest else self.kind, self._alike.misses
+        return min([miss for place, miss in enumerate(misses) if place != believed]) - misses[believed]
 
     def take(self, amount: float, at: float) -> None:
         """So much was sent then, by whichever process. Less than nothing: some of it was refused."""

@@ -185,11 +185,11 @@ class Watch:
         if quota.remaining <= ROOMY * level.limit:
             if now > self._near_until:
                 self._near_at = now
-            self._near_until = now + remembered_s(headroom.levels)
+            self._near_until = Instant(now + remembered_s(headroom.levels))
         sharers = headroom.sharers(sent.at)
         self._lately *= exp(-max(0.0, sent.at - self._sent_at) * level.rate / level.limit)
         self._lately += is_success
-        is_bucket = level.kind is Freeing.BUCKET
+        is_bucket = level.kind is Freeing.BUCKET and level.clarity >= 0
         is_used_up = not is_success and quota.remaining == 0
         self._is_surprised = is_used_up and is_bucket and self._lately < FEW * level.limit / sharers
         self.foreign.note(headroom, level, quota, sent, is_success=is_success)
