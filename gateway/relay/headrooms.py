@@ -4,7 +4,7 @@ Rules of this file: nothing is learned of a scope that a call did not charge; a 
 since this runs for every answer.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -14,7 +14,7 @@ from gateway.core.company import News
 from gateway.core.headroom import Headroom
 from gateway.core.hearsay import Hearsay
 from gateway.core.hints import OPENAI_NAMES, RateLimits, read_rate_limits
-from gateway.core.ids import Instant, ProviderId
+from gateway.core.ids import AccountId, Instant, ProviderId
 from gateway.core.outcome import LimitSpan, Outcome, Scope, ScopeKind
 from gateway.core.snapshot import Account
 from gateway.core.uses import Audience, Use
@@ -73,9 +73,16 @@ class Headrooms:
         mine = [(scope, headroom) for scope, headroom in self._by_scope.items() if scope.holder == holder]
         return [seen_scope(scope, headroom, now) for scope, headroom in mine]
 
-    def join(self, accounts: Iterable[Account]) -> None:
-        """These share their limits from now on, or no more: what was learned for one of them holds for all."""
+    def join(self, before: Mapping[AccountId, Account], accounts: Iterable[Account]) -> None:
+        """These share their limits from now on, or no more: what was learned for one of them holds for all.
+
+        `before`: as they were. An organisation that an operator groups keeps what was learned of it.
+        """
         holders = {str(account.id): account.holder for account in accounts}
+        for account_id, account in before.items():
+            holder = holders.get(str(account_id), "")
+            if account.organization is not None and holder.startswith("group:"):
+                holders.setdefault(account.holder, holder)
         for scope, headroom in list(self._by_scope.items()):
             holder = holders.get(scope.holder, scope.holder)
             if scope.kind is ScopeKind.HOLDER_MODEL and holder != scope.holder:

@@ -196,7 +196,8 @@ class Pools:
     def _regroup(self) -> None:
         """Accounts that share their limits have one holder from now on."""
         self._regroups_at = FOREVER
+        before = self.snapshot.accounts
         self.snapshot = self.affiliations.organizations.applied_to(self._rows)
-        self.headrooms.join(self.snapshot.accounts.values())
+        self.headrooms.join(before, self.snapshot.accounts.values())
         self.drop()
         self._on_change()

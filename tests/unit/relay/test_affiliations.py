@@ -105,6 +105,17 @@ def test_a_quota_group_of_the_operator_is_never_overruled():
     assert holders(kit) == {"group:openai:x", "organization:openai:org-a"}
 
 
+def test_who_is_grouped_as_was_learned_goes_on_from_what_is_known():
+    kit = played(is_shared=True)
+    (headroom,) = kit.pool().members[0].headrooms
+
+    kit.set_accounts(*[account(name, quota_group="org-a") for name in "abc"])
+
+    assert holders(kit) == {"group:openai:org-a"}
+    assert all(member.headrooms == (headroom,) for member in kit.pool().members)
+    assert headroom.is_told
+
+
 def test_another_credential_leaves_the_organisation():
     kit = played(is_shared=True)
 
