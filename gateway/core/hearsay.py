@@ -206,6 +206,7 @@ class Hearsay:
         for told in (self._refusals, self._steps, self.windows, self._scouts):
             told.clear()
         self._scopes.clear()
+        self.trust.restore()
         self.expected, self.most = None, 0
         self.version += 1
 

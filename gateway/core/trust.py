@@ -82,6 +82,11 @@ class Trust:
         """How much longer headers are not believed."""
         return max(0.0, self._doubted_until - now)
 
+    def restore(self) -> None:
+        """What was refused was refused for a reason that is known by now."""
+        self._refusals, self._doubted_until, self._rest_s = 0.0, -INFINITE, REST_S
+        self._scopes.clear()
+
     def refuse(self, scope: str, now: float) -> None:
         """A call of that scope was refused that fitted by its headers."""
         self._scopes.add(scope)

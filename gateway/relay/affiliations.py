@@ -11,7 +11,7 @@ from math import exp
 
 import msgspec
 
-from gateway.core.dimensions import ROOMY, remembered_s
+from gateway.core.dimensions import remembered_s
 from gateway.core.foreign import ENOUGH_OTHERS, LITTLE, MOST, Foreign
 from gateway.core.freeing import Freeing
 from gateway.core.headroom import Headroom
@@ -182,7 +182,7 @@ class Watch:
         level = headroom.level_of("requests")
         if level is None or quota.remaining is None:
             return
-        if quota.remaining <= ROOMY * level.limit:
+        if headroom.is_near(now):
             if now > self._near_until:
                 self._near_at = now
             self._near_until = Instant(now + remembered_s(headroom.levels))
@@ -201,7 +201,7 @@ class Watch:
         self.judge(now)
 
     def _is_settled(self, now: Instant) -> bool:
-        """Whether all processes that use the limit know of each other: they tell when it is half used up."""
+        """Whether all processes that use the limit know of each other: they tell when half of one is used up."""
         return self._near_at + SETTLED_S <= now <= self._near_until
 
     def _weigh_bucket(self, level: Level, used: float, sent_at: Instant, sharers: int, now: Instant) -> None:

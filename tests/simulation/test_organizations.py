@@ -80,6 +80,25 @@ def test_few_refusals_of_each_account_teach_that(processes, algorithm, requests,
     assert result.wasted <= 3 * 8
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "processes"), [(Algorithm.BUCKET, 1), (Algorithm.BUCKET, 2), (Algorithm.FIXED, 1)]
+)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_accounts_whose_tokens_run_out_first_are_found_to_share_their_limits_too(processes, algorithm, seed):
+    limits, sizes = rules(algorithm, requests=100, tokens=6000), (50, 100, 200, 300, 400, 800)
+    world = World(
+        limits, orgs=2, grouped=False, names_organizations=True, names_in_text_alone=True, processes=processes,
+        are_neighbours=True, seed=seed,
+    )  # fmt: skip
+    world.tell_uses()
+    calls_a_second = 3000 / (sum(sizes) / len(sizes))
+
+    result = world.run(rate=1.5 * calls_a_second, capacity=3000, seconds=80, warm_up_s=24, tokens=sizes)
+
+    assert result.tokens >= 0.99 * result.capacity
+    assert result.waste <= MOST_WASTE
+
+
 @pytest.mark.parametrize("algorithm", list(Algorithm))
 def test_accounts_whose_upstream_gives_all_of_them_one_name_keep_their_own_limits(algorithm):
     result = World(rules(algorithm), one_name="org-x").run(rate=1.5 * 8 * EACH, capacity=8 * EACH, seconds=150)

@@ -33,6 +33,16 @@ def test_who_is_refused_as_seldom_as_by_chance_believes_for_ever(stretches):
         assert not trust.is_doubted(0.0)
 
 
+def test_refusals_whose_reason_is_known_speak_against_nothing():
+    trust = Trust()
+    count = mislead(trust)
+
+    trust.restore()
+
+    assert not trust.is_doubted(0.0)
+    assert mislead(trust) == count
+
+
 @given(st.lists(st.tuples(st.integers(0, 9), st.sampled_from("abcd")), min_size=20, max_size=60))
 def test_who_is_refused_each_tenth_time_soon_believes_no_more(stretches):
     trust, refusals = Trust(), 0
