@@ -17,7 +17,7 @@ class Guard:
         self.seconds = GUARD_S
 
     def note(self, window_s: float, *, is_success: bool, is_shared: bool) -> None:
-        """What became of a call. `is_shared`: calls of other processes are met as well."""
+        """What became of a call. `is_shared`: estimates of other processes are met as well."""
         if is_success:
             self.seconds -= (self.seconds - GUARD_S) / CALLS
         else:

@@ -145,7 +145,7 @@ class Level:
         if sent_at >= self._began and self.shares is None:
             self._opened = max(0.0, self._opened - amount)
         self._way.refuse(sent_at)
-        self._own.take_back(sent_at)
+        self._ledger.refuse(sent_at)
 
     def retract(self, amount: float, sent_at: Instant) -> None:
         """So much was taken then by a call that was not to fit, and did not. Of a bucket it cost what there was."""
@@ -164,22 +164,21 @@ class Level:
             self._forget_pace()
         if quota.remaining is None:
             return
-        raw_used, left = self.told_limit - quota.remaining, quota.remaining / self.factor
-        reset_s = quota.reset_s or 0.0
+        raw_used, left, reset_s = self.told_limit - quota.remaining, quota.remaining / self.factor, quota.reset_s or 0.0
         self._reading = (quota.remaining, reset_s, sent_at, is_success, quota.slack_s)
-        self._guard.note(self.window_s, is_success=is_success, is_shared=self.shares is not None)
+        is_shared = self._is_of_tokens and self.shares is not None
+        self._guard.note(self.window_s, is_success=is_success, is_shared=is_shared)
         if sent_at < self._began:
             return
         is_too_soon = self.kind is FIXED and not is_success and self._window.refuse(sent_at)
         if reset_s >= SHORTEST_RESET_S and raw_used > 0 and not is_too_soon:
             self._judge(self.limit - left, reset_s, sent_at, is_success=is_success, off_s=quota.slack_s)
         self._window.at = max(self._window.at, sent_at + min(reset_s, SHORTEST_RESET_S))
-        self.rate = self._rate()
         given_back = self.freed - freed if self.kind is SLIDING else 0.0
         before = self.left + self.rate * (sent_at - self._at)
         self._note_verdict(quota.remaining, place, is_success=is_success)
         self.left = min(self.limit, max(left - place.since * self.margin + given_back, -self.limit))
-        self._cut(before, place.beside, sent_at)
+        self._cut(before, place.beside, sent_at, is_full=quota.remaining < 1)
         self._at = self.told_at = sent_at
         self._hear_charge(quota.remaining, place, freed, sent_at)
 
@@ -197,13 +196,13 @@ class Level:
     def _forget_answers(self) -> None:
         """What single answers told of a window holds no more."""
 
-    def _cut(self, before: float, beside: float, sent_at: Instant) -> None:
+    def _cut(self, before: float, beside: float, sent_at: Instant, *, is_full: bool) -> None:
         """What an answer tells is left is less by all that it cannot know. `before`: the level that was believed in."""
         if self.kind is BUCKET:
             self.left = min(self.left, max(before, self.left - beside))  # calls overtake each other on their way
         elif self.kind is SLIDING:
             # What the upstream had freed already, and we within self._guard.seconds after, would count twice.
-            self.left = min(self.left, self.limit - self.held)
+            self.left = min(self.left, self.limit - self._ledger.told_to_be(self.shares, is_full=is_full))
         elif self._window.is_found:
             self._began, self._opened = sent_at, self.limit - self.left
             if self.shares is not None:
@@ -306,9 +305,8 @@ class Level:
     def reading(self, dimension: str, now: Instant) -> Reading | None:
         if self._reading is None:
             return None
-        remaining, reset_s, sent_at, is_success, slack_s = self._reading
-        age_s = round(now - sent_at, 3)
-        return Reading(dimension, self.told_limit, remaining, round(reset_s, 3), age_s, is_success, slack_s)
+        left, reset_s, sent_at, is_success, off_s = self._reading
+        return Reading(dimension, self.told_limit, left, round(reset_s, 3), round(now - sent_at, 3), is_success, off_s)
 
     def hear_reading(self, reading: Reading, now: Instant) -> None:
         """What an answer told another process: how the limit frees is learned from it as from an own one."""
@@ -318,10 +316,12 @@ class Level:
                 self._open(at)
             if at >= self._began:
                 self.left = min(self.left, left)
+        if self.kind is SLIDING and not (reading.is_success or self._is_of_tokens):
+            self._ledger.hear_refused(at)
+            self.left = min(self.left, self.limit - self._ledger.told_to_be(self.shares, is_full=left < 1))
         if reading.reset_s >= SHORTEST_RESET_S and left < self.limit and at >= self._began:
             used = self.limit - left
             self._judge(used, reading.reset_s, at, is_success=reading.is_success, late_s=LATE_S, off_s=reading.slack_s)
-            self.rate = self._rate()
 
     def cap(self, remaining: float, now: Instant) -> None:
         left = remaining / self.factor
@@ -397,7 +397,6 @@ class Level:
         self._way.decide(at)
         if self.kind is not self._way.kind:
             self._adopt(at)
-            self.rate = self._rate()
             self.left = min(left, self.limit - self.held) if self.kind is SLIDING else left
 
     def _adopt(self, at: float) -> None:
@@ -406,3 +405,4 @@ class Level:
             self._watched_at = at
             self._forget_answers()
         self.kind, self._period_s = self._way.kind, self._way.period_s
+        self.rate = self._rate()

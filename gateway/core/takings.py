@@ -36,15 +36,18 @@ class Takings:
         else:
             log.append((now, amount))
 
-    def take_back(self, at: float) -> None:
-        """The last one of that moment was none."""
+    def take_back(self, at: float) -> float:
+        """The last one of that moment was none: how much it was; 0.0 = nothing is known of it."""
         log = self.log
         for index in range(len(log) - 1, -1, -1):
             if log[index][0] <= at:
-                if log[index][0] == at:
-                    self.total -= log[index][1]
-                    del log[index]
-                return
+                if log[index][0] < at:
+                    break
+                amount = log[index][1]
+                self.total -= amount
+                del log[index]
+                return amount
+        return 0.0
 
     def drop_oldest(self) -> Taking:
         taking = self.log.popleft()

@@ -61,6 +61,8 @@ class LimitRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     reset_to: ResetTo = ResetTo.FULL
     is_by_clock: bool = False
     """Fixed windows end at moments of each holder's own, a period apart, whoever calls; else a first call opens one."""
+    counts_refused: bool = False
+    """A sliding window that is full holds refused calls for a period as well. Else they take what is left."""
     charge: Annotated[float, msgspec.Meta(gt=0)] = 1.0
     """So many times the tokens that a call asks for are charged…"""
     charge_each: int = 0

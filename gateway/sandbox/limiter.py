@@ -107,8 +107,10 @@ class FixedWindow:
 class SlidingWindow:
     """Remembers each taking for one period."""
 
-    def __init__(self, limit: float, period_s: float, now: float) -> None:
+    def __init__(self, limit: float, period_s: float, now: float, *, overfills: bool = False) -> None:
+        """`overfills`: what is drained though nothing is left is remembered as well."""
         self.limit = limit
+        self._overfills = overfills
         self._period_s = period_s
         self._now = now
         self._used = 0.0
@@ -124,7 +126,8 @@ class SlidingWindow:
         return min(self.limit, max(0.0, self.limit - self._used))
 
     def drain(self, amount: float, now: float) -> None:
-        taken = min(amount, self.free(now))
+        free = self.free(now)
+        taken = amount if self._overfills else min(amount, free)
         if taken > 0:
             self._takings.append((self._now + self._period_s, taken))
             self._used += taken
@@ -132,7 +135,8 @@ class SlidingWindow:
     def wait_for(self, amount: float, now: float) -> float:
         if amount > self.limit:
             return float("inf")
-        level = self.free(now)
+        self.free(now)
+        level = self.limit - self._used
         if level + _EPSILON >= amount:
             return 0.0
         for free_at, taken in self._takings:
@@ -151,13 +155,19 @@ class SlidingWindow:
 
 
 def make_meter(
-    algorithm: Algorithm, limit: float, period_s: float, now: float, *, ends_at: float | None = None
+    algorithm: Algorithm,
+    limit: float,
+    period_s: float,
+    now: float,
+    *,
+    ends_at: float | None = None,
+    overfills: bool = False,
 ) -> Meter:
-    """`ends_at`: some end of a fixed window by the clock; None: calls open windows."""
+    """`ends_at`: some end of a fixed window by the clock; None: calls open windows. `overfills`: a sliding one."""
     match algorithm:
         case Algorithm.BUCKET:
             return Bucket(limit, period_s, now)
         case Algorithm.FIXED:
             return FixedWindow(limit, period_s, now, ends_at=ends_at)
         case Algorithm.SLIDING:
-            return SlidingWindow(limit, period_s, now)
+            return SlidingWindow(limit, period_s, now, overfills=overfills)

@@ -131,7 +131,8 @@ class Limits:
         if dimension is None:
             rule = self._rules[index]
             ends_at = rule.period_s * (crc32(holder.encode()) % 1000) / 1000 if rule.is_by_clock else None
-            meter = make_meter(rule.algorithm, limit, rule.period_s, now, ends_at=ends_at)
+            overfills = rule.counts_refused
+            meter = make_meter(rule.algorithm, limit, rule.period_s, now, ends_at=ends_at, overfills=overfills)
             dimension = self._meters[name] = Dimension(what, scope, rule.period_s, meter, rule)
         return dimension
 

@@ -45,3 +45,31 @@ def test_what_others_took_is_given_back_too():
     assert some.held(shares) == 150
     assert some.expire(LASTS_S, shares, 11.0) == 150
     assert some.held(shares) == 0
+
+
+def test_refused_calls_count_while_nothing_is_left_and_leave_as_others_do():
+    some = ledger((0.0, 1), (1.0, 1), (2.0, 1))
+    some.refuse(1.0)
+    some.hear_refused(3.0)
+
+    assert some.held(None) == 2
+    assert some.told_to_be(None, is_full=True) == 4
+    assert some.free_in_s(2, LASTS_S, 5.0) == 1.0 + LASTS_S - 5.0
+    assert some.expire(LASTS_S, None, 11.02) == 2
+    assert some.told_to_be(None, is_full=True) == 2
+
+
+def test_an_answer_that_tells_of_something_left_counts_them_itself():
+    some = ledger((0.0, 1), (1.0, 1))
+    some.refuse(1.0)
+
+    assert some.told_to_be(None, is_full=False) == 1
+    assert some.told_to_be(None, is_full=True) == 1
+    assert some.expire(LASTS_S, None, 20.0) == 1
+
+
+def test_what_is_not_known_to_have_been_sent_is_not_refused():
+    some = ledger((0.0, 1))
+    some.refuse(0.5)
+
+    assert some.told_to_be(None, is_full=True) == 1

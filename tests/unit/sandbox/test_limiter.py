@@ -120,6 +120,17 @@ def test_sliding_window_frees_each_taking_after_one_period() -> None:
     assert meter.free(60.0) == 4
 
 
+def test_a_sliding_window_may_hold_more_than_its_limit() -> None:
+    meter = make_meter(Algorithm.SLIDING, 10, 60.0, 0.0, overfills=True)
+    meter.drain(10, 0.0)
+    meter.drain(2, 30.0)
+
+    assert meter.free(30.0) == 0
+    assert meter.wait_for(1, 30.0) == 30
+    assert meter.free(60.0) == 8
+    assert meter.wait_for(9, 60.0) == 30
+
+
 @pytest.mark.parametrize(
     ("algorithm", "next_s"),
     [(Algorithm.BUCKET, 1.0), (Algorithm.FIXED, 55.0), (Algorithm.SLIDING, 55.0)],
