@@ -22,6 +22,7 @@ from gateway.core.evidence import (
     MOST_CALLS,
     NOTHING,
     OVERTAKES_S,
+    SHORTEST_PERIOD_S,
     SLACK_S,
     Refused,
     Span,
@@ -43,7 +44,7 @@ def clock_told(own: Sequence[Refused], others: Sequence[Refused]) -> Span:
     most = min([MOST_CALLS, *(len(one.sent) for one in own)])
     for limit in range(FEWEST, most + 1):
         low_s, high_s = _common(own, limit)
-        if not 0 < low_s <= high_s < INFINITE:
+        if not (0 < low_s <= high_s < INFINITE and high_s >= SHORTEST_PERIOD_S):
             continue
         low_s, high_s, theirs = meet(low_s, high_s, _around(others, limit), 0.0)
         low_s, high_s = _between_ends(own, low_s, high_s)
@@ -59,9 +60,12 @@ def period_around(told: Refused, limit: int) -> tuple[float, float]:
     return told.earliest - told.sent[limit - 1] - SLACK_S, told.latest - before_at + SLACK_S
 
 
-def fits_clock(own: Iterable[Refused], limit: int, low_s: float, high_s: float) -> bool:
-    """Whether no refusal speaks against this window."""
-    return all(low <= max(low_s, high_s) and high >= low_s for low, high in _around(own, limit))
+def fits_clock(own: Sequence[Refused], limit: int, low_s: float, high_s: float) -> bool:
+    """Whether nothing that the scope met speaks against this window."""
+    period_s = max(low_s, high_s)
+    if not _admits(own, limit, period_s):
+        return False
+    return all(low <= period_s and high >= low_s for low, high in _around(own, limit))
 
 
 def _around(refusals: Iterable[Refused], limit: int) -> list[tuple[float, float]]:

@@ -11,6 +11,7 @@ from gateway.core.hearsay import Hearsay
 from gateway.core.hints import Quota
 from gateway.core.ids import Instant
 from gateway.core.level import Level
+from gateway.core.pace import Pace
 from gateway.core.pieces import Levels
 from gateway.core.uses import CHARGED_TOKENS, OUTPUT, Reading, Sent, Totals
 
@@ -100,12 +101,13 @@ def hear_reading(names: Mapping[str, Level], reading: Reading, now: Instant, *, 
             level.cap(reading.remaining, now)
 
 
-def remembered_s(levels: Levels) -> float:
+def remembered_s(levels: Levels, pace: Pace | None = None) -> float:
     """What was taken is missing until a window ends, or a bucket is full: so long whoever took it is reckoned with.
 
     Else what a process says after a pause is the first that is heard of it, and what it just sent is not counted.
+    `pace`: what was learned of limits that no header tells of.
     """
-    longest = SHARER_S
+    longest = SHARER_S if pace is None else max(SHARER_S, PERIODS * pace.span_s)
     for level, _ in levels:
         longest = max(longest, PERIODS * level.span_s)
     return min(longest, LONGEST_SHARER_S)

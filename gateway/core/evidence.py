@@ -35,6 +35,8 @@ ENOUGH = 3
 """Refusals in all, at least: two agree on something by chance."""
 STEADY, STEADY_S = 0.005, 0.0012
 """Delays that differ by so little are the same."""
+SHORTEST_PERIOD_S = 0.5
+"""No limit is of a shorter time: refusals that agree on one are of a bucket."""
 SHORTEST_S = 0.005
 """Shorter delays are no bucket's step."""
 
@@ -158,7 +160,7 @@ def window_told(own: Sequence[Refused], others: Sequence[Refused], *, is_hopeful
         if mine + 1 < AGREEING * len(own):
             continue
         low, high, theirs = meet(low, high, _periods(others, index))
-        if high < INFINITE and mine + theirs + 1 >= ENOUGH:
+        if SHORTEST_PERIOD_S <= high < INFINITE and mine + theirs + 1 >= ENOUGH:
             found.append(Span(low, high, agreement(mine + 1, len(own), theirs, len(others)), index + 1))
     found.sort(key=lambda span: (-span.share, -span.hope if is_hopeful else -span.rate))
     return next((span for span in found if _admits(own, span.limit, max(span.low_s, span.high_s))), NOTHING)
@@ -252,11 +254,11 @@ def step_told(own: Sequence[Refused], others: Iterable[tuple[float, float]], bef
     known = (known + most) / 2 if most < INFINITE else known  # the low bound alone would keep itself low
     steps = steps_told(own, before[0] * known - before[1])
     low, high, mine = meet(0.0, INFINITE, steps, 0.0)
-    if not steps or mine + 1 < AGREEING * len(own):
+    if high == INFINITE or mine + 1 < AGREEING * len(own):  # nothing came through between its own
         return NOTHING
     low, high, theirs = meet(low, high, others, 0.0)
     waited_s = max((one.earliest - one.at) / (1 if one.is_exact else 2) for one in own)  # one refused may cost a step
-    if high == INFINITE or mine + theirs + 1 < ENOUGH or waited_s > max(low, high) * (1 + SLACK) + SLACK_S:
+    if mine + theirs + 1 < ENOUGH or waited_s > max(low, high) * (1 + SLACK) + SLACK_S:
         return NOTHING
     return Span(low, high, agreement(mine + 1, len(own), theirs, len(others)))
 

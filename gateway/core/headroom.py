@@ -315,7 +315,7 @@ class Headroom:
     def refill(self, tokens: int) -> float:
         """Calls of so many tokens that fit in a second, over a long time; 0.0 = unknown."""
         if self._pace is not None:  # what headers tell, too, is roomy
-            return self._pace.rate
+            return self._pace.refill
         return dimensions.refill_of(self._names, tokens, self.tally.average_answer)
 
     # -- other processes -----------------------------------------------------------------------------------------
@@ -383,7 +383,7 @@ class Headroom:
 
     def is_near(self, now: Instant) -> bool:
         """In use, and not roomy: who else uses the scope should know of it."""
-        if now - max(self.used_at, self.wanted_at) > dimensions.remembered_s(self.levels):
+        if now - max(self.used_at, self.wanted_at) > dimensions.remembered_s(self.levels, self._pace):
             return False
         is_paced = self._pace is not None and self._pace.rate > 0
         return is_paced or any(level.is_near(dimensions.ROOMY) for level, _ in self.levels)
@@ -391,7 +391,7 @@ class Headroom:
     def sharers(self, now: Instant) -> int:
         """How many processes share the scope now, this one included."""
         if self.company.has_silent(now, dimensions.SHARER_S):
-            for name in self.company.part(now, dimensions.remembered_s(self.levels)):
+            for name in self.company.part(now, dimensions.remembered_s(self.levels, self._pace)):
                 for level, _ in self.levels:
                     level.leave(name)
                 if self._pace is not None:

@@ -3,35 +3,22 @@
 Rules of this file: a refusal means that nothing was left. Three beliefs, the first that holds:
 - a window (`core/windows`): refusals that named their delay agree that N calls fit in a period;
 - a bucket: refusals named the same delay again and again, the time in which one call comes back;
-- even steps: the pace lies between the highest that was kept up and the lowest that was refused; evenly spaced calls
-  are admitted by every kind of limit, so no burst is allowed.
+- even steps (`core/even_steps`).
 Now and then each asks for a little more, since limits rise. Before the first refusal everything fits.
 """
 
 import msgspec
 
-from gateway.core.evidence import INFINITE, is_exact
+from gateway.core.even_steps import FEWEST_SURE, EvenSteps
+from gateway.core.evidence import is_exact
 from gateway.core.hearsay import Hearsay
 from gateway.core.ids import Instant
 from gateway.core.peers import AT_ONCE, OVERTAKEN_S, CallLog, Peers, Verdicts
 from gateway.core.uses import Audience, Belief, Use
 from gateway.core.windows import SETTLES_S, Windows
 
-LESS = 0.8
-"""Of a pace that was refused, while none is known that was not."""
-NEAR = 1.015
-"""Bounds so near are one: the lower is kept to."""
-FIRST_ASK, LAST_ASK = 40, 640
-"""Calls in a row, each sent as soon as it might, after which a little more is asked for: first and at most."""
-ASKS, MOST_ASKED = 0.03, 0.24
-"""How much more; doubled as long as it is given."""
 TIGHT = 0.5
 """A call sent so much of a step after it might have been belongs to a demand that uses the pace up."""
-SURE = 1.5
-"""A pace that is too high by x shows so within 1.5 ÷ x calls."""
-FEWEST_SURE = 15
-SHORTEST_S = 1.0
-"""Stretches shorter than this are taken for so long."""
 BURST_S = 2.0
 """What a bucket may save up for us: halved when a call is refused that was not sent at once."""
 FEW_TIGHT = 3
@@ -43,11 +30,8 @@ CLIMB, CLIMBS, WIDE = 60, 800, 0.13
 refusals say the same again and again (`Windows.care`)."""
 CREEP_CALLS = 150.0
 """Then it goes on by the square of so many calls: what is believed may be wrong."""
-FEWEST_MEASURED = 5
-GROWS = 1.2
-FASTEST_GUESS = 10.0
-SLOWEST = 1 / 600
-"""Calls a second."""
+SPAN, UNKNOWN_SPAN_S = 5, 40.0
+"""One call of a bucket counts for the time of so many; where nothing is believed for so long: most are a minute's."""
 MOST_IN_A_ROW = 5
 """Refusals of which each waits twice as long as the one before it."""
 MOST_REST_S = 1.0
@@ -58,34 +42,18 @@ class Pace:
     """Starts unknown."""
 
     __slots__ = (
-        "_admitted", "_asks", "_asks_after", "_at", "_began", "_born", "_burst_s", "_hearsay", "_high", "_is_asking",
-        "_is_guess", "_left", "_low", "_quiet_until", "_rate", "_refused_at", "_refused_in_a_row", "_since",
-        "_taken_at", "_tight", "logs", "peers", "refusals", "windows",
+        "_at", "_born", "_burst_s", "_hearsay", "_left", "_quiet_until", "_refused_at", "_refused_in_a_row", "_since",
+        "_steps", "_taken_at", "logs", "peers", "refusals", "windows",
     )  # fmt: skip
 
     def __init__(self, now: Instant, hearsay: Hearsay | None = None) -> None:
         """`hearsay`: what is told by scopes whose limits may be the same."""
         self._hearsay = hearsay
         self.windows = Windows(hearsay)
-        self._rate = 0.0
-        """Calls a second of the even steps; 0.0 = unknown."""
-        self._low = 0.0
-        """The highest that was kept up."""
-        self._high = float("inf")
-        """The lowest that was refused."""
-        self._asks_after = FIRST_ASK
+        self._steps = EvenSteps(now)
         self._born = now
-        self._began: float = now
-        self._admitted = 0
-        """Since `began`: the first call, or the last refusal."""
         self._since = 0
         """Admitted since the last refusal, whatever was believed."""
-        self._tight = 0
-        """Calls in a row that used the pace up."""
-        self._is_asking = False
-        self._is_guess = False
-        """Too little came through before the first refusal to tell a pace: it grows with every call."""
-        self._asks = ASKS
         self._burst_s = BURST_S
         """How much of its pace a bucket is taken to save up."""
         self._refused_at = float("-inf")
@@ -117,13 +85,30 @@ class Pace:
             return windows.limit / windows.period_s
         if windows.bucket_s:
             return self._bucket_rate()
-        return self._rate
+        return self._steps.rate
+
+    @property
+    def refill(self) -> float:
+        """The same where callers may be told by it that they would wait in vain; 0.0 = unknown."""
+        return 0.0 if self._is_guess else self.rate
+
+    @property
+    def _is_guess(self) -> bool:
+        told = self.windows.told
+        return bool(self._steps.guess) and not self._is_believed if told is None else told.is_guess
+
+    @property
+    def span_s(self) -> float:
+        """So long a call is missing from what is believed in, about."""
+        return self.windows.kept_s or (SPAN / self.rate if self._is_bucket else UNKNOWN_SPAN_S)
 
     @property
     def belief(self) -> Belief | None:
         """What the other processes should hear."""
         windows, rate = self.windows, self.rate
-        return Belief(rate, windows.size, windows.kept_s, is_bucket=self._is_bucket) if rate else None
+        if not rate:
+            return None
+        return Belief(rate, windows.size, windows.kept_s, is_bucket=self._is_bucket, is_guess=self._is_guess)
 
     @property
     def window(self) -> tuple[int, float]:
@@ -147,7 +132,7 @@ class Pace:
     def _most(self, rate: float) -> float:
         if self._is_bucket:
             return max(1.0, rate * self._burst_s)
-        return 2.0 if self._is_guess else 1.0
+        return 2.0 if self._steps.guess else 1.0
 
     def expect(self) -> None:
         """Begins with what others believe whose limits may be the same."""
@@ -170,11 +155,11 @@ class Pace:
             ahead = 0 if self.peers is None else self.peers.ahead
             most = self._most(rate) + ahead
             level = self._left + rate * (now - self._at)
-            self._tight = self._tight + 1 if level <= 1 + ahead + TIGHT else 0
+            self._steps.tight = self._steps.tight + 1 if level <= 1 + ahead + TIGHT else 0
             self._left = max(min(most, level) - 1, -most)
             self._at = now
         else:
-            self._began += max(0.0, now - self._taken_at - SHORTEST_S)
+            self._steps.pause(now - self._taken_at)
         self._taken_at = max(self._taken_at, now)  # what others sent is heard of late
 
     def admit(self, sent_at: Instant) -> None:
@@ -189,32 +174,8 @@ class Pace:
 
     def _admit(self, sent_at: Instant) -> None:
         self.windows.admit(sent_at)
-        self._admitted += 1
         self._since += 1
-        if self._is_guess:
-            self._rate *= GROWS
-        elif self._rate and self._tight >= self._sure_after() and not self._is_believed:
-            self._raise()
-
-    def _sure_after(self) -> float:
-        if not self._low or self._low == self._rate:
-            return self._asks_after if self._low else FEWEST_SURE
-        return max(FEWEST_SURE, SURE / (self._rate / self._low - 1))
-
-    def _raise(self) -> None:
-        """The pace was kept up."""
-        if self._is_asking:  # and it was given
-            self._asks, self._asks_after = min(2 * self._asks, MOST_ASKED), FIRST_ASK
-        self._is_asking = self._low == self._rate
-        self._low, self._tight = self._rate, 0
-        if self._is_asking:
-            self._rate = self._low * (1 + self._asks)
-            self._high = max(self._high, self._rate)
-            self._asks_after = min(2 * self._asks_after, LAST_ASK)
-        elif self._high == float("inf"):
-            self._rate = self._low / LESS
-        elif self._high > self._low * NEAR:
-            self._rate = (self._low + self._high) / 2
+        self._steps.admit(sent_at, self._taken_at, are_kept=not self._is_believed)
 
     def refuse(self, now: Instant, sent_at: Instant, fits_in_s: float | None) -> None:
         """A call that was sent then met the limit; what was under way when the last one did is the same refusal.
@@ -230,19 +191,18 @@ class Pace:
         self.windows.untake(sent_at)
         if sent_at <= self._refused_at:
             return
-        if self._is_bucket and self._tight < FEW_TIGHT:
+        if self._is_bucket and self._steps.tight < FEW_TIGHT:
             self._burst_s /= 2
         self._rest(now, fits_in_s)
         rate = self.rate
         self.windows.refuse(now, sent_at, fits_in_s)
-        if self._is_believed:  # should it be no more from now on, the steps go on from there
-            self._rate, self._low, self._high, self._is_guess = rate * LESS, rate * LESS**2, rate, False
+        if self._is_believed:
+            self._steps.refuse_other(now, rate)
         else:
-            self._lower(now, fits_in_s)
+            self._steps.refuse(now, fits_in_s)
         self._note_belief()
-        self._admitted = self._since = self._tight = 0
-        self._refused_at = self._began = self._at = now
-        self._left = 0.0
+        self._since, self._left = 0, 0.0
+        self._refused_at = self._at = now
         if fits_in_s is not None and not self._is_bucket:
             rate = self.rate
             self._left = max(1 - rate * fits_in_s, -self._most(rate))
@@ -271,27 +231,6 @@ class Pace:
         rest_s = min(1 / self.rate, MOST_REST_S) * 2.0 ** (self._refused_in_a_row - 1)
         return min(max(rest_s, named_s - 1, self.windows.fits_at(1, now) - now), named_s) if named_s else rest_s
 
-    def _lower(self, now: Instant, fits_in_s: float | None) -> None:
-        """The even steps were too fast."""
-        if not self._rate:
-            guess = 1 / fits_in_s if fits_in_s else SLOWEST
-            measured = max(self._admitted, 1) / max(now - self._began, SHORTEST_S)
-            self._is_guess = self._admitted < FEWEST_MEASURED
-            self._rate = max(measured * LESS, min(guess, FASTEST_GUESS), SLOWEST)
-            return
-        is_first, self._is_guess = not self._low, False
-        self._high = float("inf") if is_first else self._rate  # a burst is refused at any pace
-        if is_first:
-            self._rate = max(self._rate * LESS, SLOWEST)
-        elif self._rate <= self._low:  # what was kept up once is too much now
-            self._low *= LESS
-            self._rate = (self._low + self._high) / 2
-        elif self._is_asking or self._high <= self._low * NEAR:
-            self._rate = self._low
-        else:
-            self._rate = (self._low + self._high) / 2
-        self._is_asking, self._asks = False, ASKS
-
     def hear(  # what another process told, by name
         self, process: str, use: Use, sent: int, now: Instant, *, own: str, audience: Audience = Audience.REPLICAS
     ) -> None:
@@ -299,10 +238,8 @@ class Pace:
         if self.peers is None:
             self.peers = Peers()
         self.peers.own_name = own
-        if not self.peers.knows(process) and self.windows.is_young:
+        if not self.peers.has_met(process) and self.windows.is_young:
             self._begin_anew()
-            if not self.refusals:
-                self.expect()
         peer = self.peers.of(process)
         peer.is_hungry, peer.belief = use.is_hungry, use.belief
         learns = not self.rate and use.tells_a_first_refusal
@@ -322,9 +259,12 @@ class Pace:
             self._follow(self.peers)
 
     def _begin_anew(self) -> None:
-        """What was learned by then was learned from a part of the calls."""
-        self.windows.forget_refusals()
-        self._rate, self._low, self._high, self._is_guess = 2 * self._rate, 0.0, INFINITE, False
+        """What was learned by then was learned from a part of the calls; who knows of none begins as others do."""
+        if self.windows.was_refused:
+            self.windows.forget_refusals()
+            self._steps.begin_anew()
+        elif not self._since:
+            self.expect()
 
     def _hear_refusal(self, now: Instant, at: Instant, fits_in_s: float | None) -> None:
         if at > self._refused_at + OVERTAKEN_S:
@@ -365,7 +305,7 @@ class Pace:
             return
         self.windows.adopt(belief)
         if not self._is_believed:
-            self._rate, self._low, self._high = belief.rate, belief.rate * LESS, INFINITE
+            self._steps.follow(belief.rate, is_guess=belief.is_guess)
 
     def wait_s(self, now: Instant, sharers: int = 1) -> float:
         """Seconds until a call may go."""

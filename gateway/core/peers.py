@@ -34,6 +34,8 @@ APART_S = 1e-5
 """Calls of one millisecond are told apart by so much."""
 OPEN_S = 0.008
 """So long a process may take the last calls of a window, of the time that all need to hear of it."""
+LEFT = 4
+"""So many times what all need to hear of it the last call of a window is left to others by who had his part."""
 OVERTAKEN_S = 0.1
 """A call that another process sent so soon after a refusal was sent before it knew of that."""
 
@@ -162,10 +164,12 @@ AT_ONCE = Turn(1, 0.0, float("-inf"))
 class Peers:
     """The other processes on one scope."""
 
-    __slots__ = ("_by_name", "_recent", "heard_s", "offset", "own_name", "roomy_at", "took_at")
+    __slots__ = ("_by_name", "_met", "_recent", "heard_s", "offset", "own_name", "roomy_at", "took_at")
 
     def __init__(self) -> None:
         self._by_name: dict[str, Peer] = {}
+        self._met: set[str] = set()
+        """Those that ever were there: who comes back sent nothing while it was silent."""
         self.own_name = ""
         self.heard_s = HEARD_S
         """What any of them sent is known so much later, at most."""
@@ -179,10 +183,11 @@ class Peers:
         """Its calls that not all may know of."""
 
     def of(self, name: str) -> Peer:
+        self._met.add(name)
         return self._by_name.setdefault(name, Peer())
 
-    def knows(self, name: str) -> bool:
-        return name in self._by_name
+    def has_met(self, name: str) -> bool:
+        return name in self._met
 
     def leave(self, name: str) -> None:
         self._by_name.pop(name, None)
@@ -239,7 +244,7 @@ class Peers:
             all_calls = count + hungry * len(self._recent)
             return Slice(all_calls, now, slot * self.heard_s, count * self.heard_s, self.roomy_at + self.heard_s)
         if not hungry:
-            return AT_ONCE if own * count < limit else Turn(2, 2 * self.heard_s, known_at)
+            return AT_ONCE if own * count < limit else Turn(2, LEFT * self.heard_s, known_at)
         ahead = self.ahead
         # Looks are planned ahead, so that two may mean the same moment: each has its own place in it.
         after_s = (ahead + self._place / count) * self.heard_s if ahead else 0.0

@@ -101,6 +101,8 @@ class Belief(msgspec.Struct, frozen=True, array_like=True):
     """Of a window; 0: it is none."""
     period_s: float = 0.0
     is_bucket: bool = False
+    is_guess: bool = False
+    """It follows from a refusal that nothing explains, and grows."""
 
 
 class Use(msgspec.Struct, frozen=True):

@@ -115,6 +115,11 @@ class Windows:
         """It was refused not often enough to know much."""
         return len(self._own) < KEPT
 
+    @property
+    def was_refused(self) -> bool:
+        """What is believed follows from that."""
+        return bool(self._own)
+
     def forget_refusals(self) -> None:
         self._own.clear()
         self._trial.end(self._window)
@@ -305,6 +310,8 @@ class Windows:
             return False
         if self._trial.extra:
             window.asked_too_much()
+        elif told.at - told.sent[window.limit - 1] < window.low_s * (1 - LATE) - LATE_S:
+            return True  # it was full: another process took the last call at the same moment
         low_s, high_s = told.period(window.limit)
         if window.is_by_clock:
             high_s = period_around(told, window.limit)[1]
@@ -326,7 +333,8 @@ class Windows:
         hearsay, own = self._hearsay, list(self._own)
         step = step_told(own, hearsay.steps(self), self._before)
         for told in steps_told(own[-2:], self._before[0] * step.low_s - self._before[1]):
-            hearsay.tell_step(self, told)
+            if told[1] < INFINITE or (told[0] > 0.0 and own[-1].is_exact):
+                hearsay.tell_step(self, told)
         is_doubtful = found.share > 0 and (_is_likelier(found, step) or not bucket_admits(own, step.low_s))
         before_s, self._window, self._step = self.bucket_s, None, NOTHING
         steady = steady_told(own)

@@ -55,6 +55,36 @@ def test_without_headers_workers_learn_of_a_few_accounts_as_well(algorithm, dela
     assert result.refused == 0 or load >= 1
 
 
+@pytest.mark.parametrize("load", [0.9, 1.0, 1.5])
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+@pytest.mark.parametrize("seed", [1, 2])
+def test_without_headers_workers_learn_unequal_limits_together(algorithm, load, seed):
+    sizes = [10, 20, 50, 5] * 2
+    unequal = [
+        LimitRule(requests=size, period_s=PERIOD_S, algorithm=algorithm, org=f"org-{i}") for i, size in enumerate(sizes)
+    ]
+    world = World(tuple(unequal), processes=2, are_neighbours=True, tells=False, seed=seed)
+    world.tell_uses()
+    capacity = sum(sizes) / PERIOD_S
+    result = world.run(rate=load * capacity, capacity=capacity, seconds=100, warm_up_s=40)
+
+    assert result.served >= 0.97 * min(result.offered, result.capacity)
+    assert result.waste <= MOST_WASTE
+    assert result.refused == 0 or load >= 1
+
+
+@pytest.mark.parametrize("algorithm", [Algorithm.FIXED, Algorithm.SLIDING])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_without_headers_workers_share_a_few_calls_a_minute(algorithm, seed):
+    rule = LimitRule(requests=3, period_s=60.0, algorithm=algorithm)
+    world = World((rule,), processes=2, are_neighbours=True, tells=False, seed=seed)
+    world.tell_uses()
+    result = world.run(rate=1.5 * 8 / 20, capacity=8 / 20, seconds=600, warm_up_s=240)
+
+    assert result.goodput >= 0.97
+    assert result.waste <= MOST_WASTE
+
+
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("algorithm", [Algorithm.FIXED, Algorithm.SLIDING])
 @pytest.mark.parametrize("seed", [1, 2])

@@ -93,3 +93,23 @@ def test_windows_of_hundreds_of_calls_are_found_too(algorithm, load, delays_to_s
 
     assert result.served >= 0.97 * min(result.offered, result.capacity)
     assert result.waste <= MOST_WASTE
+
+
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+@pytest.mark.parametrize("delays_to_s", [0.001, 1.0, None])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_two_replicas_do_not_meet_at_the_last_call_below_their_limits(algorithm, delays_to_s, seed):
+    world = World(rules(algorithm), tells=False, delays_to_s=delays_to_s, processes=2, seed=seed)
+    world.tell_uses()
+    result = world.run(rate=0.9 * 8 * EACH, capacity=8 * EACH, seconds=100, warm_up_s=40)
+
+    hold_the_bars(result, 0.9)
+
+
+@pytest.mark.parametrize("delays_to_s", [1.0, None])
+def test_what_a_fast_bucket_refuses_looks_like_no_window_of_milliseconds(delays_to_s):
+    world = World(rules(requests=100), tells=False, delays_to_s=delays_to_s, processes=2)
+    world.tell_uses()
+    result = world.run(rate=300, capacity=200, seconds=20, warm_up_s=40)
+
+    hold_the_bars(result, 1.5)

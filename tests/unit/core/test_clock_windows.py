@@ -68,3 +68,9 @@ def test_a_window_fits_that_no_refusal_speaks_against():
     assert fits_clock(told, LIMIT, 3.99, 4.01)
     assert not fits_clock(told, LIMIT, 3.0, 3.1)
     assert not fits_clock(told, LIMIT - 5, 4.0, 4.0)
+
+
+def test_a_window_does_not_fit_that_would_not_have_admitted_what_came_through():
+    quick = Refused(110.0, None, [110.0 - 0.1 * number for number in range(1, 60)], admitted=59, refused=0)
+
+    assert not fits_clock([quick], LIMIT, 3.99, 4.01)

@@ -96,6 +96,13 @@ def test_a_window_fits_unless_something_speaks_against_it():
     assert not fits_window(own, 12, 4.0, 4.0)  # fewer calls were sent, and yet one was refused
 
 
+def test_no_limit_is_of_less_than_half_a_second():
+    sent = [100.0 - 0.04 * number for number in range(40)]
+    own = [Refused(at, 0.033, [one for one in sent if one < at], admitted=0, refused=0) for at in (99.2, 99.6, 100.01)]
+
+    assert window_told(own, []).limit >= 0.5 / 0.04 or window_told(own, []) is NOTHING
+
+
 def bucket(step_s, counts, fits_in_s=0.123):
     """Refusals with so many calls between them, each told when there is room, or not."""
     at, admitted, found = 100.0, 0, []
@@ -111,6 +118,12 @@ def test_calls_between_refusals_tell_a_buckets_step():
 
     assert found.low_s <= 0.4 <= found.high_s
     assert found.high_s < found.low_s * 1.05
+
+
+def test_refusals_with_nothing_between_them_are_no_buckets_though_others_are():
+    own = bucket(0.4, [30, 0, 0, 0])
+
+    assert step_told(own, [(0.39, 0.41)] * 4, (30, 8.0)) == NOTHING
 
 
 def test_a_pause_may_have_filled_the_bucket_unless_it_is_known_to_save_more():

@@ -4,8 +4,9 @@ from itertools import pairwise
 
 import pytest
 
+from gateway.core.even_steps import SLOWEST
 from gateway.core.ids import Instant
-from gateway.core.pace import MOST_REST_S, SLOWEST, Pace
+from gateway.core.pace import MOST_REST_S, Pace
 from gateway.core.uses import Belief
 from gateway.sandbox.limiter import Bucket, SlidingWindow
 

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.headroom import Headroom
+from gateway.core.hearsay import Hearsay
 from gateway.core.ids import Instant
-from gateway.core.peers import AT_ONCE, KNOWN, MOST_TOLD, ON_WAY_S, OPEN_S, CallLog, Peer, Peers, Turn, Verdicts
+from gateway.core.peers import AT_ONCE, KNOWN, LEFT, MOST_TOLD, ON_WAY_S, OPEN_S, CallLog, Peer, Peers, Turn, Verdicts
 from gateway.core.shares import HEARD_S, HEARD_SOON_S
 from gateway.core.uses import Audience, Belief, Calls, Totals, Use
 
@@ -106,7 +107,10 @@ def test_who_had_its_part_leaves_the_last_call_for_a_moment_while_nobody_waits()
     peers = peers_of("b", "a", are_hungry=False)
 
     assert peers.turn(Instant(5.0), own=4, limit=10) is AT_ONCE
-    assert peers.turn(Instant(5.0), own=5, limit=10).calls == 2
+    turn = peers.turn(Instant(5.0), own=5, limit=10)
+    assert turn.calls == 2
+    assert turn.comes_at(5.0, 9.0) == pytest.approx(5.0 + LEFT * HEARD_S)
+    assert turn.comes_at(5.0, 5.1) == 5.1
 
 
 def peers_of(own_name, *others, are_hungry, heard_s=HEARD_S):
@@ -246,13 +250,13 @@ def test_who_hears_of_another_with_its_first_refusal_reckons_with_the_calls_of_b
     for number in range(20):
         call((mine, theirs)[number % 2], 100.0 + number / 5)
     call(theirs, 104.0, is_refused=True, fits_in_s=1.0)
-    assert theirs.refill(1) == pytest.approx(2.0, rel=0.1)  # four fifths of what it sent itself
+    assert theirs._pace.rate == pytest.approx(2.0, rel=0.1)  # four fifths of what it sent itself
 
     mine.heard("b", theirs.use(Instant(104.0), REPLICAS), Instant(104.007), own="a")
     theirs.heard("a", mine.use(Instant(104.01), REPLICAS), Instant(104.017), own="b")
 
-    assert mine.refill(1) == pytest.approx(4.0, rel=0.1)
-    assert theirs.refill(1) == mine.refill(1)
+    assert mine._pace.rate == pytest.approx(4.0, rel=0.1)
+    assert theirs._pace.rate == mine._pace.rate
 
 
 def test_pauses_between_calls_that_are_heard_of_late_are_none_of_all_calls():
@@ -263,7 +267,69 @@ def test_pauses_between_calls_that_are_heard_of_late_are_none_of_all_calls():
 
     mine.heard("b", theirs.use(Instant(112.8), REPLICAS), Instant(112.807), own="a")
 
-    assert 0.8 * 16 / 12.8 <= mine.refill(1) <= 1.6
+    assert 0.8 * 16 / 12.8 <= mine._pace.rate <= 1.6
+
+
+def test_who_guesses_tells_no_caller_that_he_would_wait_in_vain():
+    mine, theirs = Headroom(), Headroom()
+    call(theirs, 100.0)
+    call(theirs, 101.0, is_refused=True, fits_in_s=2.0)
+    call(mine, 101.0)
+
+    mine.heard("a", theirs.use(Instant(101.1), REPLICAS), Instant(101.107), own="b")
+
+    assert theirs._pace.rate == mine._pace.rate > 0
+    assert theirs.refill(1) == mine.refill(1) == 0.0
+
+
+def test_a_process_that_comes_back_tells_nothing_that_was_not_known():
+    mine, theirs = Headroom(), Headroom()
+    call(theirs, 100.0)
+    mine.heard("b", theirs.use(Instant(100.0), REPLICAS), Instant(100.007), own="a")
+    for number in range(10):
+        call(mine, 100.1 + number / 10)
+    call(mine, 101.2, is_refused=True, fits_in_s=9.0)
+    guess = mine._pace.rate
+
+    assert mine.sharers(Instant(200.0)) == 1
+    call(theirs, 200.0)
+    mine.heard("b", theirs.use(Instant(200.0), REPLICAS), Instant(200.007), own="a")
+
+    assert mine.sharers(Instant(200.1)) == 2
+    assert mine._pace.windows.was_refused
+    assert mine._pace.rate == pytest.approx(guess)
+
+
+def test_who_was_never_refused_keeps_its_pace_when_it_hears_of_others():
+    hearsay = Hearsay()
+    hearsay.expect(Belief(0.5, is_bucket=True), 1)
+    used, unused = Headroom(hearsay=hearsay), Headroom(hearsay=hearsay)
+    used._newcomer = None  # it began before anybody believed in anything
+    call(used, 100.0)
+
+    for headroom in (used, unused):
+        headroom.heard("b", Use(headroom.scope, Totals(1), calls=Calls(1)), Instant(100.1), own="a")
+
+    assert used._pace.rate == 0.0
+    assert unused._pace.rate == pytest.approx(0.5, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("belief", "remembered_s"),
+    [
+        pytest.param(Belief(2.5, 10, 4.0), 6.0, id="window"),
+        pytest.param(Belief(0.05, is_bucket=True), 100.0, id="bucket"),
+        pytest.param(Belief(2.5), 60.0, id="nothing"),
+    ],
+)
+def test_others_are_reckoned_with_as_long_as_their_calls_count(belief, remembered_s):
+    headroom = Headroom()
+    call(headroom, 100.0)
+    headroom.heard("a", Use(headroom.scope, calls=Calls(1), belief=belief), Instant(100.0), own="b")
+
+    assert headroom.sharers(Instant(100.0 + remembered_s * 0.98)) == 2
+    assert headroom.is_near(Instant(100.0 + remembered_s * 0.98))
+    assert headroom.sharers(Instant(100.0 + remembered_s * 1.02)) == 1
 
 
 def test_hungry_processes_take_turns():

@@ -142,6 +142,26 @@ def test_a_known_window_is_used_to_the_full_and_never_exceeded():
     assert upstream.now - began <= served / 10 * (4.0 + 2 * GUARD_S)
 
 
+def test_who_takes_the_last_call_at_the_same_moment_as_another_process_says_nothing_against_the_window():
+    windows = Windows()
+    windows.adopt(Belief(2.5, 10, 4.0))
+    now = 100.0
+    for _ in range(20):
+        for _ in range(10):
+            now += 0.1
+            windows.take(Instant(now))
+            windows.admit(Instant(now))
+        windows.take(Instant(now + 0.01))
+        windows.untake(Instant(now + 0.01))
+        windows.refuse(Instant(now + 0.02), Instant(now + 0.01), None)
+        now += 4.0
+        wait_s(windows, now)
+
+    assert windows.limit == 10
+    assert windows.period_s == pytest.approx(4.0)
+    assert windows._window._slips == 0.0  # else chance would have it judged anew
+
+
 def test_more_is_asked_for_now_and_then_and_found_when_the_limit_has_risen():
     upstream = Upstream(Algorithm.SLIDING)
     upstream.refused(5)
