@@ -5,7 +5,8 @@ Rules of this file:
   tells the factor between them; of a bucket what it lost from one answer to another does. Some upstreams count the
   tokens of prompts otherwise, others none of the answers';
 - a factor is one for all accounts of a provider that have a model; one odd comparison changes it little;
-- single calls differ from the average: refusals tell by how much room is to be kept for that.
+- single calls differ from the average: refusals tell by how much room is to be kept for that. So they do while too few
+  comparisons are there: of a window that is overdrawn nothing can be compared.
 
 Mutable. Tokens are as we estimate them, but for what is called raw: that is as headers have it.
 """
@@ -75,7 +76,7 @@ class Factor:
 
     def refuse(self) -> None:
         """A call that was to fit was refused for its tokens."""
-        if self.varies:
+        if self.varies or len(self._ratios) < FEW:
             self.margin = min(1 + MOST_MORE, self.margin + MORE)
 
 

@@ -43,18 +43,16 @@ class Ledger:
             log = takings.log
             while log and log[0][0] + lasts_s - now <= SOONEST_S:  # as `free_in_s` says it
                 sent_at, amount = takings.drop_oldest()
-                self._free(amount, sent_at + lasts_s, shares)
+                self._free(amount, sent_at + lasts_s)
         if shares is not None:
             amount = shares.expire(now - lasts_s + SOONEST_S)
             if amount:
-                self._free(amount, now, shares)
+                self._free(amount, now)
         return self.freed - before
 
-    def _free(self, amount: float, at: float, shares: Shares | None) -> None:
+    def _free(self, amount: float, at: float) -> None:
         self.freed += amount
         self._gone.append((at, amount))
-        if shares is not None:
-            shares.free(amount, at)
 
     def refuse(self, sent_at: float) -> None:
         """The call that was sent then was not admitted."""

@@ -13,7 +13,7 @@ from gateway.core.alike import Alike, AlikeOf
 from gateway.core.freeing import BUCKET, FIXED, SLIDING
 from gateway.core.guard import GUARD_S, Guard
 from gateway.core.hints import Quota
-from gateway.core.ids import FOREVER, Instant
+from gateway.core.ids import Instant
 from gateway.core.ledger import Ledger
 from gateway.core.oldest import Told
 from gateway.core.places import BURST_S, Place
@@ -118,7 +118,10 @@ class Level:
                 left = 0.0
         self._opened += amount
         if self.shares is not None:
-            self.shares.take(amount, self._fill(now), now)
+            if self.kind is BUCKET:
+                self.shares.take(amount, self._fill(now), now)
+            else:
+                self.shares.note(amount, left, self.limit, now)
         # Never more than once the limit below zero: calls that ended without an answer must not hold a scope for ever.
         self.left = max(-self.limit, left)
         self._at = max(self._at, now)
@@ -221,18 +224,14 @@ class Level:
         """Seconds until so much fits."""
         needed *= self.margin
         if self.shares is not None:
-            most = 1.0 if needed <= 1 else max(self.shares.part(self.limit), 1.0)
-            return self._wait_for_part_s(min(needed, most), self.shares, now)
+            return self._wait_for_part_s(needed, self.shares, now)
         missing = min(needed, self.limit) - self.level(now) - 1e-9  # more than the limit fits when it is full
         if missing <= 0:
             return 0.0
-        if self.kind is FIXED:
-            return max(0.0, self._window.at + self._guard.seconds - now)
-        if self.kind is SLIDING:
-            return self._free_in_s(missing, now, with_theirs=self._is_of_tokens)
+        if self.kind is not BUCKET:
+            return self._freed_in_s(missing, now)
         # A call is whole, and so is what is said to be left; of tokens nothing is over if it comes a little too soon.
-        late_s = GUARD_S if needed > 1 else 0.0
-        return missing / self.rate + late_s if self.rate else max(0.0, self._at + APART_S - now)
+        return missing / self.rate + GUARD_S * (needed > 1) if self.rate else max(0.0, self._at + APART_S - now)
 
     @property
     def unsure_s(self) -> float:
@@ -247,10 +246,8 @@ class Level:
         wait_s = self.wait_s(needed, now)
         if self.shares is None or self.kind is BUCKET or wait_s <= SOONEST_S:
             return wait_s
-        if self.kind is FIXED:
-            return max(wait_s, self._window.at + self._guard.seconds - now)
         over = self._own.total + needed - self.shares.part(self.limit)
-        return max(wait_s, self._free_in_s(over, now) if over > 0 else 0.0)
+        return max(wait_s, self._freed_in_s(over, now, by_others=False) if over > 0 or self.kind is FIXED else 0.0)
 
     # -- with other processes ------------------------------------------------------------------------------------
 
@@ -350,29 +347,34 @@ class Level:
 
     def _wait_for_part_s(self, needed: float, shares: Shares, now: Instant) -> float:
         """Its own part is each process' own; of what others leave it takes what they will hardly take themselves."""
+        takes_turns = self._is_of_tokens and shares.take_turns and self.kind is not BUCKET
+        needed = min(needed, self.limit if takes_turns else max(shares.part(self.limit), 1.0))
         if self.kind is BUCKET:
             return shares.wait_in_bucket_s(needed, self._fill(now), now)
         left = self.level(now) - needed + 1e-9
+        freed_in_s = self._freed_in_s(-left, now) if left < 0 else 0.0
+        if left < 0 and not (takes_turns and self.kind is SLIDING):
+            return freed_in_s
+        if takes_turns:
+            return shares.turn_at(needed, Window(self.limit, left, 0.0), self.window_s, now + freed_in_s) - now
         if self.kind is FIXED:
             ends_at, longest_s = self._window.at + self._guard.seconds, self._window.longest_s
             fixed = Fixed(self.limit, left, self._opened, self._began, ends_at, longest_s, self._is_of_tokens)
             return shares.wait_in_fixed_s(needed, fixed, now)
         own = self._own.total + needed - 1e-9
-        if left < 0:
-            return self._free_in_s(-left, now, with_theirs=self._is_of_tokens)
-        window = Window(self.limit, left, min(1.0, shares.heard_s / self._period_s))
-        if shares.fits_in_slide(own, window):
+        if shares.fits_in_slide(own, Window(self.limit, left, min(1.0, shares.heard_s / self._period_s))):
             return 0.0
-        of_part_s = self._free_in_s(max(own - shares.part(self.limit), 1e-9), now)
-        soon_s = max(self.window_s * SOON, shares.heard_s / 2)
-        left_over_at = shares.left_over_at(self._own.total, window, now) if self._is_of_tokens else FOREVER
-        return max(0.0, min(of_part_s, soon_s, left_over_at - now))
+        of_part_s = self._freed_in_s(max(own - shares.part(self.limit), 1e-9), now, by_others=False)
+        return min(of_part_s, max(self.window_s * SOON, shares.heard_s / 2))
 
     def _fill(self, now: Instant) -> Fill:
         return Fill(self.level(now), self.limit, self.rate, self.span_s)
 
-    def _free_in_s(self, missing: float, now: Instant, *, with_theirs: bool = False) -> float:
-        shares = self.shares if with_theirs else None
+    def _freed_in_s(self, missing: float, now: Instant, *, by_others: bool = True) -> float:
+        """Seconds until a window has so much more. `by_others`: of what they took, too."""
+        if self.kind is FIXED:
+            return max(0.0, self._window.at + self._guard.seconds - now)
+        shares = self.shares if self._is_of_tokens and by_others else None
         wait_s = self._ledger.free_in_s(missing, self._period_s + self._guard.seconds, now, shares)
         return self._period_s / 8 if wait_s is None else wait_s  # others took it, and will have it back some time
 

@@ -20,6 +20,7 @@ import msgspec
 
 from gateway.core.ids import Instant
 from gateway.core.shares import HEARD_S, HEARD_SOON_S
+from gateway.core.slices import OPEN_S, next_slice
 from gateway.core.uses import Audience, Belief, Calls
 
 MOST_TOLD = 64
@@ -32,8 +33,6 @@ DRIFT_S = 0.0005
 """By so much from message to message clocks may part."""
 APART_S = 1e-5
 """Calls of one millisecond are told apart by so much."""
-OPEN_S = 0.008
-"""So long a process may take the last calls of a window, of the time that all need to hear of it."""
 LEFT = 4
 """So many times what all need to hear of it the last call of a window is left to others by who had his part."""
 OVERTAKEN_S = 0.1
@@ -154,8 +153,7 @@ class Slice(msgspec.Struct, frozen=True, gc=False):
     def comes_at(self, one_at: float, all_at: float) -> float:
         """`one_at`: when one call fits; `all_at`: when `calls` do."""
         at = max(one_at, self.now, self.knows_at)
-        passed_s = (at - self.began) % self.lasts_s
-        return min(max(one_at, all_at), at if passed_s < OPEN_S else at + self.lasts_s - passed_s)
+        return min(max(one_at, all_at), next_slice(at, self.began, self.lasts_s, OPEN_S))
 
 
 AT_ONCE = Turn(1, 0.0, float("-inf"))

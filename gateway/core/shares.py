@@ -5,8 +5,9 @@ Rules of this file:
   same last call. Each therefore has a part of its own, and all parts together are the limit;
 - who has callers waiting (*hungry*) may also take what the others will hardly use: what they take at most is known
   from what they took of late;
-- room in a window that is nobody's part, or that whose it is does not take, is too small for the calls that wait there:
-  after a moment, in which they would have been heard of, it is anybody's. Who has taken the least goes first.
+- room in a fixed window that is nobody's part, or that whose it is does not take, is too small for the calls that wait
+  there: after a moment, in which they would have been heard of, it is anybody's. Who has taken the least goes first;
+- neighbours divide no windows of tokens: parts of one would be too small for large calls. They take turns (`slices`).
 
 Mutable; one per level. Amounts are calls or tokens.
 """
@@ -17,6 +18,7 @@ from math import sqrt
 import msgspec
 
 from gateway.core.ids import FOREVER
+from gateway.core.slices import OPEN_S, ROOMY, Slices, next_slice, open_s
 from gateway.core.takings import SLOTS, SOONEST_S, Taking
 
 HEARD_S, HEARD_SOON_S = 0.15, 0.02
@@ -103,7 +105,9 @@ class Other:
 class Shares:
     """Starts alone."""
 
-    __slots__ = ("_fresh", "_met_at", "_mine", "_mine_at", "count", "heard_s", "is_hungry", "others", "place", "silent")
+    __slots__ = (
+        "_met_at", "_mine", "_mine_at", "_slices", "count", "heard_s", "is_hungry", "others", "place", "silent",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.count = 1
@@ -117,8 +121,7 @@ class Shares:
         self._mine = 0.0
         """What is left of this process' part of a bucket, at `_mine_at`."""
         self._mine_at = 0.0
-        self._fresh: deque[Taking] = deque(maxlen=SLOTS)
-        """When a sliding window gave back how much, of late."""
+        self._slices = Slices()
         self._met_at = 0.0
         """When the last of the others was heard of first."""
         self.others: dict[str, Other] = {}
@@ -241,37 +244,37 @@ class Shares:
         self.expire(now - fixed.longest_s)
         opened = 0.0 if is_over else fixed.opened
         to_come = 1.0 if is_over or not fixed.longest_s else over_s / fixed.longest_s
-        if fixed.left < 0:
-            return over_s
         if self.fits_in_window(opened + needed - ROUNDING, Window(fixed.limit, fixed.left, to_come)):
             return 0.0
         began, soon_s = fixed.ends_at if is_over else fixed.began, max(fixed.longest_s * SOON, self.heard_s / 2)
         left_over_at = self.left_over_in_fixed_at(opened, began) if fixed.is_of_tokens else FOREVER
         return max(0.0, min(left_over_at - now, soon_s if is_over else min(over_s, soon_s)))
 
-    def free(self, amount: float, at: float) -> None:
-        """A sliding window gave so much back then."""
-        self._fresh.append((at, amount))
+    @property
+    def take_turns(self) -> bool:
+        """All of them are neighbours that tell what they take."""
+        return self.heard_s <= HEARD_SOON_S and not self.silent
 
-    def left_over_at(self, own: float, window: Window, now: float) -> float:
-        """When what a sliding window has left is anybody's, if nobody takes it until then. `own`: taken here so far.
+    def note(self, amount: float, left: float, limit: float, now: float) -> None:
+        """So much of a window is sent now; `left`: after that."""
+        self._slices.take(amount, now, is_roomy=left >= ROOMY * limit)
 
-        Infinite among replicas: of too much of what they take in the meantime they hear too late.
-        """
-        if self.heard_s > HEARD_SOON_S:
-            return float("inf")
-        left = window.left
-        patience_s = self._patience_s(sum([other.is_hungry and other.total <= own for other in self.others.values()]))
-        while self._fresh and self._fresh[0][0] <= now - patience_s:
-            self._fresh.popleft()
-        for at, amount in reversed(self._fresh):
-            left -= amount
-            if left < 0:
-                return max(at, self._met_at) + patience_s
-        return max(now, self._met_at + patience_s)
+    def turn_at(self, needed: float, window: Window, window_s: float, at: float) -> float:
+        """When this process may take so much of a window of tokens that neighbours use, and that is there then."""
+        unheard = self._slices.unheard(at, self.heard_s)
+        each = (window.left + needed + unheard) / self.count
+        if window.left >= ROOMY * window.limit and unheard + needed <= each:
+            return at
+        lasts_s = open_s(window_s)
+        every_s = self.heard_s - OPEN_S + lasts_s
+        heard_at = max(at, self._slices.heard_at(self.heard_s))
+        return next_slice(heard_at, self.place * every_s, self.count * every_s, lasts_s)
 
     def left_over_in_fixed_at(self, own: float, began: float) -> float:
-        """The same of a fixed window. All of it came at once, so that hardly anybody is met who takes of it late."""
+        """When what a fixed window has left is anybody's, if nobody takes it until then. `own`: taken here so far.
+
+        All of it came at once, so that hardly anybody is met who takes of it late.
+        """
         ahead = sum([other.is_hungry and other.opened <= own for other in self.others.values()])
         return max(began, self._met_at) + self._patience_s(ahead)
 

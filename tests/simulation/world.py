@@ -98,6 +98,8 @@ class World:
         self.result = Result()
         self.is_counting = self.is_talking = False
         self.largest = 0
+        self.came: list[tuple[float, int]] | None = None
+        """When calls came, and their tokens; None: nobody asks."""
 
     def later(self, at: float, what: Callable[..., None], *facts: object) -> None:
         heappush(self.events, (at, next(self.order), what, facts))
@@ -206,6 +208,8 @@ class World:
             self.result.offered += 1
             self.result.offered_tokens += tokens
             self.result.offered_largest += tokens >= self.largest
+        if self.came is not None:
+            self.came.append((now, tokens))
         self.rng.choice(self.doors).arrive(tokens, now)
         at = now - math.log(1.0 - self.rng.random()) / rate  # as `expovariate` has it
         if at < end:

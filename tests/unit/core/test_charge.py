@@ -138,6 +138,18 @@ def test_where_all_calls_are_charged_alike_refusals_have_other_reasons():
     assert factor.margin == 1.0
 
 
+def test_as_long_as_nothing_is_known_refusals_leave_room_and_what_is_learned_takes_it_back():
+    factor = Factor()
+    charge = Charge(factor)
+    charge.note(Place(1000, 100, 0, 1000, 1000), 10, is_success=False)
+    unknown = factor.margin
+    for _ in range(FEW):
+        factor.learn(1.3)
+
+    assert unknown > 1.0
+    assert factor.margin == 1.0
+
+
 @pytest.mark.parametrize("ratio", [0.5, 1.4])
 def test_a_bucket_tells_what_is_charged(ratio):
     factor, rate = Factor(), 100.0

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from gateway.core.headroom import Headroom
 from gateway.core.hearsay import Hearsay
 from gateway.core.ids import Instant
-from gateway.core.peers import AT_ONCE, KNOWN, LEFT, MOST_TOLD, ON_WAY_S, OPEN_S, CallLog, Peer, Peers, Turn, Verdicts
+from gateway.core.peers import AT_ONCE, KNOWN, LEFT, MOST_TOLD, ON_WAY_S, CallLog, Peer, Peers, Turn, Verdicts
 from gateway.core.shares import HEARD_S, HEARD_SOON_S
+from gateway.core.slices import OPEN_S
 from gateway.core.uses import Audience, Belief, Calls, Totals, Use
 
 NEIGHBOURS, REPLICAS = Audience

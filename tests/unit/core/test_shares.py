@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.shares import HEARD_SOON_S, Fill, Shares, Window
+from gateway.core.slices import LONGEST_OPEN_S, OPEN_S
 
 
 def shares_with(*others, count=None, place=0, is_hungry=True):
@@ -109,8 +110,8 @@ def test_processes_that_all_want_a_bucket_use_it_up_and_never_overdraw_it():
     assert served >= 0.99 * rate * 200
 
 
-def neighbours(*others, place=0):
-    shares = shares_with(*others, place=place)
+def neighbours(*others, place=0, count=None):
+    shares = shares_with(*others, place=place, count=count)
     shares.heard_s = HEARD_SOON_S
     return shares
 
@@ -125,32 +126,9 @@ def neighbours(*others, place=0):
 )
 def test_room_that_another_does_not_take_in_time_is_anybodys(own, place, times):
     shares = neighbours((8000, True), place=place)
-    shares.free(4000, 100.0)
+    shares.others["p0"].opened = 8000
 
-    at = shares.left_over_at(own, Window(20_000, 100, 0.002), 100.001)
-
-    assert at == pytest.approx(100.0 + times * HEARD_SOON_S)
-    assert shares.left_over_in_fixed_at(own, 100.0) == pytest.approx(at)
-
-
-def test_room_that_was_there_before_is_anybodys_at_once():
-    shares = neighbours((8000, True))
-    shares.free(4000, 100.0)
-
-    assert shares.left_over_at(9000, Window(20_000, 4000, 0.002), 100.001) == 100.001
-
-
-@pytest.mark.parametrize(
-    "shares",
-    [
-        pytest.param(shares_with((8000, True)), id="replicas-hear-too-late"),
-        pytest.param(neighbours(), id="nobody-is-known-but-that-he-is-there"),
-    ],
-)
-def test_who_is_not_heard_in_time_may_have_taken_it(shares):
-    shares.divide(2, shares.place, is_hungry=True, heard_s=shares.heard_s)
-
-    assert shares.left_over_at(9000, Window(20_000, 100, 0.002), 100.0) == float("inf")
+    assert shares.left_over_in_fixed_at(own, 100.0) == pytest.approx(100.0 + times * HEARD_SOON_S)
 
 
 def test_who_is_heard_of_for_the_first_time_may_take_it_just_now():
@@ -159,7 +137,49 @@ def test_who_is_heard_of_for_the_first_time_may_take_it_just_now():
     shares.hear("late", 100.0, is_hungry=True).opened = 8000
 
     assert shares.left_over_in_fixed_at(9000, 50.0) == pytest.approx(100.0 + 3 * HEARD_SOON_S)
-    assert shares.left_over_at(9000, Window(20_000, 100, 0.002), 100.0) > 100.0
+
+
+WINDOW = Window(20_000, 8000, 0.0)
+
+
+@given(now=st.floats(0.0, 1e6), count=st.integers(2, 5), window_s=st.floats(0.1, 100.0))
+def test_no_two_neighbours_take_the_last_of_a_window_before_they_heard_of_each_other(now, count, window_s):
+    each = [neighbours(*[(0, True)] * (count - 1), place=place) for place in range(count)]
+    first, *others = sorted(shares.turn_at(4000, WINDOW, window_s, now) for shares in each)
+
+    assert now <= first <= now + count * (HEARD_SOON_S + LONGEST_OPEN_S)
+    assert min(others) - first >= HEARD_SOON_S - OPEN_S - 1e-6
+
+
+def test_while_much_is_left_each_takes_its_part_of_that_at_any_moment():
+    shares, roomy = neighbours((0, True)), Window(20_000, 15_000, 0.0)
+    moments = [1000.0 + 0.003 * step for step in range(20)]
+
+    assert [shares.turn_at(5000, roomy, 10.0, at) for at in moments] == moments
+    shares.note(5000, 15_000, 20_000, 1000.0)
+    assert shares.turn_at(5000, Window(20_000, 10_000, 0.0), 10.0, 1000.001) == 1000.001
+    assert shares.turn_at(6000, Window(20_000, 9000, 0.0), 10.0, 1000.001) >= 1000.0 + HEARD_SOON_S
+
+
+def test_after_that_nobody_takes_of_the_last_half_until_others_were_heard():
+    """Its own time may be just now: but another may have taken its part, too."""
+    shares = neighbours((0, True))
+    shares.note(5000, 15_000, 20_000, 1000.0)
+    moments = [1000.001 + 0.003 * step for step in range(6)]
+
+    assert all(shares.turn_at(4000, WINDOW, 10.0, at) >= 1000.0 + HEARD_SOON_S for at in moments)
+
+
+@pytest.mark.parametrize(
+    ("shares", "take_turns"),
+    [
+        pytest.param(neighbours((8000, True)), True, id="neighbours"),
+        pytest.param(shares_with((8000, True)), False, id="replicas-hear-too-late"),
+        pytest.param(neighbours((8000, True), count=3), False, id="of-one-nothing-is-known-but-that-he-is-there"),
+    ],
+)
+def test_only_neighbours_who_tell_what_they_take_take_turns(shares, take_turns):
+    assert shares.take_turns is take_turns
 
 
 @pytest.mark.parametrize(("is_hungry", "rate"), [(True, 5.0), (False, 9.0)])
