@@ -35,8 +35,8 @@ NEAR = 2.0
 """A call is refused for its tokens when less than so many times its own were left."""
 ENOUGH = 1 / 8
 """Of a limit must have been used before it is compared…"""
-DOUBT = 1 / 32
-"""…and of so much of that it may be unknown whether an answer knew of it."""
+UNSEEN, DOUBT = 1 / 64, 1 / 32
+"""…and of so much of that, of a window and of a bucket, it may be unknown whether an answer knew of it."""
 NEWS = 1 / 10
 """…and so much of it sent since the last comparison."""
 
@@ -116,7 +116,7 @@ class Charge:
         held, used = held - (place.sent - by), limit - answered.left(freed)
         doubt = answered.unanswered(by) + answered.vague
         is_new = place.at >= self._compared + NEWS * limit
-        if is_new and used >= ENOUGH * limit and held > 0 and 0 <= doubt <= DOUBT * held:
+        if is_new and used >= ENOUGH * limit and held > 0 and 0 <= doubt <= UNSEEN * held:
             self._compared = place.at
             self.shared.learn(factor * used / held)
 

@@ -18,7 +18,7 @@ from math import sqrt
 import msgspec
 
 from gateway.core.ids import FOREVER
-from gateway.core.slices import OPEN_S, ROOMY, Slices, next_slice, open_s
+from gateway.core.slices import ROOMY, Slices, next_slice, open_s
 from gateway.core.takings import SLOTS, SOONEST_S, Taking
 
 HEARD_S, HEARD_SOON_S = 0.15, 0.02
@@ -266,9 +266,9 @@ class Shares:
         if window.left >= ROOMY * window.limit and unheard + needed <= each:
             return at
         lasts_s = open_s(window_s)
-        every_s = self.heard_s - OPEN_S + lasts_s
-        heard_at = max(at, self._slices.heard_at(self.heard_s))
-        return next_slice(heard_at, self.place * every_s, self.count * every_s, lasts_s)
+        every_s = self.heard_s + lasts_s
+        settled_at = max(at, self._slices.settled_at(self.heard_s))
+        return next_slice(settled_at, self.place * every_s, self.count * every_s, lasts_s)
 
     def left_over_in_fixed_at(self, own: float, began: float) -> float:
         """When what a fixed window has left is anybody's, if nobody takes it until then. `own`: taken here so far.

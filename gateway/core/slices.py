@@ -1,26 +1,28 @@
 """When neighbours take what is nearly used up: each in a time of its own, which the clock that they share gives them.
 
 Rules of this file:
-- of what another takes nobody hears at once, so that two may take the same. Who takes in its own time alone, and leaves
-  the rest of that time to be heard, meets nobody;
-- while much of a window is left each may take its part of that at any moment. What it took so is heard first before
-  it takes of the last half: others may have done the same.
+- of what another takes nobody hears at once, so that two may take the same. Who takes in its own time alone, and is
+  heard before the next one's begins, meets nobody;
+- while much of a window is left each may take its part of that at any moment: hundreds of calls when it opens. Before
+  it takes of the last half it lets what others took then be heard, and be admitted: the next answers tell exactly what
+  is left.
 
 Mutable; one per level. Amounts are tokens.
 """
 
 from collections import deque
 
+from gateway.core.places import BURST_S, LATEST_S
 from gateway.core.takings import Taking
 
-OPEN_S, LONGEST_OPEN_S, OPEN = 0.008, 0.04, 1 / 400
-"""Of the time until all have heard of a call this long is open for calls, and more where a window lasts long."""
+OPEN_S, LONGEST_OPEN_S, OPEN = 0.008, 0.05, 1 / 200
+"""A time of one's own is so long, and where windows last long such a part of one, at most the second."""
 ROOMY = 0.5
 """Of a window: with more of it left nobody waits for his time."""
 
 
 def open_s(window_s: float) -> float:
-    """How long a time of a process' own is open for calls."""
+    """How long a time of a process' own is."""
     return min(max(OPEN_S, OPEN * window_s), LONGEST_OPEN_S)
 
 
@@ -53,6 +55,6 @@ class Slices:
             self._recent.popleft()
         return sum([amount for _, amount in self._recent])
 
-    def heard_at(self, heard_s: float) -> float:
-        """When all is heard of that others took while this process took and much was left."""
-        return self._roomy_at + heard_s
+    def settled_at(self, heard_s: float) -> float:
+        """When all is heard of and admitted that others took while this process took and much was left."""
+        return self._roomy_at + heard_s + BURST_S + LATEST_S

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.shares import HEARD_SOON_S, Fill, Shares, Window
-from gateway.core.slices import LONGEST_OPEN_S, OPEN_S
+from gateway.core.slices import LONGEST_OPEN_S
 
 
 def shares_with(*others, count=None, place=0, is_hungry=True):
@@ -148,7 +148,7 @@ def test_no_two_neighbours_take_the_last_of_a_window_before_they_heard_of_each_o
     first, *others = sorted(shares.turn_at(4000, WINDOW, window_s, now) for shares in each)
 
     assert now <= first <= now + count * (HEARD_SOON_S + LONGEST_OPEN_S)
-    assert min(others) - first >= HEARD_SOON_S - OPEN_S - 1e-6
+    assert min(others) - first >= HEARD_SOON_S - 1e-6
 
 
 def test_while_much_is_left_each_takes_its_part_of_that_at_any_moment():
