@@ -35,7 +35,7 @@ NEAR = 2.0
 """A call is refused for its tokens when less than so many times its own were left."""
 ENOUGH = 1 / 8
 """Of a limit must have been used before it is compared…"""
-UNSEEN, DOUBT = 1 / 64, 1 / 32
+UNSEEN, DOUBT = 1 / 128, 1 / 32
 """…and of so much of that, of a window and of a bucket, it may be unknown whether an answer knew of it."""
 NEWS = 1 / 10
 """…and so much of it sent since the last comparison."""

@@ -23,23 +23,11 @@ MANY = tuple(min(8000, round(math.exp(NormalDist(6.0, 1.2).inv_cdf((i + 0.5) / 2
 """As prompts are: half of them below 400, a hundredth above 6000."""
 
 
-def note_arrivals(world, came):
-    (process,), began = world.processes, world.clock.now()
-    arrive = process.arrive
-
-    def arrive_noted(tokens, now):
-        came.append((now - began, tokens))
-        arrive(tokens, now)
-
-    process.arrive = arrive_noted
-
-
 def play(algorithm, sizes, load, *, accounts=ACCOUNTS, processes=1, seconds=140, large=None, came=None, **fields):
     """`came`: when callers came, and with how many tokens, is put there."""
     rules = (LimitRule(tokens=LIMIT, period_s=PERIOD_S, algorithm=algorithm),)
     world = World(rules, accounts=accounts, processes=processes, **fields)
-    if came is not None:
-        note_arrivals(world, came)
+    world.came = came
     if processes > 1:
         world.tell_uses()
     capacity = accounts * LIMIT / PERIOD_S

@@ -21,22 +21,25 @@ def play(algorithm, load, *, processes=2, seed=1, **fields):
     rule = LimitRule(tokens=TOKENS, period_s=TOKENS_PERIOD_S, algorithm=algorithm)
     world = World((rule,), accounts=ACCOUNTS, processes=processes, latency_s=0.2, seed=seed, **fields)
     world.tell_uses()
-    world.came, began = [], world.clock.now()
+    world.came = []
     rate = load * CAPACITY * len(PROMPTS) / sum(PROMPTS)
     result = world.run(rate=rate, capacity=CAPACITY, seconds=SECONDS, warm_up_s=WARM_UP_S, tokens=PROMPTS)
     scene = Scene("", algorithm, limit=None, tokens=TOKENS, period_s=TOKENS_PERIOD_S)
-    calls = [(at - began, tokens) for at, tokens in world.came]
-    return result, best_of(scene, calls, WARM_UP_S, WARM_UP_S + SECONDS)[1]
+    return result, best_of(scene, world.came, WARM_UP_S, WARM_UP_S + SECONDS)[1]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("load", [1.0, 1.5])
 @pytest.mark.parametrize("algorithm", WINDOWS)
-def test_two_workers_serve_what_can_be_served(algorithm, load, seed):
-    result, best = play(algorithm, load, seed=seed, are_neighbours=True)
+def test_two_workers_serve_what_can_be_served(algorithm, load):
+    served = possible = 0.0
+    for seed in (1, 2, 3):
+        result, best = play(algorithm, load, seed=seed, are_neighbours=True)
+        served += result.tokens
+        possible += min(best, SECONDS * CAPACITY)
 
-    assert result.tokens >= 0.99 * min(best, SECONDS * CAPACITY)
-    assert result.waste <= 0.002
+        assert result.waste <= 0.002
+
+    assert served >= 0.99 * possible
 
 
 @pytest.mark.parametrize("load", [1.0, 1.5])

@@ -99,7 +99,8 @@ class World:
         self.is_counting = self.is_talking = False
         self.largest = 0
         self.came: list[tuple[float, int]] | None = None
-        """When calls came, and their tokens; None: nobody asks."""
+        """When calls came, after the world's beginning, and their tokens; None: nobody asks."""
+        self.began = self.clock.now()
 
     def later(self, at: float, what: Callable[..., None], *facts: object) -> None:
         heappush(self.events, (at, next(self.order), what, facts))
@@ -209,7 +210,7 @@ class World:
             self.result.offered_tokens += tokens
             self.result.offered_largest += tokens >= self.largest
         if self.came is not None:
-            self.came.append((now, tokens))
+            self.came.append((now - self.began, tokens))
         self.rng.choice(self.doors).arrive(tokens, now)
         at = now - math.log(1.0 - self.rng.random()) / rate  # as `expovariate` has it
         if at < end:
