@@ -9,7 +9,8 @@ import msgspec
 
 from gateway.core.freeing import BUCKET
 from gateway.core.ids import FOREVER, Instant
-from gateway.core.level import LONGEST_SPAN_S, Level
+from gateway.core.level import Level
+from gateway.core.refilling import LONGEST_SPAN_S
 from gateway.core.takings import SOONEST_S
 from gateway.core.trust import AGAIN_S, NOTHING, Trust
 from gateway.core.uses import CHARGED_TOKENS, OUTPUT, Sent, Use

@@ -1,9 +1,7 @@
 """One dimension of a scope's limit: what is left of it, how it frees again, when something fits.
 
 Rules of this file:
-- three ways of freeing are told apart by what stays true from one answer to the next (`core/way`);
-- `remaining` is whole: a rate follows only as an interval, (used − 1) ÷ reset to used ÷ reset, which every answer
-  narrows. The slow end is used: who sends too late learns so from the next `remaining`, who sends too soon by a 429;
+- how it frees is `core/refilling`'s to know;
 - `level` may be below zero: more was sent than the upstream will admit.
 
 Mutable, as it changes with every call; time comes in as `now`.
@@ -11,45 +9,38 @@ Mutable, as it changes with every call; time comes in as `now`.
 
 from gateway.core.alike import Alike, AlikeOf
 from gateway.core.freeing import BUCKET, FIXED, SLIDING
-from gateway.core.guard import GUARD_S, Guard
+from gateway.core.guard import GUARD_S
 from gateway.core.hints import Quota
 from gateway.core.ids import Instant
 from gateway.core.ledger import Ledger
 from gateway.core.oldest import Told
 from gateway.core.places import BURST_S, Place
+from gateway.core.refilling import Refilling
 from gateway.core.shares import HEARD_S, SOON, Fill, Fixed, Shares, Window
 from gateway.core.takings import SOONEST_S
 from gateway.core.uses import Reading
-from gateway.core.way import SHORTEST_RESET_S, Way
+from gateway.core.way import SHORTEST_RESET_S
 
 APART_S = 0.05
 """So far apart calls go that should not fit while nobody knows when one will: what became of the last is known then."""
 LATE_S = 0.1
 """What another process heard comes here so much later."""
-LONGEST_SPAN_S = 10.0
 
 
-class Level:
+class Level(Refilling):
     """Starts unknown: `limit` is that of the first answer."""
 
     __slots__ = (
-        "__weakref__", "_alike_of", "_at", "_began", "_guard", "_is_of_tokens", "_ledger", "_opened", "_own",
-        "_period_s", "_reading", "_watched_at", "_way", "_window", "factor", "kind", "left", "limit", "margin", "rate",
-        "shares", "told_at", "told_limit",
+        "_at", "_began", "_ledger", "_opened", "_own", "_reading", "left", "margin", "shares", "told_at",
     )  # fmt: skip
 
     def __init__(  # what its creator knows of it
         self, limit: float, now: Instant, *, is_of_tokens: bool = True, factor: float = 1.0, alike_of: AlikeOf = Alike
     ) -> None:
-        """`alike_of`: what is known of those that free alike; as a rule nothing."""
-        self._alike_of = alike_of
-        self.factor = factor
-        """So many units the upstream charges for one of ours, as far as this level has heard."""
-        self.told_limit, self.limit = limit, limit / self.factor
-        """As headers have it, and as we estimate what calls cost."""
+        """As `Refilling`."""
+        super().__init__(limit, now, is_of_tokens=is_of_tokens, factor=factor, alike_of=alike_of)
         self.margin = 1.0
         """So many times more than we estimate some calls cost."""
-        self._is_of_tokens = is_of_tokens
         self.left = self.limit
         """At the last change."""
         self.shares: Shares | None = None
@@ -57,31 +48,13 @@ class Level:
         self._at: float = now
         self.told_at: float = now
         """When the call was sent whose answer told of it last; what nobody knows of is given back a period later."""
-        self._guard = Guard()
         self._began, self._opened = float("-inf"), 0.0
         """Sent since `_began`."""
-        self._watched_at: float = now
-        """Since then it is of its kind."""
         self._ledger = Ledger()
         self._own = self._ledger.own
         """What this process sent, as long as a sliding window holds it."""
         self._reading: tuple[float, float, Instant, bool, float] | None = None
         """What the newest answer told: remaining, reset, when its call was sent, whether it was admitted."""
-        self._forget_pace()
-
-    def _forget_pace(self) -> None:
-        self._way = Way(self._alike_of(), self, is_of_tokens=self._is_of_tokens)
-        self._window = self._way.window
-        self._period_s = 0.0
-        """A sliding window's."""
-        self.kind, self.rate = BUCKET, 0.0
-        """Units a second over a long time; 0.0 = unknown."""
-
-    def _rate(self) -> float:
-        if self.kind is not BUCKET:
-            period_s = self._period_s if self.kind is SLIDING else self._window.longest_s
-            return self.limit / period_s if period_s else 0.0
-        return self._way.bucket_rate / self.factor
 
     def level(self, now: Instant) -> float:
         """What is left now."""
@@ -162,9 +135,7 @@ class Level:
         `freed`: `self.freed` when it was sent. `is_success`: it was admitted, so it opened or filled a window.
         """
         if quota.limit is not None and quota.limit != self.told_limit:
-            self.told_limit = quota.limit
-            self.limit = quota.limit / self.factor
-            self._forget_pace()
+            self.limit_to(quota.limit)
         if quota.remaining is None:
             return
         raw_used, left, reset_s = self.told_limit - quota.remaining, quota.remaining / self.factor, quota.reset_s or 0.0
@@ -195,9 +166,6 @@ class Level:
 
     def _hear_charge(self, remaining: float, place: Place, freed: float, sent_at: Instant) -> None:
         """An answer was learned from. `freed`: given back when the call was sent."""
-
-    def _forget_answers(self) -> None:
-        """What single answers told of a window holds no more."""
 
     def _cut(self, before: float, beside: float, sent_at: Instant, *, is_full: bool) -> None:
         """What an answer tells is left is less by all that it cannot know. `before`: the level that was believed in."""
@@ -233,11 +201,6 @@ class Level:
         # A call is whole, and so is what is said to be left; of tokens nothing is over if it comes a little too soon.
         return missing / self.rate + GUARD_S * (needed > 1) if self.rate else max(0.0, self._at + APART_S - now)
 
-    @property
-    def unsure_s(self) -> float:
-        """Who is to wait no longer may be let in though all that headers told is right. Infinite: nothing is sure."""
-        return self._window.unsure_s(self.span_s, is_fixed=self.kind is FIXED)
-
     def sure_wait_s(self, needed: float, now: Instant) -> float:
         """Seconds until so much fits for sure: into this process' part of a window, whatever others take of the rest.
 
@@ -250,13 +213,6 @@ class Level:
         return max(wait_s, self._freed_in_s(over, now, by_others=False) if over > 0 or self.kind is FIXED else 0.0)
 
     # -- with other processes ------------------------------------------------------------------------------------
-
-    @property
-    def window_s(self) -> float:
-        """How long a window holds what was taken; 0.0 for a bucket."""
-        if self.kind is BUCKET:
-            return 0.0
-        return self._period_s if self.kind is SLIDING else self._window.longest_s
 
     @property
     def own_rate(self) -> float:
@@ -325,25 +281,9 @@ class Level:
         if left < self.level(now) and (self.kind is not FIXED or now < self._window.at):
             self.left, self._at, self.told_at = left, max(self._at, now), now
 
-    @property
-    def clarity(self) -> float:
-        """How sure it is how it frees, as `Way` has it; less than 0.0: it is not."""
-        return self._way.clarity
-
-    def forget_refusals(self) -> None:
-        """Others used it of whom nobody knew: they were no matter of time."""
-        self._guard = Guard()
-
     def leave(self, process: str) -> None:
         if self.shares is not None:
             self.shares.leave(process)
-
-    @property
-    def span_s(self) -> float:
-        """How long what is taken from it is missing, or so."""
-        if self.kind is not BUCKET:
-            return self.window_s
-        return min(max(self.limit / self.rate, 1.0), LONGEST_SPAN_S) if self.rate else LONGEST_SPAN_S
 
     def _wait_for_part_s(self, needed: float, shares: Shares, now: Instant) -> float:
         """Its own part is each process' own; of what others leave it takes what they will hardly take themselves."""
@@ -395,16 +335,7 @@ class Level:
 
     def look_again(self, at: float) -> None:
         """Others that free alike found out how, by an answer to a call that was sent then."""
-        left = self.level(Instant(at))
-        self._way.decide(at)
-        if self.kind is not self._way.kind:
-            self._adopt(at)
+        left, kind = self.level(Instant(at)), self.kind
+        super().look_again(at)
+        if self.kind is not kind:
             self.left = min(left, self.limit - self.held) if self.kind is SLIDING else left
-
-    def _adopt(self, at: float) -> None:
-        """It frees in the way that is believed in."""
-        if self.kind is not self._way.kind:
-            self._watched_at = at
-            self._forget_answers()
-        self.kind, self._period_s = self._way.kind, self._way.period_s
-        self.rate = self._rate()

@@ -137,3 +137,18 @@ async def test_call_without_patience_waits_for_no_retry():
     assert {answer.status for answer in answers} == {500}
     assert len(kit.upstream.attempts) < 80
     kit.assert_idle()
+
+
+async def test_a_fifth_of_the_calls_that_fail_together_may_try_again_at_once():
+    kit = RelayKit(*[f"a{number}" for number in range(40)])
+    for number in range(40):
+        kit.upstream.on(f"sk-a{number}", Reply(500, BROKEN.headers, BROKEN.pieces, wait_s=1.0), OK_SLOWLY)
+    calls = [kit.start() for _ in range(40)]
+
+    await kit.clock.advance(1.0)
+    again = len(kit.upstream.attempts) - 40
+
+    answers: list[Answer] = [await kit.finished(call) for call in calls]
+    assert again <= 8
+    assert len(answers) == 40
+    kit.assert_idle()
