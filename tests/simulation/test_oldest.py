@@ -36,7 +36,7 @@ def play(sizes=(10,) * 8, *, load, seconds, warm_up_s, processes=1, counts_refus
 @pytest.mark.parametrize("load", [0.9, 1.0, 1.5])
 @pytest.mark.parametrize("processes", [1, 2])
 @pytest.mark.parametrize("sizes", [(10,) * 8, UNEQUAL], ids=["equal", "unequal"])
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_the_first_windows_waste_next_to_nothing(seed, sizes, processes, load):
     """Each account let a window of calls go at the end of its first one: .24 to .44 429s an answer."""
     result = play(sizes, load=load, seconds=16, warm_up_s=0, processes=processes, are_neighbours=True, seed=seed)
@@ -47,7 +47,7 @@ def test_the_first_windows_waste_next_to_nothing(seed, sizes, processes, load):
 
 @pytest.mark.parametrize("load", [0.9, 1.5])
 @pytest.mark.parametrize("processes", [1, 2])
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_who_is_refused_does_not_fill_a_window_that_counts_it(seed, processes, load):
     """Each slot that came free was taken by the next refused call: .54 to .73 were served."""
     result = play(

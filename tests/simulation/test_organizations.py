@@ -64,9 +64,9 @@ def test_names_in_the_texts_of_refusals_alone_are_enough(processes, are_neighbou
 
     result = world.run(rate=load * 20, capacity=20, seconds=160, warm_up_s=16)
 
-    grouped = named_by_refusals(algorithm, processes, 40, 1, are_neighbours, grouped=True)
-    at_best = grouped.run(rate=load * 20, capacity=20, seconds=160, warm_up_s=16).served
-    assert result.served >= min(0.99 * result.offered, 0.99 * result.capacity, at_best)
+    if result.served < 0.99 * min(result.offered, result.capacity):
+        grouped = named_by_refusals(algorithm, processes, 40, 1, are_neighbours, grouped=True)
+        assert result.served >= grouped.run(rate=load * 20, capacity=20, seconds=160, warm_up_s=16).served
     assert result.waste <= MOST_WASTE
     assert result.refused == 0 or load >= 1
 
